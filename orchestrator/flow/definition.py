@@ -1,0 +1,120 @@
+"""A workflow as a document: frozen pydantic models that the API, import/export, versions and the engine share. Pure.
+
+The models are lenient about content (a draft may be incomplete or wrong) and strict about shape;
+:mod:`orchestrator.flow.validation` says what a publish refuses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from orchestrator.types import JSONValue
+
+KEY_PATTERN: Final = r"[a-z][a-z0-9_]{0,62}"
+SLUG_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+MAX_STEPS: Final = 500
+MAX_DEPTH: Final = 10
+
+Key: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^{KEY_PATTERN}$")]
+LaneName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+
+
+class TriggerType(StrEnum):
+    MANUAL = "manual"
+    WEBHOOK = "webhook"
+    SCHEDULE = "schedule"
+    FORM = "form"
+    POLLING = "polling"
+    ERROR = "error"
+    WORKFLOW = "workflow"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class RetryPolicy(_Frozen):
+    """How often a failed attempt is tried again. ``delay`` and ``max_delay`` in seconds."""
+
+    max_attempts: int = Field(3, ge=1, le=20)
+    backoff: Literal["exponential", "linear", "fixed"] = "exponential"
+    delay: float = Field(1.0, ge=0, le=86_400)
+    max_delay: float = Field(60.0, ge=0, le=86_400)
+    jitter: bool = True
+
+
+class StepConfig(_Frozen):
+    """``inputs`` may hold expressions; ``timeout`` is seconds an attempt; ``run_if`` skips the step unless true."""
+
+    inputs: dict[str, JSONValue] = Field(default_factory=dict)
+    retry: RetryPolicy | None = None
+    timeout: float | None = Field(None, gt=0, le=86_400)
+    on_error: Literal["fail", "continue"] = "fail"
+    on_lost: Literal["retry", "fail", "ask"] | None = None
+    run_if: str | None = None
+
+
+class StepDefinition(_Frozen):
+    """One step; ``lanes`` hold the steps inside a control-flow step."""
+
+    key: Key
+    name: str = Field("", max_length=200)
+    action: str = Field(min_length=1, max_length=128)
+    credential: str | None = Field(None, max_length=100)
+    config: StepConfig = Field(default_factory=StepConfig)
+    notes: str = Field("", max_length=10_000)
+    lanes: dict[LaneName, tuple[StepDefinition, ...]] = Field(default_factory=dict)
+
+
+class TriggerDefinition(_Frozen):
+    key: Key
+    type: TriggerType
+    config: dict[str, JSONValue] = Field(default_factory=dict)
+
+
+class WorkflowSettings(_Frozen):
+    """``timeout`` in seconds of running, not waiting; None means no limit of the workflow's own."""
+
+    timeout: float | None = Field(3600, gt=0, le=30 * 86_400)
+    max_concurrent_runs: int | None = Field(None, ge=1)
+    error_workflow: str | None = None
+    retention_days: int | None = Field(None, ge=1)
+
+
+class WorkflowDefinition(_Frozen):
+    """The whole document of one workflow."""
+
+    name: str = Field(min_length=1, max_length=200)
+    slug: Annotated[str, StringConstraints(pattern=rf"^{SLUG_PATTERN}$")]
+    description: str = Field("", max_length=10_000)
+    triggers: tuple[TriggerDefinition, ...] = Field((), max_length=50)
+    steps: tuple[StepDefinition, ...] = ()
+    output: JSONValue = None
+    settings: WorkflowSettings = Field(default_factory=WorkflowSettings)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the plain JSON document, defaults included."""
+        return self.model_dump(mode="json")
+
+    def checksum(self) -> str:
+        """Return SHA-256 (hexadecimal) of the canonical document: sorted keys, no spaces, UTF-8."""
+        text = json.dumps(self.as_document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def walk(self) -> Iterator[tuple[str, StepDefinition]]:
+        """Yield every step with its document path (``steps[0].lanes.then[1]``), parents first, in order."""
+        yield from _walk("steps", self.steps)
+
+
+def _walk(prefix: str, steps: tuple[StepDefinition, ...]) -> Iterator[tuple[str, StepDefinition]]:
+    for index, step in enumerate(steps):
+        path = f"{prefix}[{index}]"
+        yield path, step
+        for lane, inner in step.lanes.items():
+            yield from _walk(f"{path}.lanes.{lane}", inner)

@@ -1,0 +1,28 @@
+"""Ids of rows: 63-bit integers that sort by time, tell nothing of a tenant's volume and need no database to make."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from typing import Final
+
+_EPOCH_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+_RANDOM_BITS: Final = 22
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id() -> int:
+    """Return a positive id: milliseconds since 2026 in the upper bits, random lower ones.
+
+    Never the same twice in one process; two processes meet with one chance in four million for
+    each pair of ids made in the same millisecond, which a primary key turns into an error.
+    """
+    global _last
+    now = max(0, time.time_ns() // 1_000_000 - _EPOCH_MS)
+    candidate = (now << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+    with _lock:
+        _last = candidate if candidate > _last else _last + 1
+        return _last

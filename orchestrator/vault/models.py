@@ -1,0 +1,62 @@
+"""Credentials: what is readable about them, and one sealed column that is not."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from orchestrator.fields import JSONTextField
+from orchestrator.tenants.scoping import TenantOwned
+
+
+class AuthType(models.TextChoices):
+    """The kinds of secret a person can enter; ``none`` is an action's, never a credential's."""
+
+    OAUTH2 = "oauth2"
+    API_KEY = "api_key"
+    BEARER_TOKEN = "bearer_token"
+    BASIC = "basic"
+
+
+class Health(models.TextChoices):
+    NOT_CHECKED = "not_checked"
+    WORKING = "working"
+    EXPIRING = "expiring"
+    RECONNECT = "reconnect"
+
+
+class Credential(TenantOwned):
+    """A secret of one tenant for one provider. ``sealed`` is opened by ``resolve_credential()`` alone."""
+
+    name = models.CharField(max_length=100)
+    provider = models.CharField(max_length=63)
+    auth_type = models.CharField(max_length=16, choices=AuthType.choices)
+    settings = JSONTextField(default=dict, blank=True)
+    sealed = models.BinaryField(editable=False)
+    key_id = models.CharField(max_length=16, editable=False, db_index=True)
+    secret_set_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    health = models.CharField(max_length=16, choices=Health.choices, default=Health.NOT_CHECKED)
+    health_message = models.CharField(max_length=500, blank=True, default="")
+    health_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("name",)
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "name"), name="credential_name_once_per_tenant"),
+            models.CheckConstraint(condition=Q(auth_type__in=AuthType.values), name="credential_auth_type_known"),
+            models.CheckConstraint(condition=Q(health__in=Health.values), name="credential_health_known"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Credential {self.pk} {self.provider} {self.auth_type}>"

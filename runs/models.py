@@ -1,0 +1,154 @@
+"""Runs, one row for each attempt of a step, and large values kept off those rows."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from orchestrator.fields import JSONTextField
+from orchestrator.tenants.scoping import TenantOwned
+from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus, StepStatus
+
+
+def _choices(enum: type[RunStatus] | type[StepStatus] | type[FailureKind] | type[RunKind]) -> list[tuple[str, str]]:
+    return [(member.value, member.value) for member in enum]
+
+
+class Payload(TenantOwned):
+    """A value too large for its row: JSON, compressed with zlib. In the database, so that every host reads it."""
+
+    run = models.ForeignKey("Run", on_delete=models.CASCADE, related_name="payloads")
+    size = models.PositiveBigIntegerField(help_text="Bytes of the JSON before compression.")
+    data = models.BinaryField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes of run {self.run_id}"
+
+
+class Run(TenantOwned):
+    """One run, and the queue's row: a ``queued`` run that is due is work.
+
+    A value is either in its column or, when large, in the Payload row that the ``…_ref`` column names.
+    """
+
+    workflow = models.ForeignKey("workflows.Workflow", on_delete=models.CASCADE, related_name="runs")
+    version = models.ForeignKey("workflows.WorkflowVersion", on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=8, choices=_choices(RunKind), default=RunKind.LIVE)
+    trigger_type = models.CharField(max_length=16)
+    trigger_key = models.CharField(max_length=63, blank=True, default="")
+    trigger = JSONTextField(null=True, help_text="What expressions read as `trigger`.")
+    trigger_ref = models.BigIntegerField(null=True)
+    # Where a rerun or a step test starts:
+    # {"from": path?, "only": key?, "run": id?, "steps": {key: {"output", "status", "error"}}}
+    seed = JSONTextField(null=True, default=None)
+
+    status = models.CharField(max_length=10, choices=_choices(RunStatus), default=RunStatus.QUEUED)
+    failure_kind = models.CharField(max_length=16, choices=_choices(FailureKind), blank=True, default="")
+    error = JSONTextField(null=True, default=None, help_text='{"kind", "message", "hint", "retryable", "path"}')
+    output = JSONTextField(null=True, default=None)
+    output_ref = models.BigIntegerField(null=True)
+
+    # The lease: who drives this run, until when, and the number that every later write must still find.
+    lease_owner = models.CharField(max_length=64, blank=True, default="")
+    lease_expires_at = models.DateTimeField(null=True)
+    fence = models.PositiveIntegerField(default=0)
+    crash_count = models.PositiveSmallIntegerField(default=0)
+    wake_at = models.DateTimeField(default=timezone.now, null=True, help_text="When a queued or waiting run is due.")
+    cancel_requested_at = models.DateTimeField(null=True)
+    waiting_for = JSONTextField(null=True, default=None, help_text='{"path", "kind"} of what a waiting run waits for.')
+
+    dedupe_key = models.CharField(max_length=255, null=True, default=None)  # noqa: DJ001  (null is not unique)
+    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children")
+    rerun_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns")
+    # Authority: for whom this run acts. Once that member or token is gone, the run stops.
+    started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    by_person = models.BooleanField(default=False, help_text="Started by a person or token, so their authority counts.")
+    token_id = models.BigIntegerField(null=True, help_text="The API token it was started with, live or not.")
+
+    revision = models.PositiveIntegerField(default=1, help_text="Grows with every visible change.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(condition=Q(status__in=[s.value for s in RunStatus]), name="run_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=[s.value for s in RUN_TERMINAL], finished_at__isnull=False)
+                | ~Q(status__in=[s.value for s in RUN_TERMINAL]) & Q(finished_at__isnull=True),
+                name="run_finished_when_terminal",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RunStatus.RUNNING) | Q(lease_expires_at__isnull=False), name="run_running_has_lease"
+            ),
+            models.UniqueConstraint(
+                fields=("workflow", "dedupe_key"), condition=Q(dedupe_key__isnull=False), name="run_dedupe_key_once"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("tenant", "-id"), name="run_by_tenant"),
+            models.Index(fields=("workflow", "-id"), name="run_by_workflow"),
+            models.Index(
+                fields=("wake_at",), condition=Q(status__in=[RunStatus.QUEUED, RunStatus.WAITING]), name="run_due"
+            ),
+            models.Index(fields=("lease_expires_at",), condition=Q(status=RunStatus.RUNNING), name="run_lease_expiry"),
+        )
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+
+class StepRun(TenantOwned):
+    """One attempt of one step of one run. ``path`` is the step's key, with an index for each loop around it."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    path = models.CharField(max_length=255)
+    key = models.CharField(max_length=63)
+    name = models.CharField(max_length=200, blank=True, default="")
+    action = models.CharField(max_length=128)
+    resolved_as = models.CharField(max_length=8, default="registry", help_text="registry, http or sandbox")
+    attempt = models.PositiveSmallIntegerField(default=1)
+    status = models.CharField(max_length=10, choices=_choices(StepStatus))
+    failure_kind = models.CharField(max_length=16, choices=_choices(FailureKind), blank=True, default="")
+    inputs = JSONTextField(null=True, default=None)
+    inputs_ref = models.BigIntegerField(null=True)
+    output = JSONTextField(null=True, default=None)
+    output_ref = models.BigIntegerField(null=True)
+    error = JSONTextField(null=True, default=None, help_text='{"kind", "message", "hint", "retryable"}')
+    logs = JSONTextField(null=True, default=None, help_text='[{"at", "level", "message"}], bounded')
+    idempotency_key = models.CharField(max_length=64, blank=True, default="")
+    retry_at = models.DateTimeField(null=True, help_text="When the next attempt is due, after one that may be retried.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("run", "path", "attempt"), name="steprun_attempt_once"),
+            models.CheckConstraint(condition=Q(status__in=[s.value for s in StepStatus]), name="steprun_status_known"),
+            models.CheckConstraint(condition=Q(attempt__gte=1), name="steprun_attempt_positive"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.path} #{self.attempt} of run {self.run_id}"
+
+
+class WorkerBeat(models.Model):
+    """A driver that lives: what /readyz, doctor and the watchdog look at. Serves every tenant."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    beat_at = models.DateTimeField()
+    active_runs = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name
