@@ -93,6 +93,7 @@ SQLITE_OPTIONS = {
 def _database() -> dict[str, Any]:
     config: dict[str, Any] = {**dj_database_url.parse(ENV.database_url)}
     if ENV.uses_sqlite:
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         config["OPTIONS"] = {**SQLITE_OPTIONS, **config.get("OPTIONS", {})}
         return config
     env.require_driver("DATABASE_URL", "psycopg", "postgres")

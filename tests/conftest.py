@@ -1,0 +1,58 @@
+"""People and tenants that most tests need: two tenants, and someone of every role in the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+
+from orchestrator.tenants.models import Membership, Role, Tenant
+
+
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    return Tenant.objects.create(slug="acme", name="Acme")
+
+
+@pytest.fixture
+def other_tenant(db: None) -> Tenant:
+    return Tenant.objects.create(slug="globex", name="Globex")
+
+
+@pytest.fixture
+def make_member(db: None) -> Callable[..., User]:
+    """Return a function that makes a user with a role in a tenant."""
+
+    def make(tenant: Tenant, role: Role, name: str | None = None) -> User:
+        user = User.objects.create_user(name or f"{role}-of-{tenant.slug}", password="a good password")
+        Membership.unscoped.create(tenant=tenant, user=user, role=role)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def owner(tenant: Tenant, make_member: Callable[..., User]) -> User:
+    return make_member(tenant, Role.OWNER)
+
+
+@pytest.fixture
+def editor(tenant: Tenant, make_member: Callable[..., User]) -> User:
+    return make_member(tenant, Role.EDITOR)
+
+
+@pytest.fixture
+def operator(tenant: Tenant, make_member: Callable[..., User]) -> User:
+    return make_member(tenant, Role.OPERATOR)
+
+
+@pytest.fixture
+def viewer(tenant: Tenant, make_member: Callable[..., User]) -> User:
+    return make_member(tenant, Role.VIEWER)
+
+
+@pytest.fixture
+def stranger(other_tenant: Tenant, make_member: Callable[..., User]) -> User:
+    """An owner of the other tenant, who must not learn anything of the first."""
+    return make_member(other_tenant, Role.OWNER)
