@@ -1,0 +1,240 @@
+"""Kinds of credential: what a person fills in, and how it is applied to a request.
+
+Every class can be made without arguments. ``test`` is an async function that asks the other side whose credential
+this is; the library requires it, and ``integration lint`` says where it is missing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from integrations.sdk.errors import AuthError
+from integrations.sdk.types import AuthType
+
+if TYPE_CHECKING:
+    import httpx
+
+    from integrations.sdk.client import StepHttp
+
+
+class AuthView(Mapping[str, Any]):
+    """``ctx.auth``: read-only, absent keys absent, and nothing of it in ``repr``."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self._values[key]
+        except KeyError:
+            raise KeyError(key) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<auth {self._values.get('provider', '?')} {self._values.get('type', 'none')}>"
+
+    @property
+    def bearer(self) -> str:
+        """The token of whatever kind this is: an access token, a bearer token or an API key."""
+        for name in ("access_token", "token", "api_key"):
+            if name in self._values:
+                return str(self._values[name])
+        raise AuthError("This step needs a credential, and none was given.", hint="Choose one in the step's form.")
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every value that must not be shown."""
+        return tuple(str(value) for key, value in self._values.items() if key in SECRET_NAMES and value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What a credential's test found out: whose it is, what it may do, and until when."""
+
+    label: str
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthContext:
+    """What a credential's ``test`` gets; ``http`` carries the credential to the provider's hosts as in a step."""
+
+    auth: AuthView
+    http: StepHttp
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+AuthTest: TypeAlias = Callable[[AuthContext], Awaitable[Account]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthField:
+    """One field of a credential's form."""
+
+    name: str
+    label: str
+    help: str = ""
+    secret: bool = True
+    required: bool = True
+
+
+SECRET_NAMES = frozenset({"api_key", "token", "access_token", "refresh_token", "client_secret", "password"})
+
+
+@dataclass(frozen=True)
+class AuthKind:
+    """What the kinds share. ``help`` says where a person finds the value."""
+
+    type: ClassVar[AuthType]
+    default_label: ClassVar[str] = ""
+    _: KW_ONLY
+    label: str = ""
+    help: str = ""
+    docs_url: str = ""
+    test: AuthTest | None = None
+
+    @property
+    def title(self) -> str:
+        return self.label or self.default_label
+
+    @property
+    def fields(self) -> tuple[AuthField, ...]:
+        """Return what a person fills in, in order."""
+        return ()
+
+    def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Put the credential on ``request``."""
+
+
+@dataclass(frozen=True)
+class NoAuth(AuthKind):
+    """Nothing to fill in."""
+
+    type = "none"
+    default_label = "No credential"
+
+
+@dataclass(frozen=True)
+class BearerToken(AuthKind):
+    """A token in the Authorization header; ``prefix`` is the word before it."""
+
+    type = "bearer_token"
+    default_label = "Bearer token"
+    _: KW_ONLY
+    prefix: str = "Bearer"
+
+    @property
+    def fields(self) -> tuple[AuthField, ...]:
+        return (AuthField(name="token", label="Token", help=self.help),)
+
+    def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        request.headers["Authorization"] = f"{self.prefix} {auth['token']}".strip()
+
+
+@dataclass(frozen=True)
+class ApiKey(AuthKind):
+    """A key in a header or a query parameter; a configurable one lets the credential's settings name which."""
+
+    type = "api_key"
+    default_label = "API key"
+    _: KW_ONLY
+    header: str = "X-API-Key"
+    prefix: str = ""
+    query: str = ""
+    configurable: bool = False
+
+    @property
+    def fields(self) -> tuple[AuthField, ...]:
+        return (AuthField(name="api_key", label="API key", help=self.help),)
+
+    def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        header, query = self.header, self.query
+        if self.configurable:
+            header, query = settings.get("header") or header, settings.get("query") or query
+        if query:
+            request.url = request.url.copy_set_param(query, str(auth["api_key"]))
+        else:
+            request.headers[header] = f"{self.prefix} {auth['api_key']}".strip()
+
+
+@dataclass(frozen=True)
+class Basic(AuthKind):
+    """User name and password in the Authorization header."""
+
+    type = "basic"
+    default_label = "User name and password"
+    _: KW_ONLY
+    username_label: str = "User name"
+    password_label: str = "Password"
+
+    @property
+    def fields(self) -> tuple[AuthField, ...]:
+        return (
+            AuthField(name="username", label=self.username_label, help=self.help, secret=False),
+            AuthField(name="password", label=self.password_label),
+        )
+
+    def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        pair = f"{auth['username']}:{auth['password']}".encode()
+        request.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+
+
+@dataclass(frozen=True)
+class OAuth2(AuthKind):
+    """A sign-in at the provider; the access token goes into the Authorization header.
+
+    ``token_path`` names the keys under which the token answer holds the tokens, empty for the top level.
+    """
+
+    type = "oauth2"
+    default_label = "Sign in"
+    _: KW_ONLY
+    authorize_url: str = ""
+    token_url: str = ""
+    revoke_url: str = ""
+    scopes: tuple[str, ...] = ()
+    scope_separator: str = " "
+    pkce: bool = True
+    client_auth: Literal["post", "basic"] = "post"
+    authorize_params: Mapping[str, str] = field(default_factory=dict)
+    token_path: tuple[str, ...] = ()
+    refresh_skew: timedelta = timedelta(minutes=2)
+    prefix: str = "Bearer"
+
+    @property
+    def fields(self) -> tuple[AuthField, ...]:
+        return (
+            AuthField(name="access_token", label="Access token", help=self.help),
+            AuthField(name="refresh_token", label="Refresh token", required=False),
+            AuthField(name="expires_at", label="Expires at", secret=False, required=False),
+            AuthField(name="client_id", label="Client id", secret=False, required=False),
+            AuthField(name="client_secret", label="Client secret", required=False),
+        )
+
+    def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        request.headers["Authorization"] = f"{self.prefix} {auth['access_token']}".strip()
+
+
+DEFAULT_KINDS: Mapping[str, AuthKind] = {
+    kind.type: kind for kind in (OAuth2(), ApiKey(), BearerToken(), Basic(), NoAuth())
+}
+
+# A token made by hand at the provider works wherever its sign-in or its key does.
+ALSO_TAKES: Mapping[str, frozenset[str]] = {
+    "oauth2": frozenset({"oauth2", "bearer_token"}),
+    "api_key": frozenset({"api_key", "bearer_token"}),
+    "bearer_token": frozenset({"bearer_token"}),
+    "basic": frozenset({"basic"}),
+    "none": frozenset(),
+}

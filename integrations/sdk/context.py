@@ -1,0 +1,112 @@
+"""What an action gets when it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from integrations.sdk.auth import AuthView
+
+if TYPE_CHECKING:
+    from integrations.sdk.client import StepHttp
+
+MAX_LOG_LINES: Final = 500
+MAX_LOG_TEXT: Final = 4000
+
+InputsT = TypeVar("InputsT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One line of a step's log."""
+
+    at: datetime
+    level: str
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"at": self.at.isoformat(), "level": self.level, "text": self.text}
+
+
+class StepLog:
+    """Collects a step's lines, bounded: ``ctx.log("text")`` and ``ctx.log.info/warning/error("text")``.
+
+    Of too many lines the first are kept, and one line says that the rest was left out. Safe from threads.
+    """
+
+    def __init__(self, sink: Callable[[LogLine], None] | None = None) -> None:
+        self._lines: list[LogLine] = []
+        self._sink = sink
+        self._lock = threading.Lock()
+
+    def __call__(self, text: object) -> None:
+        self._add("info", text)
+
+    info = __call__
+
+    def warning(self, text: object) -> None:
+        self._add("warning", text)
+
+    def error(self, text: object) -> None:
+        self._add("error", text)
+
+    @property
+    def lines(self) -> tuple[LogLine, ...]:
+        return tuple(self._lines)
+
+    def _add(self, level: str, text: object) -> None:
+        with self._lock:
+            if len(self._lines) > MAX_LOG_LINES:
+                return
+            if len(self._lines) == MAX_LOG_LINES:
+                level, text = "warning", f"Further lines were left out: a step keeps {MAX_LOG_LINES}."
+            line = LogLine(at=datetime.now(UTC), level=level, text=_shorten(str(text)))
+            self._lines.append(line)
+        if self._sink is not None:
+            self._sink(line)
+
+    def __repr__(self) -> str:
+        return f"<StepLog {len(self._lines)} lines>"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_LOG_TEXT else f"{text[:MAX_LOG_TEXT]}… ({len(text):,} characters)"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunContext(Generic[InputsT]):
+    """One attempt of one step.
+
+    ``inputs`` is the validated input model; ``auth`` the credential, read-only; ``http`` the guarded client with the
+    credential and the provider's root; ``idempotency_key`` stays the same on every attempt; ``deadline`` is in UTC.
+    """
+
+    inputs: InputsT
+    auth: AuthView
+    http: StepHttp
+    log: StepLog
+    tenant_id: str
+    run_id: str
+    step_key: str
+    attempt: int
+    idempotency_key: str
+    deadline: datetime
+
+    def __post_init__(self) -> None:
+        given: Mapping[str, Any] = self.auth
+        if not isinstance(given, AuthView):
+            object.__setattr__(self, "auth", AuthView(given))
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def remaining(self) -> float:
+        """Return the seconds until the deadline, never less than zero."""
+        return max(0.0, (self.deadline - self.now).total_seconds())
+
+    def __repr__(self) -> str:
+        return f"<RunContext run={self.run_id} step={self.step_key} attempt={self.attempt}>"

@@ -1,0 +1,104 @@
+"""A provider: the service that a group of actions talks to."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from integrations.sdk.auth import DEFAULT_KINDS, AuthKind, AuthTest
+from integrations.sdk.errors import DeclarationError
+
+if TYPE_CHECKING:
+    import httpx
+
+PROVIDER_KEY: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+TILES: Final = frozenset({"hook", "http", "logic", "chat", "mail", "db", "ai", "pay", "gray"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """Who is called, and with what credentials.
+
+    ``base_url`` is the canonical root, which an operator may replace; ``auth`` lists the kinds it offers, the first
+    preferred; ``allowed_hosts`` are further hosts that get its credential, over HTTPS; ``icon`` is an SVG file beside
+    the declaration or the name of a drawing; ``tile`` is the colour of its square; ``docs_url`` its reference.
+    """
+
+    key: str
+    name: str
+    base_url: str = ""
+    auth: Sequence[AuthKind] = ()
+    description: str = ""
+    icon: str = ""
+    category: str = ""
+    docs_url: str = ""
+    allowed_hosts: Sequence[str] = ()
+    oauth_family: str | None = None
+    tile: str = "gray"
+    quality: str = ""
+    origin: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.origin:
+            object.__setattr__(self, "origin", _caller())
+        object.__setattr__(self, "auth", tuple(self.auth))
+        object.__setattr__(self, "allowed_hosts", tuple(self.allowed_hosts))
+        for problem in self._problems():
+            raise DeclarationError(f"{self.origin}: {problem}")
+
+    def _problems(self) -> Sequence[str]:
+        found = []
+        if not PROVIDER_KEY.fullmatch(self.key):
+            found.append(f"the provider key {self.key!r} must be snake_case, like 'google_sheets'")
+        if self.base_url and urlsplit(self.base_url).scheme not in {"http", "https"}:
+            found.append(f"base_url of provider {self.key!r} must start with https://")
+        if self.tile not in TILES:
+            found.append(f"tile {self.tile!r} of provider {self.key!r} must be one of {', '.join(sorted(TILES))}")
+        types = [kind.type for kind in self.auth]
+        if len(set(types)) < len(types):
+            found.append(f"provider {self.key!r} lists a kind of credential twice")
+        return found
+
+    def auth_kind(self, auth_type: str) -> AuthKind:
+        """Return the declared kind, or the plain one of that type where the provider declares none."""
+        return next((kind for kind in self.auth if kind.type == auth_type), DEFAULT_KINDS[auth_type])
+
+    def auth_test(self, auth_type: str) -> AuthTest | None:
+        """Return the test of that kind, else of any kind: the account asked for is the same."""
+        tests = [kind.test for kind in (self.auth_kind(auth_type), *self.auth) if kind.test]
+        return tests[0] if tests else None
+
+    def authorizer(
+        self, auth: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+    ) -> Callable[[httpx.Request], None] | None:
+        """Return what puts the credential on a request, or None where there is nothing to put.
+
+        ``auth`` is ``ctx.auth`` of CONTRACT section 4; ``settings`` are the credential's readable ones.
+        """
+        auth_type = str(auth.get("type", "none"))
+        if auth_type == "none":
+            return None
+        kind, given = self.auth_kind(auth_type), settings or {}
+
+        def authorize(request: httpx.Request) -> None:
+            kind.apply(request, auth, given)
+
+        return authorize
+
+    def credential_hosts(self, base_url: str = "") -> tuple[str, ...]:
+        """Return the origins that get this provider's credential: its root (or the operator's) and allowed hosts."""
+        parts = urlsplit(base_url or self.base_url)
+        root = (f"{parts.scheme}://{parts.netloc}",) if parts.netloc else ()
+        return (*root, *(f"https://{host}" for host in self.allowed_hosts))
+
+
+def _caller() -> str:
+    """Return ``file:line`` of the declaration: the first frame outside this module and the generated ``__init__``."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename in {__file__, "<string>"}:
+        frame = frame.f_back
+    return f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
