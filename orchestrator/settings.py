@@ -112,6 +112,9 @@ DATABASES = {"default": _database()}
 if ENV.redis_url:
     env.require_driver("REDIS_URL", "redis", "redis")
 
+# Blocking threads of one web process; a request that waits for a run may hold at most a quarter of them.
+WEB_THREADS = 16
+
 # How long one django-q2 task may drive runs, and the cluster's own limits around it: slice < timeout < retry.
 DRIVER_SLICE_SECONDS = 240
 Q_CLUSTER: dict[str, object] = {
@@ -166,6 +169,31 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orchestrator.api.authentication.TokenAuthentication",
+        "orchestrator.api.authentication.TenantSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["orchestrator.api.views.TenantAccess"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["orchestrator.api.parsers.GatedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "orchestrator.api.schema.ContractSchema",
+    "EXCEPTION_HANDLER": "orchestrator.api.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Orchestrator API",
+    "DESCRIPTION": "Workflows, runs, credentials and the integration registry of one tenant.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
 
 LOGGING = {
     "version": 1,

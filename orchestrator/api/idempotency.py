@@ -1,0 +1,92 @@
+"""``Idempotency-Key``: the same request twice gets the first answer again, another body under the key a 409."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orchestrator import jsongate
+from orchestrator.api.models import IdempotencyRecord
+from orchestrator.errors import Conflict, Invalid
+from orchestrator.tenants.access import Actor
+from orchestrator.vault import crypto
+
+HEADER: Final = "Idempotency-Key"
+KEPT_FOR: Final = timedelta(hours=24)
+MAX_KEY: Final = 255
+
+
+def answer_once(request: Request, actor: Actor, make: Callable[[], Response]) -> Response:
+    """Return ``make()``'s answer, or the kept one when this key was answered before.
+
+    The record and what ``make`` writes commit together: a crash between them leaves neither. Only
+    answers below 400 are kept. Raises Conflict when the key came with another body.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        return make()
+    if not key or len(key) > MAX_KEY:
+        raise Invalid(f"{HEADER} has {len(key)} characters; send 1 to {MAX_KEY}.", code="idempotency_key_invalid")
+    digest = _digest(request.data)
+    kept = _find(actor, request.path, key)
+    if kept is None:
+        try:
+            with transaction.atomic():
+                record = IdempotencyRecord(tenant=actor.tenant, path=request.path, key=key, body_digest=digest)
+                record.save(force_insert=True)
+                response = make()
+                _keep(record, response)
+                return response
+        except IntegrityError:
+            # Another request with this key committed first: its answer is ours too.
+            kept = _find(actor, request.path, key)
+            if kept is None:
+                raise
+    if kept.body_digest != digest:
+        raise Conflict(
+            "This Idempotency-Key was used with another body. Send a new key for a new request.",
+            code="idempotency_key_reused",
+        )
+    return _answer_of(kept)
+
+
+def forget_old_answers() -> int:
+    """Delete what is older than KEPT_FOR; return how many."""
+    deleted, _ = IdempotencyRecord.unscoped.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+    return deleted
+
+
+def _find(actor: Actor, path: str, key: str) -> IdempotencyRecord | None:
+    rows = IdempotencyRecord.objects.for_tenant(actor.tenant).filter(path=path, key=key)
+    return rows.filter(created_at__gte=timezone.now() - KEPT_FOR).first()
+
+
+def _keep(record: IdempotencyRecord, response: Response) -> None:
+    sealed = crypto.seal(
+        jsongate.dumps(response.data).encode(), tenant_id=record.tenant_id, context=f"idempotency:{record.pk}"
+    )
+    record.status = response.status_code
+    record.answer_sealed, record.answer_key_id = sealed.blob, sealed.key_id
+    record.save(update_fields=["status", "answer_sealed", "answer_key_id"])
+
+
+def _answer_of(record: IdempotencyRecord) -> Response:
+    plain = crypto.unseal(
+        bytes(record.answer_sealed or b""), tenant_id=record.tenant_id, context=f"idempotency:{record.pk}"
+    )
+    return Response(json.loads(plain), status=record.status)
+
+
+def _digest(data: Any) -> str:
+    """Return a keyed hash of the body: a plain one would let a dump's reader guess a short secret in it."""
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return salted_hmac("orchestrator.api.idempotency", canonical, algorithm=hashlib.sha256().name).hexdigest()

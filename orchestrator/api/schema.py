@@ -1,0 +1,52 @@
+"""OpenAPI: every operation documents the errors that every operation can answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from pydantic import BaseModel
+
+
+class ProblemBody(BaseModel):
+    """One finding; ``path`` is like ``steps[0].config.inputs.channel``."""
+
+    path: str
+    message: str
+    code: str
+
+
+class ErrorDetail(BaseModel):
+    code: str
+    message: str
+    problems: list[ProblemBody]
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer of 400 and above."""
+
+    error: ErrorDetail
+
+
+_ALWAYS = {"400": "The request is not valid.", "401": "No valid token or session.", "403": "A right is missing."}
+_WITH_ID = {"404": "There is no such object in this tenant."}
+_WRITES = {"409": "The object's status does not allow it, or somebody else changed it first.", "413": "Too large."}
+
+
+class ContractSchema(AutoSchema):
+    """Adds the one error shape to every operation that does not document it itself."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        if not operation:
+            return operation
+        component = self.resolve_serializer(ErrorBody, "response")
+        content = {"application/json": {"schema": component.ref}}
+        wanted = dict(_ALWAYS)
+        if "{" in self.path:
+            wanted |= _WITH_ID
+        if self.method not in ("GET", "HEAD"):
+            wanted |= _WRITES
+        for status, description in wanted.items():
+            operation["responses"].setdefault(status, {"description": description, "content": content})
+        return operation

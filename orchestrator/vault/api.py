@@ -1,0 +1,168 @@
+"""``credentials/`` of the API: secrets go in and never come out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict, Field
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orchestrator.api.errors import parse_body
+from orchestrator.api.views import TenantAPIView
+from orchestrator.vault import services
+from orchestrator.vault.models import Credential
+from orchestrator.vault.types import credential_types
+from orchestrator.workflows import selectors as workflow_selectors
+from orchestrator.workflows import services as workflow_services
+
+AuthTypeName = Literal["oauth2", "api_key", "bearer_token", "basic"]
+
+
+class CredentialCreate(BaseModel):
+    """``secret`` is write-only; its keys depend on ``auth_type`` (see `credential-types/`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100)
+    provider: str = Field(min_length=1, max_length=63)
+    auth_type: AuthTypeName
+    secret: dict[str, Any]
+    settings: dict[str, Any] = {}
+    expires_at: datetime | None = None
+
+
+class CredentialUpdate(BaseModel):
+    """Only what is sent changes; ``secret`` replaces the whole secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=100)
+    secret: dict[str, Any] | None = None
+    settings: dict[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+class UsageBody(BaseModel):
+    workflow: str
+    slug: str
+    step: str
+
+
+class CredentialBody(BaseModel):
+    id: str
+    name: str
+    provider: str
+    auth_type: AuthTypeName
+    settings: dict[str, Any]
+    health: Literal["not_checked", "working", "expiring", "reconnect"]
+    health_message: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    used_by: list[UsageBody]
+    created_at: datetime
+    updated_at: datetime
+
+
+class CredentialPage(BaseModel):
+    results: list[CredentialBody]
+    next: str | None
+    previous: str | None
+
+
+class CredentialTypeBody(BaseModel):
+    """What to fill in for one kind of credential of one provider, as a JSON schema with `secret` marks and help."""
+
+    provider: str
+    name: str
+    auth_type: AuthTypeName
+    secret_schema: dict[str, Any]
+    settings_schema: dict[str, Any]
+
+
+class CredentialTypePage(BaseModel):
+    results: list[CredentialTypeBody]
+    next: str | None
+    previous: str | None
+
+
+def credential_document(credential: Credential, usages: list[Any]) -> dict[str, Any]:
+    """Return what may be read of a credential; there is no secret in it."""
+    return {
+        "id": str(credential.pk),
+        "name": credential.name,
+        "provider": credential.provider,
+        "auth_type": credential.auth_type,
+        "settings": credential.settings,
+        "health": credential.health,
+        "health_message": credential.health_message,
+        "expires_at": credential.expires_at,
+        "last_used_at": credential.last_used_at,
+        "used_by": [{"workflow": str(u.workflow_id), "slug": u.workflow_slug, "step": u.step_key} for u in usages],
+        "created_at": credential.created_at,
+        "updated_at": credential.updated_at,
+    }
+
+
+class _CredentialView(TenantAPIView):
+    def document(self, credential: Credential) -> dict[str, Any]:
+        usages = workflow_selectors.credential_usages(self.tenant, credential)
+        return credential_document(credential, usages)
+
+
+class CredentialList(_CredentialView):
+    @extend_schema(operation_id="credentials_list", responses=CredentialPage)
+    def get(self, request: Request) -> Response:
+        usages = workflow_selectors.usages_by_credential(self.tenant)
+        rows = Credential.objects.for_tenant(self.tenant).defer("sealed")
+        return self.page(rows, lambda credential: credential_document(credential, usages.get(credential.pk, [])))
+
+    @extend_schema(operation_id="credentials_create", request=CredentialCreate, responses={201: CredentialBody})
+    def post(self, request: Request) -> Response:
+        body = parse_body(CredentialCreate, request.data)
+
+        def make() -> Response:
+            return Response(self.document(services.credential_create(actor=self.actor, **dict(body))), status=201)
+
+        return self.create(make)
+
+
+class CredentialDetail(_CredentialView):
+    @extend_schema(operation_id="credentials_retrieve", responses=CredentialBody)
+    def get(self, request: Request, pk: str) -> Response:
+        return Response(self.document(self.find(Credential, pk)))
+
+    @extend_schema(operation_id="credentials_update", request=CredentialUpdate, responses=CredentialBody)
+    def patch(self, request: Request, pk: str) -> Response:
+        body = parse_body(CredentialUpdate, request.data)
+        changes = {name: getattr(body, name) for name in body.model_fields_set}
+        credential = services.credential_update(actor=self.actor, credential=self.find(Credential, pk), **changes)
+        return Response(self.document(credential))
+
+    @extend_schema(
+        operation_id="credentials_delete", parameters=[OpenApiParameter("force", bool)], responses={204: None}
+    )
+    def delete(self, request: Request, pk: str) -> Response:
+        """Delete a credential; one in use answers 409 with `used_by` unless `?force=1`."""
+        workflow_services.credential_delete_checked(
+            actor=self.actor,
+            credential=self.find(Credential, pk),
+            force=request.query_params.get("force") in ("1", "true"),
+        )
+        return Response(status=204)
+
+
+class CredentialTest(_CredentialView):
+    @extend_schema(operation_id="credentials_test", request=None, responses=CredentialBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Ask the provider whether the secret works; the answer is the credential with its new health."""
+        credential = services.credential_check(actor=self.actor, credential=self.find(Credential, pk))
+        return Response(self.document(credential))
+
+
+class CredentialTypeList(TenantAPIView):
+    @extend_schema(operation_id="credential_types_list", responses=CredentialTypePage)
+    def get(self, request: Request) -> Response:
+        return Response({"results": credential_types(), "next": None, "previous": None})

@@ -1,0 +1,296 @@
+"""``workflows/`` of the API: the document, its publication and its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict, Field
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orchestrator.api.errors import parse_body
+from orchestrator.api.schema import ProblemBody
+from orchestrator.api.views import TenantAPIView
+from orchestrator.errors import Invalid, NotFound, Problem
+from orchestrator.flow.definition import StepDefinition, TriggerDefinition, WorkflowSettings
+from orchestrator.types import JSONValue
+from orchestrator.workflows import selectors, services
+from orchestrator.workflows.models import Step, Trigger, Workflow, WorkflowVersion
+
+
+class WorkflowDocument(BaseModel):
+    """What a client sends: the document. ``slug`` is made from the name when it is left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    slug: str | None = None
+    description: str = ""
+    triggers: list[TriggerDefinition] = []
+    steps: list[StepDefinition] = []
+    output: JSONValue = None
+    settings: WorkflowSettings = WorkflowSettings()
+
+
+class WorkflowBody(WorkflowDocument):
+    """What the API answers: the document and its state."""
+
+    id: str
+    slug: str
+    revision: int
+    published_version: int | None
+    enabled: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class WorkflowPage(BaseModel):
+    results: list[WorkflowBody]
+    next: str | None
+    previous: str | None
+
+
+class PublishRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    note: str = Field("", max_length=1000)
+
+
+class PublishBody(BaseModel):
+    number: int
+    warnings: list[ProblemBody]
+
+
+class VersionBody(BaseModel):
+    """One immutable version; ``definition`` only where one version is asked for."""
+
+    number: int
+    checksum: str
+    note: str
+    author: str | None
+    created_at: datetime
+    definition: dict[str, Any] | None = None
+
+
+class VersionPage(BaseModel):
+    results: list[VersionBody]
+    next: str | None
+    previous: str | None
+
+
+class DiffBody(BaseModel):
+    changes: list[dict[str, Any]]
+
+
+class TriggerBody(BaseModel):
+    key: str
+    type: str
+    url: str | None
+    enabled: bool
+    next_fire_at: datetime | None
+    config: dict[str, Any]
+
+
+class TriggerPage(BaseModel):
+    results: list[TriggerBody]
+    next: str | None
+    previous: str | None
+
+
+def _version_document(version: WorkflowVersion, *, whole: bool = False) -> dict[str, Any]:
+    document = {
+        "number": version.number,
+        "checksum": version.checksum,
+        "note": version.note,
+        "author": version.author.get_username() if version.author else None,
+        "created_at": version.created_at,
+    }
+    return {**document, "definition": version.definition} if whole else document
+
+
+def _as_bodies(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    return [problem.as_dict() for problem in problems]
+
+
+class WorkflowList(TenantAPIView):
+    @extend_schema(operation_id="workflows_list", responses=WorkflowPage)
+    def get(self, request: Request) -> Response:
+        """The tenant's workflows, newest first."""
+        rows = (
+            Workflow.objects.for_tenant(self.tenant)
+            .select_related("published_version")
+            .prefetch_related(
+                Prefetch("steps", Step.unscoped.select_related("credential")),
+                Prefetch("triggers", Trigger.unscoped.all()),
+            )
+        )
+        return self.page(rows, selectors.workflow_document)
+
+    @extend_schema(operation_id="workflows_create", request=WorkflowDocument, responses={201: WorkflowBody})
+    def post(self, request: Request) -> Response:
+        """Make a workflow; a draft may be incomplete or wrong, only publish refuses."""
+
+        def make() -> Response:
+            workflow = services.workflow_create(actor=self.actor, document=_object(request.data))
+            return Response(selectors.workflow_document(workflow), status=201)
+
+        return self.create(make)
+
+
+class WorkflowDetail(TenantAPIView):
+    @extend_schema(operation_id="workflows_retrieve", responses=WorkflowBody)
+    def get(self, request: Request, pk: str) -> Response:
+        return Response(selectors.workflow_document(self.find(Workflow, pk)))
+
+    @extend_schema(operation_id="workflows_replace", request=WorkflowDocument, responses=WorkflowBody)
+    def put(self, request: Request, pk: str) -> Response:
+        """Replace the draft; with `If-Match: <revision>` a lost race answers 409."""
+        workflow = services.workflow_replace(
+            actor=self.actor,
+            workflow=self.find(Workflow, pk),
+            document=_object(request.data),
+            if_match=self.if_match(),
+        )
+        return Response(selectors.workflow_document(workflow))
+
+    @extend_schema(operation_id="workflows_update", request=WorkflowDocument, responses=WorkflowBody)
+    def patch(self, request: Request, pk: str) -> Response:
+        """Replace whole top-level keys of the draft."""
+        workflow = services.workflow_patch(
+            actor=self.actor,
+            workflow=self.find(Workflow, pk),
+            changes=_object(request.data),
+            if_match=self.if_match(),
+        )
+        return Response(selectors.workflow_document(workflow))
+
+    @extend_schema(operation_id="workflows_delete", responses={204: None})
+    def delete(self, request: Request, pk: str) -> Response:
+        services.workflow_delete(actor=self.actor, workflow=self.find(Workflow, pk))
+        return Response(status=204)
+
+
+class WorkflowPublish(TenantAPIView):
+    @extend_schema(
+        operation_id="workflows_publish",
+        parameters=[OpenApiParameter("dry_run", bool)],
+        request=PublishRequest,
+        responses={201: PublishBody},
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        """Publish the draft as the next version, or answer every problem found; `?dry_run=1` only checks."""
+        workflow = self.find(Workflow, pk)
+        if request.query_params.get("dry_run") in ("1", "true"):
+            problems = services.check(workflow)
+            return Response(
+                {
+                    "warnings": _as_bodies([p for p in problems if p.severity == "warning"]),
+                    "problems": _as_bodies([p for p in problems if p.severity == "error"]),
+                }
+            )
+        note = parse_body(PublishRequest, request.data or {}).note
+
+        def make() -> Response:
+            result = services.publish(actor=self.actor, workflow=workflow, note=note)
+            return Response(
+                {"number": result.version.number, "warnings": _as_bodies(result.warnings)},
+                status=201,
+            )
+
+        return self.create(make)
+
+
+class _WorkflowSwitch(TenantAPIView):
+    def switch(self, pk: str, *, enabled: bool) -> Response:
+        workflow = services.workflow_set_enabled(actor=self.actor, workflow=self.find(Workflow, pk), enabled=enabled)
+        return Response(selectors.workflow_document(workflow))
+
+
+class WorkflowEnable(_WorkflowSwitch):
+    @extend_schema(operation_id="workflows_enable", request=None, responses=WorkflowBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Let the workflow's triggers start runs."""
+        return self.switch(pk, enabled=True)
+
+
+class WorkflowDisable(_WorkflowSwitch):
+    @extend_schema(operation_id="workflows_disable", request=None, responses=WorkflowBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Stop the workflow's triggers; it can still be started by hand or through the API."""
+        return self.switch(pk, enabled=False)
+
+
+class VersionList(TenantAPIView):
+    @extend_schema(operation_id="versions_list", responses=VersionPage)
+    def get(self, request: Request, pk: str) -> Response:
+        """Published versions, newest first, without their definitions."""
+        rows = (
+            WorkflowVersion.objects.for_tenant(self.tenant)
+            .filter(workflow=self.find(Workflow, pk), number__isnull=False)
+            .select_related("author")
+            .defer("definition", "bindings")
+        )
+        return self.page(rows, _version_document)
+
+
+class VersionDetail(TenantAPIView):
+    @extend_schema(operation_id="versions_retrieve", responses=VersionBody)
+    def get(self, request: Request, pk: str, number: int) -> Response:
+        return Response(_version_document(_version(self, pk, number), whole=True))
+
+
+class VersionRestore(TenantAPIView):
+    @extend_schema(operation_id="versions_restore", request=None, responses=WorkflowBody)
+    def post(self, request: Request, pk: str, number: int) -> Response:
+        """Replace the draft by this version; nothing is published."""
+        version = _version(self, pk, number)
+        workflow = services.version_restore(actor=self.actor, workflow=version.workflow, version=version)
+        return Response(selectors.workflow_document(workflow))
+
+
+class VersionDiff(TenantAPIView):
+    @extend_schema(
+        operation_id="versions_diff",
+        parameters=[OpenApiParameter("from", int, required=True), OpenApiParameter("to", int, required=True)],
+        responses=DiffBody,
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """What changed between two versions, field by field."""
+        numbers = [_number(request, name) for name in ("from", "to")]
+        old, new = (_version(self, pk, number) for number in numbers)
+        return Response({"changes": selectors.version_diff(old, new)})
+
+
+class TriggerList(TenantAPIView):
+    @extend_schema(operation_id="triggers_list", parameters=[OpenApiParameter("workflow", str)], responses=TriggerPage)
+    def get(self, request: Request) -> Response:
+        """Triggers with their addresses, which only editors and above may read."""
+        rows = Trigger.objects.for_tenant(self.tenant).filter(in_draft=True).select_related("workflow")
+        if "workflow" in request.query_params:
+            rows = rows.filter(workflow=self.find(Workflow, request.query_params["workflow"]))
+        return self.page(rows, lambda trigger: selectors.trigger_document(trigger, actor=self.actor))
+
+
+def _version(view: TenantAPIView, pk: str, number: int) -> WorkflowVersion:
+    rows = WorkflowVersion.objects.for_tenant(view.tenant).select_related("workflow", "author")
+    found = rows.filter(workflow=view.find(Workflow, pk), number=number).first()
+    if found is None:
+        raise NotFound(f"This workflow has no version {number}.")
+    return found
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Invalid(f"{name} is {text!r:.40}; send a version's number.")
+    return int(text)
+
+
+def _object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise Invalid("The body is not a JSON object; send a workflow document.")
+    return data

@@ -1,0 +1,311 @@
+"""``runs/`` of the API: start, read, wait for, cancel and run again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from django.conf import settings
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orchestrator.api.errors import parse_body
+from orchestrator.api.views import TenantAPIView
+from orchestrator.errors import Invalid
+from orchestrator.tenants.models import Scope
+from orchestrator.types import JSONValue
+from orchestrator.workflows.models import Workflow
+from runs import selectors, services
+from runs.models import Run
+from runs.states import RUN_TERMINAL, RunStatus
+
+MAX_WAIT_SECONDS: Final = 60.0
+WAIT_POLL_SECONDS: Final = 0.02
+
+# A request that waits holds a web thread: at most a quarter of them may, the next one answers at once.
+_waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+
+
+class RunStart(BaseModel):
+    """``payload`` is what expressions read as ``trigger.body``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: JSONValue = None
+    version: Literal["published", "draft"] | int = "published"
+
+
+class RunAgain(BaseModel):
+    """``from`` is the key of the step to start from; without ``payload`` the first run's is used again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: str | None = None
+    payload: JSONValue = None
+    version: Literal["same", "published", "draft"] | int = "same"
+
+
+class StepTest(BaseModel):
+    """``given`` maps keys of earlier steps to their outputs; without it the stored ones of the last test are used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: JSONValue = None
+    given: dict[str, JSONValue] | None = None
+
+
+class StartedBody(BaseModel):
+    id: str
+    status: str
+    url: str
+
+
+class StepErrorBody(BaseModel):
+    kind: str
+    message: str
+    hint: str
+    retryable: bool
+
+
+class StepBody(BaseModel):
+    """One attempt of one step; a value over 64 KB is ``{"truncated": true, "size", "url"}``."""
+
+    path: str
+    key: str
+    action: str
+    resolved_as: Literal["registry", "http", "sandbox"]
+    attempt: int
+    status: Literal["running", "waiting", "succeeded", "failed", "skipped", "cancelled", "lost"]
+    inputs: JSONValue
+    output: JSONValue
+    error: StepErrorBody | None
+    logs: JSONValue
+    started_at: datetime
+    finished_at: datetime | None
+    duration_ms: int | None
+
+
+class RunSummary(BaseModel):
+    id: str
+    workflow: str
+    version: int | None
+    status: RunStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    revision: int
+    error: JSONValue
+
+
+class RunBody(RunSummary):
+    trigger: JSONValue
+    payload: JSONValue
+    output: JSONValue
+    waiting_for: JSONValue
+    rerun_of: str | None
+    steps: list[StepBody]
+    steps_next: str | None
+
+
+class RunPage(BaseModel):
+    results: list[RunSummary]
+    next: str | None
+    previous: str | None
+
+
+class StepPage(BaseModel):
+    results: list[StepBody]
+    next: str | None
+    previous: str | None
+
+
+def started_document(run: Run) -> dict[str, str]:
+    """Return what a start answers: where to look for the run."""
+    return {"id": str(run.pk), "status": run.status, "url": f"/api/v1/runs/{run.pk}/"}
+
+
+def _wait_seconds(request: Request) -> float:
+    text = request.query_params.get("wait")
+    if text is None:
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_WAIT_SECONDS:
+        raise Invalid(f"wait is {text!r:.40}; send a number of seconds from 0 to {MAX_WAIT_SECONDS:.0f}.")
+    return seconds
+
+
+def _wait_for_end(run: Run, seconds: float) -> bool:
+    """Return whether the run ended within ``seconds``; at once False when too many requests wait already."""
+    if seconds <= 0 or not _waiting.acquire(blocking=False):
+        return False
+    try:
+        deadline = time.monotonic() + seconds
+        rows = Run.objects.for_tenant(run.tenant_id).filter(pk=run.pk, status__in=[s.value for s in RUN_TERMINAL])
+        while not rows.exists():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(WAIT_POLL_SECONDS)
+        return True
+    finally:
+        _waiting.release()
+
+
+class WorkflowRunStart(TenantAPIView):
+    scopes = {"POST": Scope.RUN}
+
+    @extend_schema(
+        operation_id="workflows_run",
+        parameters=[OpenApiParameter("wait", float, description="Seconds to wait for the end, at most 60.")],
+        request=RunStart,
+        responses={200: RunBody, 202: StartedBody},
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        """Start a run: 202 at once, or with `?wait=` 200 and the finished run when it ends in time."""
+        body = parse_body(RunStart, request.data if request.data is not None else {})
+        seconds = _wait_seconds(request)
+        workflow = self.find(Workflow, pk)
+
+        def make() -> Response:
+            run = services.run_start_by_actor(
+                actor=self.actor, workflow=workflow, payload=body.payload, version=body.version
+            )
+            return Response(started_document(run), status=202)
+
+        response = self.create(make)
+        run = self.find(Run, response.data["id"])
+        if _wait_for_end(run, seconds):
+            return Response(selectors.run_document(self.find(Run, response.data["id"])))
+        return response
+
+
+class StepTestStart(TenantAPIView):
+    @extend_schema(operation_id="steps_test", request=StepTest, responses={200: RunBody, 202: StartedBody})
+    def post(self, request: Request, pk: str, key: str) -> Response:
+        """Run one step of the draft with given or stored data, as a run of its own."""
+        body = parse_body(StepTest, request.data or {})
+        seconds = _wait_seconds(request)
+        run = services.step_test(
+            actor=self.actor,
+            workflow=self.find(Workflow, pk),
+            key=key,
+            given=body.given,
+            **({"payload": body.payload} if "payload" in body.model_fields_set else {}),
+        )
+        if _wait_for_end(run, seconds):
+            return Response(selectors.run_document(self.find(Run, str(run.pk))))
+        return Response(started_document(run), status=202)
+
+
+class RunList(TenantAPIView):
+    @extend_schema(
+        operation_id="runs_list",
+        parameters=[
+            OpenApiParameter("workflow", str),
+            OpenApiParameter("status", enum=[s.value for s in RunStatus]),
+            OpenApiParameter("since", datetime),
+            OpenApiParameter("q", str),
+        ],
+        responses=RunPage,
+    )
+    def get(self, request: Request) -> Response:
+        """Runs, newest first."""
+        params = request.query_params
+        status = params.get("status")
+        if status and status not in list(RunStatus):
+            raise Invalid(f"status is {status!r:.40}; send one of {', '.join(RunStatus)}.")
+        since = params.get("since")
+        moment = _moment(since) if since else None
+        rows = selectors.run_list(
+            self.tenant,
+            workflow=self.find(Workflow, params["workflow"]) if params.get("workflow") else None,
+            status=status or None,
+            since=moment,
+            q=params.get("q") or None,
+        )
+        return self.page(rows, selectors.run_summary)
+
+
+class RunDetail(TenantAPIView):
+    @extend_schema(
+        operation_id="runs_retrieve",
+        parameters=[OpenApiParameter("after", int, description="Answers 204 while the run's revision is this one.")],
+        responses={200: RunBody, 204: None},
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        run = self.find(Run, pk)
+        if request.query_params.get("after") == str(run.revision):
+            return Response(status=204)
+        return Response(selectors.run_document(run))
+
+
+class RunSteps(TenantAPIView):
+    @extend_schema(
+        operation_id="runs_steps",
+        parameters=[OpenApiParameter("path", str)],
+        responses=StepPage,
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """Attempts of a run's steps, oldest first, 200 a page."""
+        run = self.find(Run, pk)
+        return Response(
+            selectors.step_page(run, cursor=request.query_params.get("cursor"), path=request.query_params.get("path"))
+        )
+
+
+class RunValue(TenantAPIView):
+    @extend_schema(operation_id="runs_value", responses=JSONValue)
+    def get(self, request: Request, pk: str, ref: int) -> Response:
+        """A large value of a run, whole."""
+        return Response(selectors.payload_value(self.find(Run, pk), ref))
+
+
+class RunCancel(TenantAPIView):
+    scopes = {"POST": Scope.RUN}
+
+    @extend_schema(operation_id="runs_cancel", request=None, responses=RunBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Cancel a run that has not ended; a step under way is stopped within a second."""
+        return Response(selectors.run_document(services.run_cancel(actor=self.actor, run=self.find(Run, pk))))
+
+
+class RunRerun(TenantAPIView):
+    scopes = {"POST": Scope.RUN}
+
+    @extend_schema(operation_id="runs_rerun", request=RunAgain, responses={202: StartedBody})
+    def post(self, request: Request, pk: str) -> Response:
+        """Start the same again as a new run: from the start or from a step, with the same or another payload."""
+        data = dict(request.data or {})
+        if "from" in data:
+            data["from_"] = data.pop("from")
+        body = parse_body(RunAgain, data)
+        earlier = self.find(Run, pk)
+
+        def make() -> Response:
+            run = services.run_rerun(
+                actor=self.actor,
+                run=earlier,
+                from_=body.from_,
+                version=body.version,
+                **({"payload": body.payload} if "payload" in body.model_fields_set else {}),
+            )
+            return Response(started_document(run), status=202)
+
+        return self.create(make)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = parse_datetime(text.replace(" ", "+"))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Invalid(f"since is {text!r:.40}; send an ISO 8601 time with its offset, like 2026-01-31T09:00:00Z.")
+    return moment
