@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from django.conf import settings
 from django.utils.dateparse import parse_datetime
@@ -26,6 +26,7 @@ from runs.states import RUN_TERMINAL, RunStatus
 
 MAX_WAIT_SECONDS: Final = 60.0
 WAIT_POLL_SECONDS: Final = 0.02
+STARTS_RUNS: Final = {"POST": Scope.RUN}
 
 # A request that waits holds a web thread: at most a quarter of them may, the next one answers at once.
 _waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
@@ -159,7 +160,7 @@ def _wait_for_end(run: Run, seconds: float) -> bool:
 
 
 class WorkflowRunStart(TenantAPIView):
-    scopes = {"POST": Scope.RUN}
+    scopes = STARTS_RUNS
 
     @extend_schema(
         operation_id="workflows_run",
@@ -268,7 +269,7 @@ class RunValue(TenantAPIView):
 
 
 class RunCancel(TenantAPIView):
-    scopes = {"POST": Scope.RUN}
+    scopes = STARTS_RUNS
 
     @extend_schema(operation_id="runs_cancel", request=None, responses=RunBody)
     def post(self, request: Request, pk: str) -> Response:
@@ -277,7 +278,7 @@ class RunCancel(TenantAPIView):
 
 
 class RunRerun(TenantAPIView):
-    scopes = {"POST": Scope.RUN}
+    scopes = STARTS_RUNS
 
     @extend_schema(operation_id="runs_rerun", request=RunAgain, responses={202: StartedBody})
     def post(self, request: Request, pk: str) -> Response:

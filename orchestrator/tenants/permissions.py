@@ -1,0 +1,42 @@
+"""Which operation needs which role: the one table, held against every service by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from orchestrator.tenants.access import Actor, require
+from orchestrator.tenants.models import Role
+
+MINIMUM_ROLE: Final[Mapping[str, Role]] = MappingProxyType(
+    {
+        "workflow.read": Role.VIEWER,
+        "workflow.edit": Role.EDITOR,
+        "workflow.publish": Role.EDITOR,
+        "workflow.switch": Role.EDITOR,
+        "workflow.delete": Role.EDITOR,
+        "trigger.address.read": Role.EDITOR,
+        "run.read": Role.VIEWER,
+        "run.start": Role.OPERATOR,
+        "run.cancel": Role.OPERATOR,
+        "run.rerun": Role.OPERATOR,
+        "run.test": Role.EDITOR,
+        "credential.read": Role.VIEWER,
+        "credential.edit": Role.EDITOR,
+        "credential.check": Role.EDITOR,
+        "variable.edit": Role.EDITOR,
+        "member.read": Role.VIEWER,
+        "member.edit": Role.ADMIN,
+        "owner.edit": Role.OWNER,
+        "token.own": Role.VIEWER,
+        "token.edit": Role.ADMIN,
+        "audit.read": Role.ADMIN,
+        "tenant.edit": Role.ADMIN,
+    }
+)
+
+
+def require_operation(actor: Actor, operation: str) -> None:
+    """Raise Forbidden unless the actor's role covers ``operation``, a key of MINIMUM_ROLE."""
+    require(actor, MINIMUM_ROLE[operation])

@@ -1,0 +1,132 @@
+"""Changes to tenants, people and tokens; each is checked, done and written to the audit log in one transaction."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from orchestrator.errors import Conflict, Forbidden, Invalid, Problem
+from orchestrator.tenants import audit
+from orchestrator.tenants.access import Actor, token_digest
+from orchestrator.tenants.models import ApiToken, Membership, Role, Scope, Tenant
+from orchestrator.tenants.permissions import require_operation
+
+TOKEN_PREFIX: Final = "orc_"
+SHOWN_CHARACTERS: Final = 10
+_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@transaction.atomic
+def tenant_create(*, slug: str, name: str = "", owner: User | None = None) -> tuple[Tenant, bool]:
+    """Return the tenant with this slug and whether it was made now; an existing one is left as it is."""
+    if not _SLUG.fullmatch(slug):
+        raise Invalid(f"{slug!r:.80} is not a slug: use lower-case letters, digits and hyphens, at most 63.")
+    tenant, created = Tenant.objects.get_or_create(slug=slug, defaults={"name": name or slug})
+    if owner is not None:
+        Membership.unscoped.get_or_create(tenant=tenant, user=owner, defaults={"role": Role.OWNER})
+    return tenant, created
+
+
+@transaction.atomic
+def user_create(*, name: str, password: str, staff: bool = False, superuser: bool = False) -> tuple[User, bool]:
+    """Return the user and whether they were made now; an existing one keeps their password.
+
+    Raises Invalid for a name or password that is refused, with the reasons.
+    """
+    existing = User.objects.filter(username=name).first()
+    if existing is not None:
+        return existing, False
+    user = User(username=name, is_staff=staff, is_superuser=superuser)
+    try:
+        user.clean_fields(exclude=["password"])
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid(f"The user was not made: {' '.join(error.messages)}") from error
+    user.set_password(password)
+    user.save()
+    return user, True
+
+
+@transaction.atomic
+def member_add(*, actor: Actor, user: User, role: Role) -> Membership:
+    """Give a person a role in the actor's tenant, or change it. Only owners make or change owners."""
+    require_operation(actor, "member.edit")
+    present = Membership.objects.for_tenant(actor.tenant).select_for_update().filter(user=user).first()
+    if Role.OWNER in (role, present.role if present else None):
+        require_operation(actor, "owner.edit")
+    if present is not None and present.role == Role.OWNER and role != Role.OWNER:
+        _keep_an_owner(actor.tenant, user)
+    membership, _ = Membership.unscoped.update_or_create(tenant=actor.tenant, user=user, defaults={"role": role})
+    audit.record(actor=actor, action="member.set", target=membership, detail={"role": role.value})
+    return membership
+
+
+@transaction.atomic
+def member_remove(*, actor: Actor, membership: Membership) -> None:
+    """Take a person out of the tenant; their tokens go with them, and their runs stop."""
+    require_operation(actor, "member.edit")
+    if membership.role == Role.OWNER:
+        require_operation(actor, "owner.edit")
+        _keep_an_owner(actor.tenant, membership.user)
+    audit.record(actor=actor, action="member.removed", target=membership)
+    ApiToken.objects.for_tenant(actor.tenant).filter(user=membership.user).delete()
+    membership.delete()
+
+
+@transaction.atomic
+def token_create(
+    *, actor: Actor, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """Make an API token that acts for the actor; return its row and the token itself, which is shown once.
+
+    Raises Forbidden for a scope beyond the actor's own, Invalid for a time in the past.
+    """
+    require_operation(actor, "token.own")
+    if actor.user is None:
+        raise Invalid("A token acts for a person: sign in as one.")
+    wanted = frozenset(scopes)
+    if not wanted:
+        raise Invalid("A token needs at least one scope.", problems=[_problem("scopes", "Choose one or more.")])
+    if beyond := wanted - actor.scopes:
+        names = ", ".join(sorted(scope.value for scope in beyond))
+        raise Forbidden(f"Your role {actor.role.value} does not reach the scope {names}. Ask an owner or admin.")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Invalid("The token would have expired already.", problems=[_problem("expires_at", "Use a later time.")])
+    plain = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    token = ApiToken.unscoped.create(
+        tenant=actor.tenant,
+        user=actor.user,
+        name=name,
+        prefix=plain[:SHOWN_CHARACTERS],
+        digest=token_digest(plain),
+        scopes=sorted(scope.value for scope in wanted),
+        expires_at=expires_at,
+    )
+    audit.record(actor=actor, action="token.created", target=token, detail={"scopes": list(token.scopes)})
+    return token, plain
+
+
+@transaction.atomic
+def token_revoke(*, actor: Actor, token: ApiToken) -> None:
+    """Delete a token: one's own, or as an admin anyone's."""
+    require_operation(actor, "token.own" if actor.user and token.user_id == actor.user.pk else "token.edit")
+    audit.record(actor=actor, action="token.revoked", target=token)
+    token.delete()
+
+
+def _keep_an_owner(tenant: Tenant, leaving: User) -> None:
+    if not Membership.objects.for_tenant(tenant).filter(role=Role.OWNER).exclude(user=leaving).exists():
+        raise Conflict("The tenant would be without an owner. Make somebody else an owner first.", code="last_owner")
+
+
+def _problem(path: str, message: str) -> Problem:
+    return Problem(path=path, message=message, code="invalid")
