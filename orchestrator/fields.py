@@ -24,6 +24,10 @@ class JSONTextField(_TextField):
 
     description = "JSON kept as text"
 
+    if TYPE_CHECKING:
+        _pyi_private_set_type: Any
+        _pyi_private_get_type: Any
+
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
         return None if value is None else json.loads(value)
 

@@ -127,7 +127,7 @@ def get_for_tenant_or_404(model: type[_M], tenant: Tenant, **lookup: Any) -> _M:
     found = model.objects.for_tenant(tenant).filter(**lookup).first()
     if found is None:
         raise NotFound(f"There is no such {model._meta.verbose_name} in this tenant.")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def tenant_page(

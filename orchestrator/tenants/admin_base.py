@@ -106,5 +106,5 @@ class ReadOnlyMixin:
 def _is_theirs(request: HttpRequest, obj: Any) -> bool:
     if obj is None or request.user.is_superuser:
         return True
-    tenant_id = obj.pk if isinstance(obj, Tenant) else getattr(obj, "tenant_id", None)
+    tenant_id: int = obj.pk if isinstance(obj, Tenant) else obj.tenant_id
     return tenants_of(request.user).filter(pk=tenant_id).exists()
