@@ -1,0 +1,326 @@
+"""``ctx.http``: httpx's shape, with the credential, the guard, the deadline and the caps of one attempt.
+
+It builds ``httpx.Request`` objects and hands them to a wire: the pool's (``http.py``) or a test's (``testing.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json as jsonlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Any, Final, NoReturn, Protocol, Self, TypedDict, Unpack
+
+import httpx
+
+from integrations.sdk import redirects, status
+from integrations.sdk.decoding import ACCEPT_ENCODING
+from integrations.sdk.egress import AddressRefused, host_is_listed
+from integrations.sdk.errors import (
+    InputError,
+    IntegrationError,
+    OutcomeUnknown,
+    Permanent,
+    Timeout,
+    Transient,
+)
+from integrations.sdk.headers import HeaderItems, checked
+from integrations.sdk.redaction import redact
+
+USER_AGENT: Final = "Orchestrator/0.1"
+MAX_BYTES: Final = 10 * 1024 * 1024
+IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+KEYED_METHODS: Final = frozenset({"POST", "PATCH"})
+METHODS: Final = IDEMPOTENT_METHODS | KEYED_METHODS
+
+Authorize = Callable[[httpx.Request], None]
+
+
+class WireError(Exception):
+    """A request without an answer; ``reason`` is for a person and names no address and no secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Flight:
+    """How far a request came: a wire sets ``sent`` as soon as it may have its effect."""
+
+    sent: bool = False
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: status, headers as received, and the decoded body."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    reason: str = ""
+
+
+class Wire(Protocol):
+    """Sends one request, follows nothing. Raises WireError without an answer, AddressRefused without a connection."""
+
+    async def exchange(self, request: httpx.Request, flight: Flight, max_bytes: int) -> Answer: ...
+
+
+class Response(httpx.Response):
+    """An answered request, whatever its status, its body read and decoded. Its request carries no credential."""
+
+    _hide: Callable[[str], str] = staticmethod(str)
+
+    def raise_for_status(self) -> Self:
+        """Return the response, or raise the classified error of a status outside 2xx."""
+        if not self.is_success:
+            raise self.error()
+        return self
+
+    def error(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        detail: str = "",
+        kind: type[IntegrationError] | None = None,
+    ) -> IntegrationError:
+        """Return the classified error, with the provider's own message where given and no secret in it."""
+        error = status.error_for(self, message, hint=hint, detail=detail, kind=kind)
+        error.message, error.hint, error.detail = map(self._hide, (error.message, error.hint, error.detail))
+        error.args = (error.message,)
+        return error
+
+    def json(self, **kwargs: Any) -> Any:
+        """Return the body as JSON. Raises Permanent when it is none: HTML from a proxy, NaN, bottomless nesting."""
+        try:
+            return jsonlib.loads(self.content, parse_constant=_refuse_constant, **kwargs)
+        except (ValueError, RecursionError):
+            raise self.error(f"{status.host_of(self)} sent an answer that is not JSON.", kind=Permanent) from None
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code} from {status.host_of(self)}>"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+class RequestOptions(TypedDict, total=False):
+    """What every method of StepHttp takes, as in httpx; ``timeout`` is in seconds and only shortens the deadline."""
+
+    params: Mapping[str, Any] | Sequence[tuple[str, Any]] | None
+    headers: HeaderItems | None
+    json: Any
+    data: Mapping[str, Any] | None
+    files: Any
+    content: bytes | str | None
+    timeout: float | None
+    idempotent: bool | None
+    follow_redirects: bool
+
+
+@dataclass(kw_only=True, repr=False)
+class StepHttp:
+    """The client of one attempt.
+
+    Relative paths join ``base_url``. ``authorize`` puts the credential on requests to ``auth_hosts`` (None: every
+    host) and on no other; ``egress_allow`` narrows the hosts that may be reached, empty for every public one.
+    ``withheld`` lists hosts that were asked without the credential because it does not belong to them.
+    """
+
+    wire: Wire
+    base_url: str = ""
+    authorize: Authorize | None = None
+    auth_hosts: Sequence[str] | None = None
+    egress_allow: Sequence[str] = ()
+    deadline: datetime
+    idempotency_key: str = ""
+    max_bytes: int = MAX_BYTES
+    secrets: Sequence[str] = ()
+    withheld: list[str] = field(default_factory=list)
+    _keyed: int = 0
+
+    async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("GET", url, **options)
+
+    async def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("HEAD", url, **options)
+
+    async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("PUT", url, **options)
+
+    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("PATCH", url, **options)
+
+    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("DELETE", url, **options)
+
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request and return its answer, whatever the status, redirects followed.
+
+        Raises InputError for a request that cannot be made, AddressRefused for a forbidden address, Transient when it
+        was not sent, and, when the answer was lost, Transient or Timeout if repeating is safe, else OutcomeUnknown.
+        """
+        request = await self._build(method, url, options)
+        idempotent = options.get("idempotent")
+        repeatable = request.method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        seconds = self._seconds(options.get("timeout"))
+        flight = Flight()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._follow(request, flight, follow=options.get("follow_redirects", True))
+        except TimeoutError:
+            raise _late(request, flight, repeatable=repeatable, seconds=seconds) from None
+        except WireError as error:
+            raise _unanswered(request, flight, error, repeatable=repeatable) from None
+
+    def _seconds(self, timeout: float | None) -> float:
+        remaining = (self.deadline - datetime.now(UTC)).total_seconds()
+        return max(0.0, remaining if timeout is None else min(remaining, timeout))
+
+    async def _follow(self, request: httpx.Request, flight: Flight, *, follow: bool) -> Response:
+        confidential = True
+        for _ in range(redirects.MAX_REDIRECTS + 1):
+            response = await self._send(request, flight, confidential=confidential)
+            target = redirects.target(response) if follow else None
+            if target is None:
+                return response
+            # A 307 or 308 asks for the same request elsewhere; any other answer means that this one was taken.
+            flight.sent = response.status_code not in redirects.REPEATING
+            same_origin, request = redirects.next_request(request, response.status_code, target)
+            confidential = confidential and same_origin
+        raise Permanent(
+            f"{request.url.host} led from one address to the next more than {redirects.MAX_REDIRECTS} times."
+        )
+
+    async def _send(self, request: httpx.Request, flight: Flight, *, confidential: bool) -> Response:
+        if self.egress_allow and not host_is_listed(request.url, self.egress_allow):
+            raise AddressRefused(
+                f"{request.url.host} is not among the hosts that this workspace may reach.",
+                hint="An administrator of the workspace can add it to its list.",
+            )
+        wired = self._authorized(request) if confidential else request
+        answer = await self.wire.exchange(wired, flight, self.max_bytes)
+        response = Response(
+            answer.status,
+            headers=_decoded_headers(answer.headers),
+            content=answer.body,
+            request=request,
+            extensions={"reason_phrase": answer.reason.encode("ascii", "replace")} if answer.reason else None,
+        )
+        response._hide = partial(_redact_added, request, wired, self.secrets)
+        return response
+
+    def _authorized(self, request: httpx.Request) -> httpx.Request:
+        """Return a copy of the request with the credential, or the request itself where none goes along."""
+        if self.authorize is None:
+            return request
+        if self.auth_hosts is not None and not host_is_listed(request.url, self.auth_hosts):
+            self.withheld.append(request.url.host)
+            return request
+        wired = copy.copy(request)
+        wired.headers = request.headers.copy()
+        self.authorize(wired)
+        return wired
+
+    async def _build(self, method: str, url: str, options: RequestOptions) -> httpx.Request:
+        method = method.upper()
+        if method not in METHODS:
+            raise InputError(f"{method[:20]!r} is not a method that can be sent.", field="method")
+        headers = self._headers(method, options.get("headers"))
+        try:
+            target = self._url(url, options.get("params"))
+            request = httpx.Request(
+                method,
+                target,
+                headers=headers,
+                json=options.get("json"),
+                data=options.get("data"),
+                files=options.get("files"),
+                content=options.get("content"),
+            )
+            await request.aread()
+        except httpx.InvalidURL:
+            raise InputError("The address cannot be read as a URL.", field="url") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"The request's body or parameters cannot be written: {type(error).__name__}.") from None
+        return request
+
+    def _headers(self, method: str, given: HeaderItems | None) -> list[tuple[str, str]]:
+        pairs = [(name, value) for name, value in checked(given) if name.lower() != "accept-encoding"]
+        names = {name.lower() for name, _ in pairs}
+        defaults = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", ACCEPT_ENCODING)]
+        if self.idempotency_key and method in KEYED_METHODS:
+            defaults.append(("Idempotency-Key", self._next_key()))
+        return [(name, value) for name, value in defaults if name.lower() not in names] + pairs
+
+    def _next_key(self) -> str:
+        """Return the attempt's key for the first request, and one derived by place for each further one.
+
+        The same request gets the same key on every attempt, and two different requests of a step never share one.
+        """
+        self._keyed += 1
+        return self.idempotency_key if self._keyed == 1 else f"{self.idempotency_key}-{self._keyed}"
+
+    def _url(self, url: str, params: Any) -> httpx.URL:
+        absolute = "://" in url.partition("?")[0].partition("#")[0]
+        if not absolute and not self.base_url:
+            raise InputError("The address must start with http:// or https://.", field="url")
+        parsed = _parse_url(url if absolute else f"{self.base_url.rstrip('/')}/{url.lstrip('/')}")
+        return parsed.copy_merge_params(params) if params else parsed
+
+    def __repr__(self) -> str:
+        return f"<StepHttp {httpx.URL(self.base_url).host if self.base_url else 'any host'}>"
+
+
+def _redact_added(bare: httpx.Request, wired: httpx.Request, secrets: Sequence[str], text: str) -> str:
+    """Take out of ``text`` the known secrets and whatever the credential added to the request."""
+    before = {*bare.headers.values(), *bare.url.params.values()}
+    after = (*wired.headers.values(), *wired.url.params.values())
+    added = [value for value in after if value not in before]
+    return redact(text, (*secrets, *added, *(value.partition(" ")[2] for value in added)))
+
+
+@lru_cache(maxsize=1024)
+def _parse_url(url: str) -> httpx.URL:
+    parsed = httpx.URL(url)
+    redirects.check_url(parsed)
+    return parsed.copy_with(fragment=None) if parsed.fragment else parsed
+
+
+def _decoded_headers(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers as they fit the decoded body: httpx would decode it a second time."""
+    names = {name.lower() for name, _ in headers}
+    dropped = {b"content-encoding", b"content-length"} if b"content-encoding" in names else set()
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
+
+
+def _late(request: httpx.Request, flight: Flight, *, repeatable: bool, seconds: float) -> IntegrationError:
+    host = request.url.host
+    if not flight.sent:
+        return Transient(
+            f"Could not reach {host} within {seconds:.3g} s.", hint="Is the address right and the host up?"
+        )
+    message = f"{host} did not answer in full within {seconds:.3g} s."
+    if repeatable:
+        return Timeout(message, hint="Allow the step more time, or ask for less.")
+    return OutcomeUnknown(message, hint=f"Look at {host} whether the request had its effect before you run it again.")
+
+
+def _unanswered(request: httpx.Request, flight: Flight, error: WireError, *, repeatable: bool) -> IntegrationError:
+    host = request.url.host
+    if not flight.sent:
+        return Transient(f"Could not connect to {host}: {error.reason}.", hint="Is the address right and the host up?")
+    message = f"The connection to {host} broke before its answer was complete: {error.reason}."
+    if repeatable:
+        return Transient(message)
+    return OutcomeUnknown(message, hint=f"Look at {host} whether the request had its effect before you run it again.")

@@ -1,0 +1,96 @@
+"""Reading a body with a cap on its decoded size: a few kilobytes of gzip can stand for gigabytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterable
+from typing import Final
+
+from integrations.sdk.errors import Permanent
+
+ACCEPT_ENCODING: Final = "gzip, deflate"
+_GZIP_WBITS: Final = 31
+_LAYERS: Final = 2
+_MEMBERS: Final = 64
+
+
+class BodyTooLarge(Permanent):
+    """The answer is larger than the step may take."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The answer is larger than {limit:,} bytes.", hint="Ask for less, or page through the results."
+        )
+
+
+class _Inflater:
+    """One layer of gzip or deflate, of which never more than the asked-for bytes come out."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._started = gzip
+        self._members = 1
+        self._object = zlib.decompressobj(_GZIP_WBITS if gzip else zlib.MAX_WBITS)
+
+    def feed(self, data: bytes, limit: int) -> bytes:
+        """Return the decoded bytes. Raises BodyTooLarge past ``limit`` and zlib.error on a broken stream."""
+        out = bytearray()
+        while data:
+            if self._object.eof and not self._next_member():
+                break
+            out += self._inflate(data, limit + 1 - len(out))
+            if len(out) > limit:
+                raise BodyTooLarge(limit)
+            data = self._object.unused_data or self._object.unconsumed_tail
+        return bytes(out)
+
+    def _next_member(self) -> bool:
+        """gzip allows streams one after the other; thousands of empty ones would cost time and give nothing."""
+        self._members += 1
+        if not self._gzip or self._members > _MEMBERS:
+            return False
+        self._object = zlib.decompressobj(_GZIP_WBITS)
+        return True
+
+    def _inflate(self, data: bytes, limit: int) -> bytes:
+        try:
+            decoded = self._object.decompress(data, limit)
+        except zlib.error:
+            if self._started:
+                raise
+            # "deflate" means zlib's wrapper, but some servers send the bare stream.
+            self._object = zlib.decompressobj(-zlib.MAX_WBITS)
+            decoded = self._object.decompress(data, limit)
+        self._started = True
+        return decoded
+
+
+def _layers(content_encoding: str) -> list[_Inflater]:
+    """Return the layers in the order of decoding. Raises Permanent on an encoding that was not asked for."""
+    names = [name.strip().lower() for name in content_encoding.split(",") if name.strip()]
+    names = [name for name in reversed(names) if name != "identity"]
+    if len(names) > _LAYERS or not {"gzip", "x-gzip", "deflate"}.issuperset(names):
+        raise Permanent(f"The answer came in the encoding {content_encoding[:80]!r}, which nobody asked for.")
+    return [_Inflater(gzip=name != "deflate") for name in names]
+
+
+async def read_decoded(chunks: AsyncIterable[bytes], content_encoding: str, max_bytes: int) -> bytes:
+    """Return the decoded body. Raises BodyTooLarge past ``max_bytes``, raw or decoded, Permanent on a broken one."""
+    layers = _layers(content_encoding)
+    body = bytearray()
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        body += _decoded(layers, chunk, max_bytes)
+        if len(body) > max_bytes or received > max_bytes:
+            raise BodyTooLarge(max_bytes)
+    return bytes(body)
+
+
+def _decoded(layers: list[_Inflater], data: bytes, limit: int) -> bytes:
+    try:
+        for layer in layers:
+            data = layer.feed(data, limit)
+    except zlib.error:
+        raise Permanent("The answer's compressed body is broken.") from None
+    return data
