@@ -14,7 +14,7 @@ from orchestrator.api.errors import parse_body
 from orchestrator.api.views import TenantAPIView
 from orchestrator.vault import services
 from orchestrator.vault.models import Credential
-from orchestrator.vault.types import credential_types
+from orchestrator.vault.provider_settings import credential_types
 from orchestrator.workflows import selectors as workflow_selectors
 from orchestrator.workflows import services as workflow_services
 

@@ -1,0 +1,122 @@
+"""What a secret must look like for each auth type, and the one shape a step reads it in.
+
+Checked when it is saved and again when a worker opens it, so that a step never meets half a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.errors import Invalid, Problem
+from orchestrator.vault.models import AuthType
+
+MAX_SECRET: Final = 16_384
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _one_line(value: str) -> str:
+    """Refuse what would break out of the header or form that the value is sent in."""
+    value = value.strip()
+    if not value:
+        raise ValueError("is empty")
+    if _CONTROL.search(value):
+        raise ValueError("holds a line break or another control character; paste the value alone")
+    return value
+
+
+def _no_control(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("holds a line break or another control character; paste the value alone")
+    return value
+
+
+Text = Annotated[str, Field(max_length=MAX_SECRET), AfterValidator(_one_line)]
+# A password may begin or end with a space, or be empty: some APIs put the key into the user name.
+Password = Annotated[str, Field(max_length=MAX_SECRET), AfterValidator(_no_control)]
+
+
+class _Secret(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    provider: str | None = None
+    type: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+
+class ApiKeySecret(_Secret):
+    api_key: Text
+
+
+class BearerTokenSecret(_Secret):
+    token: Text
+
+
+class OAuth2Secret(_Secret):
+    access_token: Text
+    refresh_token: Text | None = None
+    expires_at: datetime | None = None
+    client_id: Text | None = None
+    client_secret: Text | None = None
+
+
+class BasicSecret(_Secret):
+    username: Text
+    password: Password
+
+
+SCHEMAS: Final[Mapping[str, type[_Secret]]] = MappingProxyType(
+    {
+        AuthType.API_KEY: ApiKeySecret,
+        AuthType.BEARER_TOKEN: BearerTokenSecret,
+        AuthType.OAUTH2: OAuth2Secret,
+        AuthType.BASIC: BasicSecret,
+    }
+)
+# What must never be shown; a user name and a client id may.
+SECRET_FIELDS: Final = frozenset({"api_key", "token", "access_token", "refresh_token", "client_secret", "password"})
+
+
+def check_secret(secret: Any, *, provider: str, auth_type: str) -> dict[str, Any]:
+    """Return the secret as it is sealed. Raises Invalid with a problem for each field; no value is repeated."""
+    if not isinstance(secret, Mapping):
+        raise Invalid("secret is not an object.", problems=[_problem("secret", "Send an object.", "type")])
+    try:
+        parsed = SCHEMAS[auth_type].model_validate(dict(secret))
+    except ValidationError as error:
+        problems = [
+            _problem(".".join(("secret", *map(str, found["loc"]))), found["msg"], found["type"])
+            for found in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise Invalid(f"The secret is not a valid {auth_type}.", problems=problems) from None
+    for name, expected in (("provider", provider), ("type", auth_type)):
+        if getattr(parsed, name) not in (None, expected):
+            raise Invalid(
+                f"The secret says another {name} than the credential.",
+                problems=[_problem(f"secret.{name}", f"Leave it out, or send {expected}.", "mismatch")],
+            )
+    return parsed.model_dump(mode="json", exclude_none=True, exclude={"provider", "type"})
+
+
+def normalised(secret: Mapping[str, Any], *, provider: str, auth_type: str) -> Mapping[str, Any]:
+    """Return ``ctx.auth`` as actions read it: provider, type and the values that are there; read-only."""
+    values = check_secret(secret, provider=provider, auth_type=auth_type)
+    return MappingProxyType({"provider": provider, "type": str(auth_type), **values})
+
+
+def secret_values(auth: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every value of ``ctx.auth`` that must not be shown."""
+    return tuple(str(value) for name, value in auth.items() if name in SECRET_FIELDS and value)
+
+
+def _problem(path: str, message: str, code: str) -> Problem:
+    return Problem(path=path, message=message, code=code)
