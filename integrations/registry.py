@@ -12,16 +12,19 @@ import importlib.util
 import pkgutil
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Final
+from typing import Any, Final, TypedDict
+
+import httpx
 
 from integrations.sdk.action import DECLARED, Action
 from integrations.sdk.provider import Provider
 
 ENTRY_POINTS: Final = "orchestrator.integrations"
+ANY_HOST_PROVIDER: Final = "http"
 
 
 class RegistryError(Exception):
@@ -113,6 +116,34 @@ def base_url_for(provider: Provider, overrides: Mapping[str, str]) -> str:
     """Return the root to call: the operator's for the provider, else for its OAuth family, else the canonical one."""
     family = provider.oauth_family or ""
     return (overrides.get(provider.key) or overrides.get(family) or provider.base_url).rstrip("/")
+
+
+class HttpOptions(TypedDict):
+    """What ``HttpPool.client`` needs to know about an action and its credential."""
+
+    base_url: str
+    authorize: Callable[[httpx.Request], None] | None
+    auth_hosts: Sequence[str] | None
+
+
+def http_options(
+    action: Action, auth: Mapping[str, Any], settings: Mapping[str, Any], overrides: Mapping[str, str]
+) -> HttpOptions:
+    """Return root, credential and the hosts that get it for one attempt.
+
+    A credential goes to the hosts of its own provider, whatever action it is used in; one of provider ``http`` to the
+    ``hosts`` in its settings, if any, else wherever the step sends it.
+    """
+    base_url = base_url_for(action.provider, overrides)
+    owner = registry.provider(str(auth.get("provider", ""))) or action.provider
+    listed = settings.get("hosts")
+    hosts: Sequence[str] | None
+    if owner.key == ANY_HOST_PROVIDER:
+        hosts = tuple(listed) if listed else None
+    else:
+        hosts = owner.credential_hosts(base_url_for(owner, overrides))
+        hosts = None if not hosts and owner is action.provider else hosts
+    return HttpOptions(base_url=base_url, authorize=owner.authorizer(auth, settings), auth_hosts=hosts)
 
 
 def declared_in(module: ModuleType) -> list[Action]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from integrations.sdk.auth import ALSO_TAKES
 from integrations.sdk.context import RunContext
-from integrations.sdk.errors import DeclarationError
+from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, Effect, JSONValue
 
@@ -31,7 +31,7 @@ class Action:
 
     ``accepted_auth`` are the types of credential it takes; ``pure`` means no effect outside the run, so nothing must be
     durable before it; ``idempotent`` means that sending it again with the same key does no harm; ``http`` says whether
-    it speaks HTTP, which the contract suite then checks.
+    it speaks HTTP, which the contract suite then checks; ``any_provider`` takes other providers' credentials too.
     """
 
     key: str
@@ -53,6 +53,7 @@ class Action:
     summary: Summary | None
     lanes: tuple[str, ...] | None
     http: bool
+    any_provider: bool
     function: Callable[[RunContext[Any]], Any] = field(repr=False)
     origin: str
 
@@ -71,6 +72,33 @@ class Action:
     def output_json_schema(self) -> dict[str, Any] | None:
         """Return the output's JSON schema, made once: not to be changed."""
         return self._output_json_schema
+
+    def validate_inputs(self, inputs: Mapping[str, Any]) -> BaseModel:
+        """Return the inputs as this action's model. Raises InputError naming the wrong fields, without their values."""
+        try:
+            return self.input_schema.model_validate(dict(inputs))
+        except ValidationError as error:
+            problems = error.errors(include_input=False, include_url=False, include_context=False)
+        texts = [f"{'.'.join(map(str, problem['loc'])) or 'inputs'}: {problem['msg']}" for problem in problems[:5]]
+        field = str(problems[0]["loc"][0]) if problems[0]["loc"] else None
+        raise InputError("; ".join(texts), field=field)
+
+    def check_auth(self, auth: Mapping[str, Any]) -> None:
+        """Raise AuthError naming what is needed, unless ``auth`` (CONTRACT section 4, or empty) is taken here."""
+        kind = auth.get("type", "none")
+        if kind == "none" and not self.auth_required:
+            return
+        own = {self.provider.key, self.provider.oauth_family, None}
+        if kind not in self.accepted_auth:
+            raise AuthError(self.auth_needed, hint="Choose another credential in the step's form.")
+        if not self.any_provider and auth.get("provider") not in own:
+            raise AuthError(f"{self.auth_needed} of {self.provider.name}, and this credential is another provider's.")
+
+    @property
+    def auth_needed(self) -> str:
+        """The sentence that names the credential this action requires."""
+        kinds = " or ".join(kind for kind in ALSO_TAKES if kind in self.accepted_auth)
+        return f"{self.provider.name} requires {kinds or 'no credential'}"
 
     async def run(self, ctx: RunContext[Any]) -> Any:
         """Run the action and return its output as JSON data. Raises what the function raises."""
@@ -106,6 +134,7 @@ def action(
     auth_required: bool | None = None,
     lanes: Sequence[str] | None = None,
     http: bool = True,
+    any_provider: bool = False,
     description: str = "",
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -137,6 +166,7 @@ def action(
             summary=summary,
             lanes=None if lanes is None else tuple(lanes),
             http=http,
+            any_provider=any_provider,
             function=function,
             origin=origin,
         )
