@@ -1,0 +1,1 @@
+"""The library: one folder a provider, none of which imports another."""

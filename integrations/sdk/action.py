@@ -108,7 +108,7 @@ class Action:
             result = await asyncio.to_thread(self.function, ctx)
             if inspect.isawaitable(result):
                 result = await result
-        return result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+        return result.model_dump(mode="json", by_alias=True) if isinstance(result, BaseModel) else result
 
     def __repr__(self) -> str:
         return f"<Action {self.key} at {self.origin}>"

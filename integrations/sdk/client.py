@@ -103,6 +103,17 @@ class Response(httpx.Response):
         except (ValueError, RecursionError):
             raise self.error(f"{status.host_of(self)} sent an answer that is not JSON.", kind=Permanent) from None
 
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object. Raises Permanent when it is something else."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise self.unexpected()
+        return value
+
+    def unexpected(self) -> IntegrationError:
+        """Return the error of an answer that lacks what its description promises."""
+        return self.error(f"{status.host_of(self)} sent an answer of an unexpected form.", kind=Permanent)
+
     def __repr__(self) -> str:
         return f"<Response {self.status_code} from {status.host_of(self)}>"
 

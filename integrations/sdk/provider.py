@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
 PROVIDER_KEY: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+QUALITIES: Final = ("", "bronze", "silver", "gold")
 TILES: Final = frozenset({"hook", "http", "logic", "chat", "mail", "db", "ai", "pay", "gray"})
 
 
@@ -25,7 +26,9 @@ class Provider:
 
     ``base_url`` is the canonical root, which an operator may replace; ``auth`` lists the kinds it offers, the first
     preferred; ``allowed_hosts`` are further hosts that get its credential, over HTTPS; ``icon`` is an SVG file beside
-    the declaration or the name of a drawing; ``tile`` is the colour of its square; ``docs_url`` its reference.
+    the declaration or the name of a drawing; ``tile`` is the colour of its square; ``docs_url`` its reference;
+    ``quality`` says what was checked: ``bronze`` declared in full, ``silver`` also under the contract suite, ``gold``
+    also held against the provider's official description.
     """
 
     key: str
@@ -58,6 +61,8 @@ class Provider:
             found.append(f"base_url of provider {self.key!r} must start with https://")
         if self.tile not in TILES:
             found.append(f"tile {self.tile!r} of provider {self.key!r} must be one of {', '.join(sorted(TILES))}")
+        if self.quality not in QUALITIES:
+            found.append(f"quality {self.quality!r} of provider {self.key!r} must be bronze, silver or gold")
         types = [kind.type for kind in self.auth]
         if len(set(types)) < len(types):
             found.append(f"provider {self.key!r} lists a kind of credential twice")

@@ -1,0 +1,130 @@
+"""What can be done in Gmail."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from integrations.providers.gmail import gmail
+from integrations.providers.gmail.client import send
+from integrations.providers.gmail.message import Mail, encode
+from integrations.sdk import RunContext, action, ui
+
+
+def _joined(value: object) -> object:
+    """A list of addresses, as an earlier step may give it, is taken as well as a text."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return value
+
+
+Addresses = Annotated[str, BeforeValidator(_joined)]
+
+
+class SendEmailInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    to: Addresses = Field(
+        min_length=1,
+        title="To",
+        description="One or more addresses, separated by commas.",
+        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
+    )
+    subject: str = Field(title="Subject", max_length=2000, examples=["Your order is on its way"])
+    body_text: str = Field(
+        alias="bodyText",
+        title="Message",
+        description="Plain text.",
+        examples=["Hello Ada,\n\nit left today."],
+        json_schema_extra=ui(format="textarea"),
+    )
+    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
+    bcc: Addresses = Field(
+        default="", title="Bcc", examples=["archive@example.com"], json_schema_extra=ui(advanced=True)
+    )
+    body_html: str = Field(
+        default="",
+        alias="bodyHtml",
+        title="Message as HTML",
+        description="Shown in place of the plain text where the reader can.",
+        examples=["<p>Hello Ada,</p><p>it left today.</p>"],
+        json_schema_extra=ui(format="html", advanced=True),
+    )
+    reply_to: Addresses = Field(
+        default="",
+        alias="replyTo",
+        title="Reply to",
+        description="Where answers go, if not to the sender.",
+        examples=["support@example.com"],
+        json_schema_extra=ui(advanced=True),
+    )
+    from_: str = Field(
+        default="",
+        alias="from",
+        title="From",
+        description="One of the account's own addresses; its main address if left out.",
+        examples=["Shop <shop@example.com>"],
+        json_schema_extra=ui(advanced=True),
+    )
+    thread_id: str = Field(
+        default="",
+        alias="threadId",
+        title="Thread id",
+        description="Answers in a thread; needs the message to reply to and the same subject.",
+        examples=["18c2f0a1b2c3d4e5"],
+        json_schema_extra=ui(advanced=True),
+    )
+    in_reply_to: str = Field(
+        default="",
+        alias="inReplyTo",
+        title="Message to reply to",
+        description="Its Message-ID header.",
+        examples=["<CAF1234@mail.gmail.com>"],
+        json_schema_extra=ui(advanced=True, show_if="threadId"),
+    )
+
+
+class SendEmailOutput(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(title="Message id")
+    thread_id: str = Field(alias="threadId", title="Thread id")
+    label_ids: list[str] = Field(default_factory=list, alias="labelIds", title="Labels")
+
+
+@action(
+    provider=gmail,
+    key="gmail.sendEmail",
+    name="Send email",
+    auth_type="oauth2",
+    input_schema=SendEmailInputs,
+    output_schema=SendEmailOutput,
+    sample={"id": "18c2f0a1b2c3d4e5", "threadId": "18c2f0a1b2c3d4e5", "labelIds": ["SENT"]},
+    idempotent=False,
+    effect="create",
+    synonyms=("mail", "message", "google", "notify", "write"),
+    summary=lambda output: f"message {output['id']}",
+)
+async def send_email(ctx: RunContext[SendEmailInputs]) -> dict[str, Any]:
+    """Send a mail from the connected account."""
+    inputs = ctx.inputs
+    mail = Mail(
+        to=inputs.to,
+        subject=inputs.subject,
+        text=inputs.body_text,
+        html=inputs.body_html,
+        cc=inputs.cc,
+        bcc=inputs.bcc,
+        sender=inputs.from_,
+        reply_to=inputs.reply_to,
+        in_reply_to=inputs.in_reply_to,
+        date=ctx.now,
+    )
+    resource = {"raw": encode(mail)} | ({"threadId": inputs.thread_id} if inputs.thread_id else {})
+    response = await send(ctx.http, resource)
+    answer = response.json_object()
+    if not isinstance(answer.get("id"), str) or not isinstance(answer.get("threadId"), str):
+        raise response.unexpected()
+    ctx.log(f"Sent as {answer['id']}")
+    return answer

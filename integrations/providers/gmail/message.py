@@ -1,0 +1,166 @@
+"""Building a mail that says what its fields say, and nothing else.
+
+Python 3.11's ``EmailMessage`` decodes RFC 2047 words in a header before it writes it, so that the printable subject
+``=?utf-8?q?hi=0ABcc=3A_evil=40x.com?=`` becomes a real Bcc header. So every header is looked at both as given and
+decoded, and the finished bytes are parsed again and compared with what was meant.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email import policy
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.headerregistry import Address
+from email.message import EmailMessage, MIMEPart
+from email.parser import BytesParser
+from email.utils import format_datetime
+from typing import Any, Final
+
+from integrations.sdk import InputError
+
+_POLICY: Final = policy.SMTP.clone(cte_type="7bit")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ADDRESS: Final = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+")
+_MESSAGE_ID: Final = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]+@[\x21-\x3b\x3d\x3f-\x7e]+>")
+_MOST_RECIPIENTS: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """A mail in words: addresses as a person writes them, comma-separated."""
+
+    to: str
+    subject: str
+    text: str
+    html: str = ""
+    cc: str = ""
+    bcc: str = ""
+    sender: str = ""
+    reply_to: str = ""
+    in_reply_to: str = ""
+    date: datetime
+
+
+def encode(mail: Mail) -> str:
+    """Return the mail as Gmail's ``raw``: base64url without padding. Raises InputError naming the wrong field."""
+    message, addresses = _build(mail)
+    try:
+        data = message.as_bytes(policy=_POLICY)
+    except (UnicodeError, ValueError, HeaderParseError):
+        raise InputError("The mail has characters that cannot be sent.") from None
+    _verify(data, message, addresses, mail)
+    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
+
+
+def _build(mail: Mail) -> tuple[EmailMessage, dict[str, list[str]]]:
+    """Return the message, and for each address header the addresses that are meant."""
+    given = {
+        "From": ("from", mail.sender),
+        "To": ("to", mail.to),
+        "Cc": ("cc", mail.cc),
+        "Bcc": ("bcc", mail.bcc),
+        "Reply-To": ("replyTo", mail.reply_to),
+    }
+    message = EmailMessage(policy=_POLICY)
+    meant: dict[str, list[str]] = {}
+    for header, (field, value) in given.items():
+        if value.strip():
+            found = parse_addresses(value, field=field)
+            meant[header] = [address.addr_spec for address in found]
+            message[header] = found
+    message["Subject"] = _safe_text(mail.subject, field="subject")
+    message["Date"] = format_datetime(mail.date)
+    if mail.in_reply_to:
+        if not _MESSAGE_ID.fullmatch(mail.in_reply_to):
+            raise InputError("A Message-ID looks like <id@host>.", field="inReplyTo")
+        message["In-Reply-To"] = message["References"] = mail.in_reply_to
+    _set_bodies(message, mail)
+    return message, meant
+
+
+def _set_bodies(message: EmailMessage, mail: Mail) -> None:
+    try:
+        message.set_content(mail.text)
+        if mail.html:
+            message.add_alternative(mail.html, subtype="html")
+    except UnicodeError:
+        raise InputError(
+            "The text has characters that are no characters (lone surrogates).", field="bodyText"
+        ) from None
+
+
+def parse_addresses(value: str, *, field: str) -> list[Address]:
+    """Parse ``Ann Lee <ann@example.com>, bob@example.com``. Raises InputError naming the field."""
+    _safe_text(value, field=field)
+    try:
+        header: Any = policy.default.header_factory("to", value.strip().rstrip(","))
+    except (HeaderParseError, ValueError, IndexError):
+        raise InputError(f"{value[:100]!r} is not a list of mail addresses.", field=field) from None
+    if not header.addresses:
+        raise InputError(f"{value[:100]!r} holds no mail address.", field=field)
+    if len(header.addresses) > _MOST_RECIPIENTS:
+        raise InputError(f"A mail takes at most {_MOST_RECIPIENTS} addresses in one field.", field=field)
+    return [_address(found, field=field) for found in header.addresses]
+
+
+def _address(found: Any, *, field: str) -> Address:
+    name, address = str(found.display_name or ""), str(found.addr_spec)
+    if _CONTROL.search(name):
+        raise InputError("The name beside a mail address has a line break or control character.", field=field)
+    if not _ADDRESS.fullmatch(address):
+        raise InputError(f"{address[:100]!r} is not a mail address.", field=field)
+    local, _, domain = address.rpartition("@")
+    try:
+        local.encode("ascii")
+        return Address(display_name=name, username=local, domain=domain.encode("idna").decode("ascii"))
+    except (UnicodeError, ValueError, HeaderParseError):
+        raise InputError(f"{address[:100]!r} is not a mail address that can be written to.", field=field) from None
+
+
+def _safe_text(value: str, *, field: str) -> str:
+    """Return ``value`` if neither it nor what its encoded words stand for holds a control character."""
+    for text in (value, decoded(value)):
+        if _CONTROL.search(text):
+            raise InputError("There is a line break or control character in it, plain or encoded.", field=field)
+    return value
+
+
+def decoded(value: str) -> str:
+    """Return ``value`` with RFC 2047 words decoded; those of an unknown charset as Latin-1, which shows every byte."""
+    try:
+        return str(make_header(decode_header(value)))
+    except (LookupError, UnicodeError, ValueError, HeaderParseError):
+        parts = decode_header(value.encode("ascii", "replace").decode("ascii"))
+        return "".join(part.decode("latin-1") if isinstance(part, bytes) else part for part, _ in parts)
+
+
+def _verify(data: bytes, message: EmailMessage, addresses: dict[str, list[str]], mail: Mail) -> None:
+    """Parse the bytes as a receiver would. Raises InputError if any header or body differs from what was meant."""
+    parsed = BytesParser(policy=policy.default).parsebytes(data)
+    same_headers = sorted(map(str.lower, parsed.keys())) == sorted(map(str.lower, message.keys()))
+    same_addresses = all(_addresses_of(parsed, header) == meant for header, meant in addresses.items())
+    if not same_headers or not same_addresses:
+        raise InputError("The mail's headers would not arrive as they were given.", hint="Remove unusual characters.")
+    if _words(str(parsed["Subject"])) != _words(decoded(mail.subject)):
+        raise InputError("The subject would not arrive as it was given.", field="subject")
+    body = parsed.get_body(("plain",))
+    if body is None or _lines(body.get_content()) != _lines(mail.text):
+        raise InputError("The text would not arrive as it was given.", field="bodyText")
+
+
+def _addresses_of(parsed: MIMEPart, header: str) -> Sequence[str]:
+    value: Any = parsed[header]
+    return [address.addr_spec for address in value.addresses]
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+def _lines(text: str) -> list[str]:
+    return text.rstrip("\r\n").splitlines()

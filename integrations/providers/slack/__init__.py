@@ -1,0 +1,34 @@
+"""Slack: messages into channels and conversations."""
+
+from integrations.providers.slack import client
+from integrations.sdk import BearerToken, OAuth2, Provider
+
+slack = Provider(
+    key="slack",
+    name="Slack",
+    base_url=client.BASE_URL,
+    auth=[
+        OAuth2(
+            label="Sign in with Slack",
+            authorize_url=client.AUTHORIZE_URL,
+            token_url=client.TOKEN_URL,
+            revoke_url=client.REVOKE_URL,
+            scopes=("chat:write", "chat:write.public"),
+            scope_separator=",",
+            pkce=False,
+            test=client.account,
+        ),
+        BearerToken(
+            label="Bot token",
+            help="In your Slack app's settings, under OAuth & Permissions: the Bot User OAuth Token (xoxb-…).",
+            docs_url=client.TOKENS_URL,
+            test=client.account,
+        ),
+    ],
+    description="Post messages to channels and people.",
+    icon="icon.svg",
+    category="Chat",
+    docs_url=client.DOCS_URL,
+    tile="chat",
+    quality="gold",
+)
