@@ -1,0 +1,79 @@
+// What a page does better with a script. Everything here also works without one, through plain forms and links.
+
+const announce = (text) => {
+  const region = document.getElementById("announcer");
+  if (region) region.textContent = text;
+};
+
+// Copy buttons: <button data-copy="text"> or <button data-copy-from="#id">. They appear only where they can work.
+const copy = async (button) => {
+  const source = button.dataset.copyFrom && document.querySelector(button.dataset.copyFrom);
+  const text = source ? source.value ?? source.textContent : button.dataset.copy;
+  await navigator.clipboard.writeText(text === "location" ? location.href : text);
+  const label = button.querySelector("[data-label]");
+  if (label) {
+    const before = label.textContent;
+    label.textContent = "Copied";
+    setTimeout(() => { label.textContent = before; }, 1500);
+  }
+  announce("Copied");
+};
+
+const showCopyButtons = (root) => {
+  if (!navigator.clipboard) return;
+  for (const button of root.querySelectorAll("[data-copy],[data-copy-from]")) button.hidden = false;
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy],[data-copy-from]");
+  if (button) copy(button);
+  // A menu closes when something outside it is pressed.
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// Selects that only filter a list send their form at once; the button beside them serves pages without a script.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-autosubmit]");
+  if (form) form.requestSubmit();
+});
+
+// "Are you sure" for what cannot be undone.
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+// A request of htmx that failed leaves the page as it is and says so beside what was pressed.
+document.addEventListener("htmx:responseError", (event) => {
+  const { xhr, elt } = event.detail;
+  const text = xhr.getResponseHeader("X-Error") ?? "";
+  let message;
+  try { message = decodeURIComponent(text); } catch { message = text; }
+  showError(elt, message || `The server answered ${xhr.status}. Nothing was lost; try again.`);
+});
+document.addEventListener("htmx:sendError", (event) => {
+  showError(event.detail.elt, "The server cannot be reached. Nothing was lost; trying again helps once it is back.");
+});
+
+const showError = (element, message) => {
+  if (element.closest("[data-quiet]")) return;
+  const notice = document.createElement("p");
+  notice.className = "er";
+  notice.setAttribute("role", "alert");
+  notice.textContent = message;
+  element.parentElement.querySelector(":scope > p.er[role=alert]")?.remove();
+  element.insertAdjacentElement("afterend", notice);
+};
+
+document.addEventListener("htmx:load", (event) => showCopyButtons(event.target));
+showCopyButtons(document);

@@ -1,0 +1,133 @@
+"""What surrounds every page: the rail, the tenant switcher, the person, and one way to render a page inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
+
+from orchestrator.tenants.access import Actor
+from orchestrator.tenants.models import Role, Tenant
+from orchestrator.tenants.selectors import tenants_for
+
+THEMES: Final = ("auto", "light", "dark")
+THEME_COOKIE: Final = "theme"
+
+# URL name, icon, word; in the rail's order.
+_NAV: Final = (
+    ("home", "home", noop("Home")),
+    ("workflow-list", "flow", noop("Workflows")),
+    ("run-list", "runs", noop("Runs")),
+    ("credential-list", "key", noop("Credentials")),
+    ("integrations", "grid", noop("Integrations")),
+    ("developers", "code", noop("Developers")),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NavItem:
+    url: str
+    icon: str
+    label: str
+    current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """What ``base.html`` draws around a page. ``may_run`` and the like decide between a control and a text."""
+
+    tenant: Tenant
+    tenants: tuple[Tenant, ...]
+    nav: tuple[NavItem, ...]
+    person: str
+    role: str
+    staff: bool
+    theme: str
+    themes: tuple[str, ...]
+    narrow: bool
+    may_run: bool
+    may_edit: bool
+    may_admin: bool
+
+
+def theme_of(request: HttpRequest) -> str:
+    """Return the person's theme: auto, light or dark."""
+    theme = request.COOKIES.get(THEME_COOKIE, "auto")
+    return theme if theme in THEMES else "auto"
+
+
+def shell_for(request: HttpRequest, actor: Actor, *, nav: str = "", narrow: bool = False) -> Shell:
+    """Return the shell of a page; ``nav`` is the URL name of the rail's entry that is current."""
+    user = actor.user
+    return Shell(
+        tenant=actor.tenant,
+        tenants=tuple(tenants_for(user)) if user else (actor.tenant,),
+        nav=tuple(
+            NavItem(url=reverse(name, args=[actor.tenant.slug]), icon=icon, label=_(label), current=name == nav)
+            for name, icon, label in _NAV
+        ),
+        person=(user.get_full_name() or user.get_username()) if user else actor.label,
+        role=actor.role.value,
+        staff=bool(user and user.is_staff),
+        theme=theme_of(request),
+        themes=THEMES,
+        narrow=narrow,
+        may_run=actor.may(Role.OPERATOR),
+        may_edit=actor.may(Role.EDITOR),
+        may_admin=actor.may(Role.ADMIN),
+    )
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of a page; a history restore asks for the whole."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-History-Restore-Request") != "true"
+
+
+def page(
+    request: HttpRequest,
+    actor: Actor,
+    template: str,
+    context: Mapping[str, Any] | None = None,
+    *,
+    nav: str = "",
+    narrow: bool = False,
+    status: int = 200,
+) -> HttpResponse:
+    """Render ``template`` inside the shell, with times in the tenant's time zone.
+
+    The template gets ``context`` and ``shell``; pages belong to a person, so no cache keeps them.
+    """
+    shell = shell_for(request, actor, nav=nav, narrow=narrow)
+    with timezone.override(actor.tenant.time_zone):
+        response = render(request, template, {**(context or {}), "shell": shell}, status=status)
+    return private(response)
+
+
+def fragment(
+    request: HttpRequest, actor: Actor, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Render a part of a page, without the shell's queries: it is what polling fetches."""
+    values = {
+        **context,
+        "tenant": actor.tenant,
+        "may_run": actor.may(Role.OPERATOR),
+        "may_edit": actor.may(Role.EDITOR),
+    }
+    with timezone.override(actor.tenant.time_zone):
+        response = render(request, template, values, status=status)
+    return private(response)
+
+
+def private(response: HttpResponse) -> HttpResponse:
+    """Mark an answer as one person's own, and as different for htmx."""
+    response.headers.setdefault("Cache-Control", "private, no-store")
+    patch_vary_headers(response, ("Cookie", "HX-Request"))
+    return response
