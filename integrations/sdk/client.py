@@ -42,9 +42,10 @@ Authorize = Callable[[httpx.Request], None]
 class WireError(Exception):
     """A request without an answer; ``reason`` is for a person and names no address and no secret."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, connected: bool) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.connected = connected
 
 
 @dataclass(slots=True)
@@ -329,9 +330,9 @@ def _late(request: httpx.Request, flight: Flight, *, repeatable: bool, seconds: 
 
 def _unanswered(request: httpx.Request, flight: Flight, error: WireError, *, repeatable: bool) -> IntegrationError:
     host = request.url.host
-    if not flight.sent:
-        return Transient(f"Could not connect to {host}: {error.reason}.", hint="Is the address right and the host up?")
-    message = f"The connection to {host} broke before its answer was complete: {error.reason}."
-    if repeatable:
-        return Transient(message)
+    message = f"Could not connect to {host}: {error.reason}."
+    if error.connected:
+        message = f"The connection to {host} broke before its answer was complete: {error.reason}."
+    if repeatable or not flight.sent:
+        return Transient(message, hint="" if error.connected else "Is the address right and the host up?")
     return OutcomeUnknown(message, hint=f"Look at {host} whether the request had its effect before you run it again.")

@@ -209,6 +209,9 @@ def _explained(request: httpx.Request, flight: Flight, error: BaseException) -> 
             f"{request.url.host} leads to an address that steps may not reach ({flight.refused}).",
             hint="Steps reach public addresses only; an operator can allow others with EGRESS_ALLOW.",
         )
+    if isinstance(error, aiohttp.InvalidURL):
+        return InputError("The address cannot be read as a URL.", field="url")
     causes = (error, getattr(error, "os_error", error))
     reasons = [text for kind, text in _REASONS.items() for cause in causes if isinstance(cause, kind)]
-    return WireError(reasons[0] if reasons else "no connection" if not flight.sent else "it broke off")
+    connected = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    return WireError(reasons[0] if reasons else "it broke off", connected=connected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httpx
@@ -13,12 +14,13 @@ from integrations.sdk.headers import HARMLESS
 MAX_REDIRECTS: Final = 10
 REPEATING: Final = frozenset({307, 308})
 _FOLLOWED: Final = frozenset({301, 302, 303}) | REPEATING
+_HOST: Final = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _OF_THE_BODY: Final = frozenset({"content-encoding", "content-language", "content-length", "content-type", "host"})
 
 
 def check_url(url: httpx.URL) -> None:
     """Raise InputError unless the URL is http or https, names a host and carries no user name or password."""
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not _HOST.fullmatch(url.raw_host):
         raise InputError("The address must start with http:// or https:// and name a host.", field="url")
     if url.userinfo:
         raise InputError(

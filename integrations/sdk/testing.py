@@ -43,8 +43,9 @@ class FakeWire:
             answered = self.handler(request)
             response = await answered if inspect.isawaitable(answered) else answered
         except httpx.TransportError as error:
-            flight.sent = flight.sent or not isinstance(error, _UNSENT)
-            raise WireError(type(error).__name__) from None
+            connected = not isinstance(error, _UNSENT)
+            flight.sent = flight.sent or connected
+            raise WireError(type(error).__name__, connected=connected) from None
         flight.sent = True
         assert isinstance(response.stream, httpx.AsyncByteStream)
         body = await read_decoded(response.stream, response.headers.get("content-encoding", ""), max_bytes)
