@@ -110,3 +110,14 @@ class AuditEvent(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.actor_label} {self.action} {self.target_label}"
+
+
+class SignInFailure(models.Model):
+    """Failed sign-ins of late, counted for a name, an address, or a name at an address; serves every tenant."""
+
+    key = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of what is counted, hexadecimal.")
+    failures = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.failures} since {self.last_at:%H:%M}"

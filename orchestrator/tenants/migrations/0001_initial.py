@@ -19,6 +19,14 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='SignInFailure',
+            fields=[
+                ('key', models.CharField(help_text='SHA-256 of what is counted, hexadecimal.', max_length=64, primary_key=True, serialize=False)),
+                ('failures', models.PositiveIntegerField(default=0)),
+                ('last_at', models.DateTimeField(db_index=True)),
+            ],
+        ),
+        migrations.CreateModel(
             name='Tenant',
             fields=[
                 ('id', models.BigIntegerField(default=orchestrator.ids.new_id, editable=False, primary_key=True, serialize=False)),
