@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
@@ -11,8 +11,9 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from orchestrator.errors import Forbidden, NotFound
@@ -22,6 +23,10 @@ from orchestrator.tenants.scoping import TenantOwned
 _M = TypeVar("_M", bound=models.Model)
 _P = ParamSpec("_P")
 
+# A scope brings those before it along: who may write may read.
+SCOPE_REACH: Final[dict[Scope, frozenset[Scope]]] = {
+    scope: frozenset(list(Scope)[: position + 1]) for position, scope in enumerate(Scope)
+}
 # What a role may do at the most, as scopes of a token.
 ROLE_SCOPES: Final[dict[Role, frozenset[Scope]]] = {
     Role.VIEWER: frozenset({Scope.READ}),
@@ -30,13 +35,23 @@ ROLE_SCOPES: Final[dict[Role, frozenset[Scope]]] = {
     Role.ADMIN: frozenset(Scope),
     Role.OWNER: frozenset(Scope),
 }
+# What a scope reaches at the most, as a role: services ask for roles, and must not hear of tokens.
+SCOPE_ROLE: Final[dict[Scope, Role]] = {
+    Scope.READ: Role.VIEWER,
+    Scope.RUN: Role.OPERATOR,
+    Scope.WRITE: Role.EDITOR,
+    Scope.ADMIN: Role.OWNER,
+}
 # A token's last use is noted at most this often: a write for every request would be its heaviest part.
 _USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """A person, or a token that acts for one, in one tenant. ``scopes`` never reach beyond ``role``."""
+    """A person, or a token that acts for one, in one tenant.
+
+    ``role`` is what the actor may do now: a token's is cut down to its scopes, and ``scopes`` to the role.
+    """
 
     tenant: Tenant
     role: Role
@@ -57,11 +72,14 @@ class Actor:
 
 def require(actor: Actor, role: Role) -> None:
     """Raise Forbidden unless the actor has ``role`` or above; the message names the role."""
-    if not actor.may(role):
-        raise Forbidden(
-            f"This needs the role {role.value} in {actor.tenant.name}; yours is {actor.role.value}. "
-            "Ask an owner or admin of the tenant."
-        )
+    if actor.may(role):
+        return
+    if actor.token:
+        scope = next(scope for scope in Scope if SCOPE_ROLE[scope].rank >= role.rank)
+        reaches, remedy = "this token's is", f"Use a token with the scope {scope.value}, of a person with that role."
+    else:
+        reaches, remedy = "yours is", "Ask an owner or admin of the tenant."
+    raise Forbidden(f"This needs the role {role.value} in {actor.tenant.name}; {reaches} {actor.role.value}. {remedy}")
 
 
 def system_actor(tenant: Tenant) -> Actor:
@@ -87,7 +105,7 @@ def actor_for_user(user: User, tenant_slug: str) -> Actor:
 
 def token_digest(plaintext: str) -> str:
     """Return what is stored of a token: tokens are 32 random bytes, so a plain hash cannot be guessed back."""
-    return hashlib.sha256(plaintext.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def actor_for_token(plaintext: str) -> Actor | None:
@@ -109,8 +127,17 @@ def actor_for_token(plaintext: str) -> Actor | None:
         return None
     if token.last_used_at is None or now - token.last_used_at > _USE_NOTED_EVERY:
         ApiToken.unscoped.filter(pk=token.pk).update(last_used_at=now)
-    scopes = ROLE_SCOPES[role] & frozenset(Scope(scope) for scope in token.scopes)
+    scopes = ROLE_SCOPES[role] & _reach(token.scopes)
+    if not scopes:
+        return None
+    reached = max((SCOPE_ROLE[scope] for scope in scopes), key=lambda found: found.rank)
+    role = role if role.rank <= reached.rank else reached
     return Actor(tenant=token.tenant, role=role, scopes=scopes, user=token.user, token=token)
+
+
+def _reach(stored: Iterable[str]) -> frozenset[Scope]:
+    """Return the stored scopes with all that they bring along; a word that is no scope gives nothing."""
+    return frozenset().union(*(SCOPE_REACH[scope] for scope in Scope if scope.value in set(stored)))
 
 
 def _role_of(token: ApiToken) -> Role | None:
@@ -124,7 +151,11 @@ def _role_of(token: ApiToken) -> Role | None:
 def get_for_tenant_or_404(model: type[_M], tenant: Tenant, **lookup: Any) -> _M:
     """Return the tenant's row, or raise NotFound: another tenant's row looks like none at all."""
     assert issubclass(model, TenantOwned)
-    found = model.objects.for_tenant(tenant).filter(**lookup).first()
+    try:
+        found = model.objects.for_tenant(tenant).filter(**lookup).first()
+    except (ValueError, TypeError, OverflowError):
+        # An id that cannot be one: as good as unknown.
+        found = None
     if found is None:
         raise NotFound(f"There is no such {model._meta.verbose_name} in this tenant.")
     return found
@@ -145,9 +176,15 @@ def tenant_page(
         def page(request: HttpRequest, tenant: str, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponseBase:
             if not isinstance(request.user, User):
                 return redirect_to_login(request.get_full_path())
-            actor = actor_for_user(request.user, tenant)
-            require(actor, minimum)
-            return view(request, actor, *args, **kwargs)
+            # Translated here, so that no page answers 500 to an id of another tenant or to a role too low.
+            try:
+                actor = actor_for_user(request.user, tenant)
+                require(actor, minimum)
+                return view(request, actor, *args, **kwargs)
+            except NotFound as error:
+                raise Http404(error.message) from error
+            except Forbidden as error:
+                raise PermissionDenied(error.message) from error
 
         return page
 

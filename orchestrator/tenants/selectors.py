@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from orchestrator.tenants.models import ApiToken, Membership, Tenant
 
@@ -20,28 +19,46 @@ def tenants_for(user: User) -> QuerySet[Tenant]:
     return Tenant.objects.filter(pk__in=Membership.unscoped.filter(user=user).values("tenant_id")).order_by("name")
 
 
-def authority_is_valid(*, tenant_id: int, user_id: int | None, token_id: int | None) -> bool:
-    """Whether the member, and the token if there is one, that a run acts for still exist."""
-    return (tenant_id, user_id, token_id) in valid_authorities([(tenant_id, user_id, token_id)])
+def member_list(tenant: Tenant) -> QuerySet[Membership]:
+    """Return the memberships of a tenant with their users, by user name."""
+    return Membership.objects.for_tenant(tenant).select_related("user").order_by("user__username")
+
+
+def authority_is_valid(*, tenant_id: int, user_id: int | None, token_id: int | None = None) -> bool:
+    """Whether the member, and the token if there is one, that a run acts for still exist; one query.
+
+    A token that has merely expired still counts: it started the run while it was good, and nobody took it away.
+    """
+    if user_id is None:
+        return False
+    member = Membership.objects.for_tenant(tenant_id).filter(user=OuterRef("pk"))
+    users = User.objects.filter(pk=user_id, is_active=True).filter(Q(is_superuser=True) | Exists(member))
+    if token_id is not None:
+        users = users.filter(Exists(ApiToken.objects.for_tenant(tenant_id).filter(pk=token_id, user=OuterRef("pk"))))
+    return users.exists()
 
 
 def valid_authorities(asked: Iterable[Authority]) -> frozenset[Authority]:
-    """Return those of ``asked`` that still hold, in at most three queries however many are asked."""
-    wanted = set(asked)
-    users = {user for _, user, _ in wanted if user is not None}
-    tokens = {token for _, _, token in wanted if token is not None}
+    """Return those of ``asked`` for which ``authority_is_valid``, in at most three queries however many are asked."""
+    wanted = {(tenant, user, token) for tenant, user, token in asked if user is not None}
+    if not wanted:
+        return frozenset()
+    tenants = {tenant for tenant, _, _ in wanted}
+    users = {user for _, user, _ in wanted}
     members = set(
-        Membership.unscoped.filter(user_id__in=users, user__is_active=True).values_list("tenant_id", "user_id")
+        Membership.unscoped.filter(tenant_id__in=tenants, user_id__in=users, user__is_active=True).values_list(
+            "tenant_id", "user_id"
+        )
     )
     superusers = set(User.objects.filter(pk__in=users, is_superuser=True, is_active=True).values_list("pk", flat=True))
-    live_tokens: set[int] = set()
-    if tokens:
-        rows = ApiToken.unscoped.filter(pk__in=tokens).exclude(expires_at__lte=timezone.now())
-        live_tokens = set(rows.values_list("pk", flat=True))
+    tokens = {token for _, _, token in wanted if token is not None}
+    live = (
+        set(ApiToken.unscoped.filter(pk__in=tokens).values_list("tenant_id", "user_id", "pk"))
+        if tokens
+        else frozenset()
+    )
     return frozenset(
         (tenant, user, token)
         for tenant, user, token in wanted
-        if user is not None
-        and ((tenant, user) in members or user in superusers)
-        and (token is None or token in live_tokens)
+        if ((tenant, user) in members or user in superusers) and (token is None or (tenant, user, token) in live)
     )

@@ -11,12 +11,12 @@ from typing import Final
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from orchestrator.errors import Conflict, Forbidden, Invalid, Problem
 from orchestrator.tenants import audit
-from orchestrator.tenants.access import Actor, token_digest
+from orchestrator.tenants.access import Actor, get_for_tenant_or_404, system_actor, token_digest
 from orchestrator.tenants.models import ApiToken, Membership, Role, Scope, Tenant
 from orchestrator.tenants.permissions import require_operation
 
@@ -27,23 +27,34 @@ _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 @transaction.atomic
 def tenant_create(*, slug: str, name: str = "", owner: User | None = None) -> tuple[Tenant, bool]:
-    """Return the tenant with this slug and whether it was made now; an existing one is left as it is."""
+    """Return the tenant with this slug and whether it was made now; an existing one keeps its name.
+
+    ``owner`` becomes an owner either way. Raises Invalid for a slug or name that is refused.
+    """
     if not _SLUG.fullmatch(slug):
         raise Invalid(f"{slug!r:.80} is not a slug: use lower-case letters, digits and hyphens, at most 63.")
-    tenant, created = Tenant.objects.get_or_create(slug=slug, defaults={"name": name or slug})
+    if len(name) > 200 or not name.isprintable():
+        raise Invalid("The tenant's name is not valid: use at most 200 visible characters.")
+    tenant, created = Tenant.objects.get_or_create(slug=slug, defaults={"name": name.strip() or slug})
+    actor = system_actor(tenant)
+    if created:
+        audit.record(actor=actor, action="tenant.created", target=tenant)
     if owner is not None:
-        Membership.unscoped.get_or_create(tenant=tenant, user=owner, defaults={"role": Role.OWNER})
+        member_add(actor=actor, user=owner, role=Role.OWNER)
     return tenant, created
 
 
 @transaction.atomic
 def user_create(*, name: str, password: str, staff: bool = False, superuser: bool = False) -> tuple[User, bool]:
-    """Return the user and whether they were made now; an existing one keeps their password.
+    """Return the user and whether they were made now; an existing one keeps their password and gains ``staff``.
 
     Raises Invalid for a name or password that is refused, with the reasons.
     """
     existing = User.objects.filter(username=name).first()
     if existing is not None:
+        if staff and not existing.is_staff:
+            existing.is_staff = True
+            existing.save(update_fields=["is_staff"])
         return existing, False
     user = User(username=name, is_staff=staff, is_superuser=superuser)
     try:
@@ -52,7 +63,12 @@ def user_create(*, name: str, password: str, staff: bool = False, superuser: boo
     except ValidationError as error:
         raise Invalid(f"The user was not made: {' '.join(error.messages)}") from error
     user.set_password(password)
-    user.save()
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        # Two hosts asked at once: the other one's is as good.
+        return User.objects.get(username=name), False
     return user, True
 
 
@@ -60,26 +76,39 @@ def user_create(*, name: str, password: str, staff: bool = False, superuser: boo
 def member_add(*, actor: Actor, user: User, role: Role) -> Membership:
     """Give a person a role in the actor's tenant, or change it. Only owners make or change owners."""
     require_operation(actor, "member.edit")
-    present = Membership.objects.for_tenant(actor.tenant).select_for_update().filter(user=user).first()
+    _lock_members(actor.tenant)
+    present = Membership.objects.for_tenant(actor.tenant).filter(user=user).first()
+    if present is not None and present.role == role:
+        return present
     if Role.OWNER in (role, present.role if present else None):
         require_operation(actor, "owner.edit")
-    if present is not None and present.role == Role.OWNER and role != Role.OWNER:
+    if present is not None and present.role == Role.OWNER:
         _keep_an_owner(actor.tenant, user)
     membership, _ = Membership.unscoped.update_or_create(tenant=actor.tenant, user=user, defaults={"role": role})
-    audit.record(actor=actor, action="member.set", target=membership, detail={"role": role.value})
+    audit.record(
+        actor=actor,
+        action="member.set",
+        target=membership,
+        detail={"user": user.get_username(), "role": role.value, "before": present.role if present else None},
+    )
     return membership
 
 
 @transaction.atomic
 def member_remove(*, actor: Actor, membership: Membership) -> None:
-    """Take a person out of the tenant; their tokens go with them, and their runs stop."""
-    require_operation(actor, "member.edit")
+    """Take a person out of the tenant, or leave it; their tokens go with them, and their runs stop."""
+    _lock_members(actor.tenant)
+    membership = get_for_tenant_or_404(Membership, actor.tenant, pk=membership.pk)
+    user = membership.user
+    leaves = actor.user == user and actor.token is None
+    if not leaves:
+        require_operation(actor, "member.edit")
     if membership.role == Role.OWNER:
         require_operation(actor, "owner.edit")
-        _keep_an_owner(actor.tenant, membership.user)
-    audit.record(actor=actor, action="member.removed", target=membership)
-    ApiToken.objects.for_tenant(actor.tenant).filter(user=membership.user).delete()
-    membership.delete()
+        _keep_an_owner(actor.tenant, user)
+    audit.record(actor=actor, action="member.removed", target=membership, detail={"user": user.get_username()})
+    ApiToken.objects.for_tenant(actor.tenant).filter(user=user).delete()
+    Membership.objects.for_tenant(actor.tenant).filter(pk=membership.pk).delete()
 
 
 @transaction.atomic
@@ -93,6 +122,9 @@ def token_create(
     require_operation(actor, "token.own")
     if actor.user is None:
         raise Invalid("A token acts for a person: sign in as one.")
+    name = name.strip()
+    if not name or len(name) > 200 or not name.isprintable():
+        raise Invalid("The token needs a name.", problems=[_problem("name", "Use 1 to 200 visible characters.")])
     wanted = frozenset(scopes)
     if not wanted:
         raise Invalid("A token needs at least one scope.", problems=[_problem("scopes", "Choose one or more.")])
@@ -121,6 +153,11 @@ def token_revoke(*, actor: Actor, token: ApiToken) -> None:
     require_operation(actor, "token.own" if actor.user and token.user_id == actor.user.pk else "token.edit")
     audit.record(actor=actor, action="token.revoked", target=token)
     token.delete()
+
+
+def _lock_members(tenant: Tenant) -> None:
+    """Let one change of people at a time through: two owners who demote each other at once would leave none."""
+    Tenant.objects.select_for_update().get(pk=tenant.pk)
 
 
 def _keep_an_owner(tenant: Tenant, leaving: User) -> None:
