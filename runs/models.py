@@ -16,9 +16,15 @@ def _choices(enum: type[RunStatus] | type[StepStatus] | type[FailureKind] | type
     return [(member.value, member.value) for member in enum]
 
 
+# Sorted: a set's order differs from process to process, and with it the migration that Django would make.
+_TERMINAL = sorted(status.value for status in RUN_TERMINAL)
+
+
 class Payload(TenantOwned):
     """A value too large for its row: JSON, compressed with zlib. In the database, so that every host reads it."""
 
+    # Always found through its run: an index of the tenant's own would only slow every insert.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
     run = models.ForeignKey("Run", on_delete=models.CASCADE, related_name="payloads")
     size = models.PositiveBigIntegerField(help_text="Bytes of the JSON before compression.")
     data = models.BinaryField()
@@ -31,12 +37,14 @@ class Payload(TenantOwned):
 
 
 class Run(TenantOwned):
-    """One run, and the queue's row: a ``queued`` run that is due is work.
+    """One run, and the queue's row: a run whose ``wake_at`` has come is work.
 
     A value is either in its column or, when large, in the Payload row that the ``…_ref`` column names.
     """
 
-    workflow = models.ForeignKey("workflows.Workflow", on_delete=models.CASCADE, related_name="runs")
+    # The composite indexes below begin with these two; one of their own would only slow every insert.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    workflow = models.ForeignKey("workflows.Workflow", on_delete=models.CASCADE, related_name="runs", db_index=False)
     version = models.ForeignKey("workflows.WorkflowVersion", on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=8, choices=_choices(RunKind), default=RunKind.LIVE)
     trigger_type = models.CharField(max_length=16)
@@ -58,15 +66,23 @@ class Run(TenantOwned):
     lease_expires_at = models.DateTimeField(null=True)
     fence = models.PositiveIntegerField(default=0)
     crash_count = models.PositiveSmallIntegerField(default=0)
-    wake_at = models.DateTimeField(default=timezone.now, null=True, help_text="When a queued or waiting run is due.")
+    wake_at = models.DateTimeField(
+        default=timezone.now,
+        null=True,
+        help_text="When a queued or waiting run is due; null while it is driven or done.",
+    )
+    active_ms = models.PositiveBigIntegerField(
+        default=0, help_text="Time driven so far, which the workflow's time limit counts: waiting is not in it."
+    )
     cancel_requested_at = models.DateTimeField(null=True)
     waiting_for = JSONTextField(null=True, default=None, help_text='{"path", "kind"} of what a waiting run waits for.')
 
     dedupe_key = models.CharField(max_length=255, null=True, default=None)  # noqa: DJ001  (null is not unique)
-    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children")
-    rerun_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns")
+    # Indexed below, without the many rows that have none.
+    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children", db_index=False)
+    rerun_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
     # Authority: for whom this run acts. Once that member or token is gone, the run stops.
-    started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     by_person = models.BooleanField(default=False, help_text="Started by a person or token, so their authority counts.")
     token_id = models.BigIntegerField(null=True, help_text="The API token it was started with, live or not.")
 
@@ -81,12 +97,19 @@ class Run(TenantOwned):
         constraints = (
             models.CheckConstraint(condition=Q(status__in=[s.value for s in RunStatus]), name="run_status_known"),
             models.CheckConstraint(
-                condition=Q(status__in=[s.value for s in RUN_TERMINAL], finished_at__isnull=False)
-                | ~Q(status__in=[s.value for s in RUN_TERMINAL]) & Q(finished_at__isnull=True),
+                condition=Q(status__in=_TERMINAL, finished_at__isnull=False)
+                | ~Q(status__in=_TERMINAL) & Q(finished_at__isnull=True),
                 name="run_finished_when_terminal",
             ),
             models.CheckConstraint(
-                condition=~Q(status=RunStatus.RUNNING) | Q(lease_expires_at__isnull=False), name="run_running_has_lease"
+                condition=Q(status=RunStatus.RUNNING, lease_expires_at__isnull=False)
+                | ~Q(status=RunStatus.RUNNING) & Q(lease_expires_at__isnull=True),
+                name="run_lease_while_running",
+            ),
+            # So the two indexes of the queue need no status: what has a wake_at is to be woken.
+            models.CheckConstraint(
+                condition=Q(wake_at__isnull=True) | Q(status__in=[RunStatus.QUEUED.value, RunStatus.WAITING.value]),
+                name="run_wakes_when_it_can",
             ),
             models.UniqueConstraint(
                 fields=("workflow", "dedupe_key"), condition=Q(dedupe_key__isnull=False), name="run_dedupe_key_once"
@@ -95,10 +118,14 @@ class Run(TenantOwned):
         indexes = (
             models.Index(fields=("tenant", "-id"), name="run_by_tenant"),
             models.Index(fields=("workflow", "-id"), name="run_by_workflow"),
+            models.Index(fields=("wake_at",), condition=Q(wake_at__isnull=False), name="run_due"),
+            models.Index(fields=("tenant", "wake_at"), condition=Q(wake_at__isnull=False), name="run_due_of_tenant"),
             models.Index(
-                fields=("wake_at",), condition=Q(status__in=[RunStatus.QUEUED, RunStatus.WAITING]), name="run_due"
+                fields=("lease_expires_at",), condition=Q(lease_expires_at__isnull=False), name="run_lease_expiry"
             ),
-            models.Index(fields=("lease_expires_at",), condition=Q(status=RunStatus.RUNNING), name="run_lease_expiry"),
+            models.Index(fields=("parent",), condition=Q(parent__isnull=False), name="run_children"),
+            models.Index(fields=("rerun_of",), condition=Q(rerun_of__isnull=False), name="run_reruns"),
+            models.Index(fields=("started_by",), condition=Q(started_by__isnull=False), name="run_started_by"),
         )
 
     def __str__(self) -> str:
@@ -108,7 +135,9 @@ class Run(TenantOwned):
 class StepRun(TenantOwned):
     """One attempt of one step of one run. ``path`` is the step's key, with an index for each loop around it."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    # The unique constraint below begins with the run; the tenant is the run's.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     path = models.CharField(max_length=255)
     key = models.CharField(max_length=63)
     name = models.CharField(max_length=200, blank=True, default="")
