@@ -31,7 +31,7 @@ class TokenAuthentication(BaseAuthentication):
 class TenantSessionAuthentication(SessionAuthentication):
     """The browser's session (with CSRF protection) plus ``X-Tenant: <slug>``."""
 
-    def authenticate(self, request: Request) -> tuple[User, Actor] | None:  # type: ignore[override]
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
         user = getattr(request._request, "user", AnonymousUser())
         if not isinstance(user, User) or not user.is_active:
             return None

@@ -40,7 +40,7 @@ class ContractSchema(AutoSchema):
         operation = super().get_operation(*args, **kwargs)
         if not operation:
             return operation
-        component = self.resolve_serializer(ErrorBody, "response")
+        component = self.resolve_serializer(ErrorBody, "response")  # type: ignore[arg-type]
         content = {"application/json": {"schema": component.ref}}
         wanted = dict(_ALWAYS)
         if "{" in self.path:

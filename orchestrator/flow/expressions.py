@@ -196,7 +196,7 @@ def evaluate_condition(text: str, scope: Mapping[str, Any], *, fuel: int = FUEL)
     return value
 
 
-def find_templates(value: JSONValue, path: str = "") -> Iterator[tuple[str, str]]:
+def find_templates(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path and text of every text in ``value`` that holds an expression."""
     if isinstance(value, str):
         if "{{" in value:

@@ -59,6 +59,7 @@ class Step(TenantOwned):
     notes = models.TextField(blank=True, default="")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     lane = models.CharField(max_length=63, blank=True, default="")
+    lanes = JSONTextField(default=list, blank=True, help_text="Names of the lanes it holds, in order, empty ones too.")
     position = models.PositiveIntegerField(default=0)
 
     class Meta(TenantOwned.Meta):
