@@ -1,0 +1,273 @@
+"""Declaring actions, and running one in a test."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel, Field
+
+from integrations.sdk import (
+    Action,
+    ApiKey,
+    AuthError,
+    Basic,
+    BearerToken,
+    DeclarationError,
+    InputError,
+    NoAuth,
+    OAuth2,
+    OutcomeUnknown,
+    Provider,
+    RunContext,
+    Transient,
+    action,
+    ui,
+)
+from integrations.sdk.context import MAX_LOG_LINES, StepLog
+from integrations.sdk.testing import make_context, run_action
+
+weather = Provider(key="weather", name="Weather", base_url="https://api.weather.test/v1", auth=[ApiKey(), Basic()])
+
+
+class ForecastInputs(BaseModel):
+    city: str = Field(min_length=1, json_schema_extra=ui(format="textarea", advanced=True, secret=True, show_if="x"))
+
+
+class Forecast(BaseModel):
+    high: int = Field(serialization_alias="highest")
+
+
+def declare(**changes: Any) -> Action:
+    options: dict[str, Any] = {
+        "provider": weather,
+        "key": "weather.getForecast",
+        "name": "Get forecast",
+        "auth_type": "api_key",
+        "input_schema": ForecastInputs,
+        **changes,
+    }
+
+    async def forecast(ctx: RunContext[ForecastInputs]) -> dict[str, Any]:
+        """Get tomorrow's
+        forecast.
+
+        More about it.
+        """
+        response = await ctx.http.get("forecast", params={"q": ctx.inputs.city})
+        return {"answer": response.raise_for_status().json()}
+
+    return action(**options)(forecast)
+
+
+def test_an_action_knows_what_its_declaration_says() -> None:
+    declared = declare(synonyms=["rain"], idempotent=True)
+    assert declared.description == "Get tomorrow's forecast."
+    assert declared.accepted_auth == {"api_key", "bearer_token"}
+    assert declared.auth_required
+    assert declared.idempotent
+    assert declared.synonyms == ("rain",)
+    assert declared.origin.startswith("tests.sdk.test_action:")
+    field = declared.input_json_schema()["properties"]["city"]
+    assert field["format"] == "textarea"
+    assert field["x-advanced"] is field["x-secret"] is True
+    assert field["x-show-if"] == "x"
+    assert declared.output_json_schema() is None
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "accepted"),
+    [
+        ("oauth2", {"oauth2", "bearer_token"}),
+        ("api_key", {"api_key", "bearer_token"}),
+        ("bearer_token", {"bearer_token"}),
+        ("basic", {"basic"}),
+        ("none", set()),
+    ],
+)
+def test_a_hand_made_token_is_taken_in_place_of_a_sign_in_or_a_key(auth_type: str, accepted: set[str]) -> None:
+    anything = Provider(key="weather", name="Weather")
+    declared = declare(provider=anything, auth_type=auth_type)
+    assert declared.accepted_auth == accepted
+    assert declared.auth_required is (auth_type != "none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"key": "weather.GetForecast"}, "camelCase"),
+        ({"key": "weather.get_forecast"}, "camelCase"),
+        ({"key": "weather"}, "camelCase"),
+        ({"key": "weather.a.b"}, "camelCase"),
+        ({"key": "wether.getForecast"}, "'weather'"),
+        ({"name": " "}, "no name"),
+        ({"auth_type": "apikey"}, "must be one of oauth2, api_key"),
+        ({"auth_type": "oauth2"}, "does not list"),
+        ({"input_schema": dict}, "pydantic model"),
+        ({"output_schema": ForecastInputs(city="x")}, "pydantic model"),
+        ({"provider": "weather"}, "must be a Provider"),
+    ],
+)
+def test_a_declaration_that_cannot_be_right_is_refused_naming_the_place(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(DeclarationError, match=says) as caught:
+        declare(**changes)
+    assert "tests.sdk.test_action:" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["Weather", "weather-api", "weatherApi", "9weather", "weather__api", ""])
+def test_a_provider_key_is_snake_case(key: str) -> None:
+    with pytest.raises(DeclarationError, match="snake_case"):
+        Provider(key=key, name="Weather")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"base_url": "ftp://x"}, {"tile": "pink"}, {"auth": [ApiKey(), ApiKey()]}, {"quality": "x"}]
+)
+def test_a_provider_that_cannot_be_right_is_refused_naming_the_place(changes: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match=r"tests\.sdk\.test_action:"):
+        Provider(key="weather", name="Weather", **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "auth", "header", "value"),
+    [
+        (OAuth2(), {"access_token": "s3cret"}, "Authorization", "Bearer s3cret"),
+        (BearerToken(), {"token": "s3cret"}, "Authorization", "Bearer s3cret"),
+        (BearerToken(prefix="Bot"), {"token": "s3cret"}, "Authorization", "Bot s3cret"),
+        (ApiKey(), {"api_key": "s3cret"}, "X-API-Key", "s3cret"),
+        (ApiKey(header="Authorization", prefix="Key"), {"api_key": "s3cret"}, "Authorization", "Key s3cret"),
+        (Basic(), {"username": "ü", "password": "s3cret"}, "Authorization", "Basic w7w6czNjcmV0"),
+    ],
+)
+def test_each_kind_of_credential_is_put_on_a_request(kind: Any, auth: dict[str, str], header: str, value: str) -> None:
+    request = httpx.Request("GET", "https://x.test/?a=1")
+    kind.apply(request, auth, {})
+    assert request.headers[header] == value
+    assert str(request.url) == "https://x.test/?a=1"
+    assert "s3cret" not in repr(kind)
+
+
+def test_a_key_may_go_into_the_query_and_its_place_may_come_from_the_credential() -> None:
+    request = httpx.Request("GET", "https://x.test/?a=1")
+    ApiKey(query="key").apply(request, {"api_key": "s/3"}, {})
+    assert str(request.url) == "https://x.test/?a=1&key=s%2F3"
+    ApiKey(configurable=True).apply(request, {"api_key": "s"}, {"header": "X-Mine"})
+    assert request.headers["X-Mine"] == "s"
+    ApiKey().apply(request, {"api_key": "s"}, {"header": "X-Other"})
+    assert "X-Other" not in request.headers
+
+
+def test_every_kind_can_be_made_without_arguments_and_says_what_to_fill_in() -> None:
+    fields = {kind.type: [field.name for field in kind.fields] for kind in (ApiKey(), BearerToken(), Basic(), NoAuth())}
+    assert fields == {
+        "api_key": ["api_key"],
+        "bearer_token": ["token"],
+        "basic": ["username", "password"],
+        "none": [],
+    }
+    assert [field.name for field in OAuth2().fields if field.required] == ["access_token"]
+    assert all(kind.title for kind in (ApiKey(), BearerToken(), Basic(), NoAuth(), OAuth2()))
+
+
+def test_an_action_runs_with_its_root_its_credential_and_a_recorded_request() -> None:
+    result = run_action(
+        declare(), {"city": "Rome"}, auth={"api_key": "s3cret"}, http=[httpx.Response(200, json={"high": 30})]
+    )
+    assert result.output == {"answer": {"high": 30}}
+    assert str(result.request.url) == "https://api.weather.test/v1/forecast?q=Rome"
+    assert result.request.headers["X-API-Key"] == "s3cret"
+
+
+def test_a_plain_function_runs_in_a_thread_and_a_model_comes_out_as_json() -> None:
+    threads: list[str] = []
+
+    @action(
+        provider=weather,
+        key="weather.plain",
+        name="Plain",
+        auth_type="none",
+        input_schema=ForecastInputs,
+        output_schema=Forecast,
+    )
+    def plain(ctx: RunContext[ForecastInputs]) -> Forecast:
+        threads.append(threading.current_thread().name)
+        ctx.log("one")
+        ctx.log.warning("two")
+        return Forecast(high=len(ctx.inputs.city))
+
+    result = run_action(plain, {"city": "Rome"})
+    assert result.output == {"highest": 4}
+    assert threads != [threading.main_thread().name]
+    assert [(line.level, line.text) for line in result.logs] == [("info", "one"), ("warning", "two")]
+
+
+def test_wrong_inputs_are_named_without_their_values() -> None:
+    with pytest.raises(InputError) as caught:
+        run_action(declare(), {"city": ["s3cret"]}, auth={"api_key": "k"})
+    assert caught.value.field == "city"
+    assert "city" in caught.value.message
+    assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        None,
+        {"type": "basic", "username": "u", "password": "p"},
+        {"type": "oauth2", "access_token": "t"},
+        {"provider": "openai", "api_key": "k"},
+    ],
+)
+def test_a_wrong_credential_names_what_is_needed(auth: dict[str, str] | None) -> None:
+    with pytest.raises(AuthError, match="Weather requires api_key or bearer_token"):
+        run_action(declare(), {"city": "Rome"}, auth=auth)
+
+
+def test_a_bearer_token_serves_an_action_with_a_key() -> None:
+    result = run_action(
+        declare(), {"city": "R"}, auth={"type": "bearer_token", "token": "t0k"}, http=[httpx.Response(200, json=1)]
+    )
+    assert result.request.headers["Authorization"] == "Bearer t0k"
+
+
+def test_the_credential_is_read_only_and_shows_nothing() -> None:
+    ctx, _ = make_context(declare(), {"city": "Rome"}, auth={"api_key": "s3cret"})
+    assert ctx.auth["api_key"] == ctx.auth.bearer == "s3cret"
+    assert ctx.auth.get("token") is None
+    assert dict(ctx.auth) == {"provider": "weather", "type": "api_key", "api_key": "s3cret"}
+    with pytest.raises(TypeError):
+        ctx.auth["api_key"] = "x"  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        ctx.attempt = 2  # type: ignore[misc]
+    assert "s3cret" not in repr((ctx, ctx.auth, ctx.http, ctx.log)) + str(ctx.auth)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"), [(httpx.ConnectError("x"), Transient), (httpx.ReadTimeout("x"), OutcomeUnknown)]
+)
+def test_a_test_can_break_the_connection_before_or_after_the_request(raised: Exception, expected: type) -> None:
+    @action(provider=weather, key="weather.post", name="Post", auth_type="none", input_schema=ForecastInputs)
+    async def post(ctx: RunContext[ForecastInputs]) -> None:
+        await ctx.http.post("x")
+
+    def break_off(request: httpx.Request) -> httpx.Response:
+        raise raised
+
+    with pytest.raises(expected):
+        run_action(post, {"city": "Rome"}, http=break_off)
+
+
+def test_a_log_keeps_the_first_lines_and_says_that_it_left_out_the_rest() -> None:
+    seen: list[str] = []
+    log = StepLog(sink=lambda line: seen.append(line.text))
+    for number in range(MAX_LOG_LINES + 50):
+        log(number)
+    log.error("x" * 100_000)
+    assert len(log.lines) == len(seen) == MAX_LOG_LINES + 1
+    assert log.lines[-1].level == "warning"
+    assert "left out" in log.lines[-1].text
+    short = StepLog()
+    short("y" * 100_000)
+    assert len(short.lines[0].text) < 5000
