@@ -307,21 +307,23 @@ def _output_problem(reference: Reference, where: str, key: str, schema: Mapping[
             return None
         found = at_path(current, (part,))
         if found is None:
-            known = _closed_names(current, schema)
+            known = _declared_names(current)
             if known is None or not isinstance(part, str):
                 return None
             near = get_close_matches(part, known, n=1)
             hint = f" Did you mean {walked}.{near[0]}?" if near else f" It gives {', '.join(known[:12])}."
-            return _error(where, f"{walked}.{part} does not exist.{hint}", "reference")
+            # What a schema does not mention may still be there, unless it says that nothing else is.
+            tell = _error if current.get("additionalProperties") is False else _warning
+            return tell(where, f"{walked}.{part} is not among what this step gives.{hint}", "reference")
         current = {**found, "$defs": schema.get("$defs", {})} if isinstance(found, Mapping) else None
         walked += f"[{part}]" if isinstance(part, int) else f".{part}"
     return None
 
 
-def _closed_names(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[str] | None:
-    """Return the names of an object that has no others, or None when it may have any."""
+def _declared_names(schema: Mapping[str, Any]) -> list[str] | None:
+    """Return the names an object declares, or None when it declares none or says that it has any others."""
     properties = schema.get("properties")
-    if not isinstance(properties, Mapping) or schema.get("additionalProperties") not in (False,):
+    if not isinstance(properties, Mapping) or not properties or schema.get("additionalProperties"):
         return None
     return list(properties)
 
