@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from datetime import datetime
 from typing import Final
 
 _EPOCH_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -26,3 +27,12 @@ def new_id() -> int:
     with _lock:
         _last = candidate if candidate > _last else _last + 1
         return _last
+
+
+def first_id_at(moment: datetime) -> int:
+    """Return the least id of a row made at ``moment`` or later: a range of time by the primary key's index."""
+    return max(0, int(moment.timestamp() * 1_000) - _EPOCH_MS) << _RANDOM_BITS
+
+
+# Hours since the epoch of ids: integer division of an id by this, so that a database groups rows by hour without dates.
+HOUR_OF_ID: Final = 3_600_000 << _RANDOM_BITS

@@ -1,1 +1,75 @@
-"""Middleware of the whole product."""
+"""Middleware of the whole product: a reference number for each request, security headers, errors as pages."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from orchestrator.errorpages import error_response
+from orchestrator.errors import ServiceError
+
+GetResponse: TypeAlias = Callable[[HttpRequest], HttpResponseBase]
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+# Without letters and digits that are taken for one another when read out over the telephone.
+_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+def new_reference() -> str:
+    """Return a number that a person can read out and that finds the request's lines in the log."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(10))
+
+
+class RequestReference:
+    """Give each request a reference number, on every line that it logs and in its ``X-Request-ID``."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        reference = new_reference()
+        request.reference = reference  # type: ignore[attr-defined]
+        with structlog.contextvars.bound_contextvars(reference=reference):
+            response = self.get_response(request)
+        response.headers.setdefault("X-Request-ID", reference)
+        return response
+
+
+class SecurityHeaders:
+    """Put the content security policy on every answer; a view that needs its own (API viewer, webhooks) sets it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+class ServiceErrors:
+    """Turn what a service refuses into a page that says why; the API turns its own into JSON."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, ServiceError):
+            return None
+        return error_response(request, exception.status, message=exception.message)
