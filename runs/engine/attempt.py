@@ -1,0 +1,186 @@
+"""One attempt of one step: resolve → validate → credential → intent → run → classify. Pure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from integrations.sdk.auth import AuthView
+from integrations.sdk.context import RunContext, StepLog
+from integrations.sdk.errors import InputError
+from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.expressions import render
+from runs.engine.classify import failure_of, is_repeatable, timed_out
+from runs.engine.ports import Found, OpenCredential, Ports
+from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
+from runs.engine.values import gated, off_loop
+from runs.states import StepStatus
+
+DEFAULT_TIMEOUT: Final = 30.0
+# The client of an attempt tells more about a late answer than we can: it gets the first word.
+_GRACE: Final = 0.25
+MAX_LOG_BYTES: Final = 256 * 1024
+_READS: Final = frozenset({"read", "search"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A step with its inputs resolved: which action, which inputs, and what may be done if its outcome is lost."""
+
+    found: Found
+    inputs: BaseModel
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it again with the same key does no harm."""
+        return is_repeatable(self.found.action, self.inputs)
+
+    @property
+    def harmless(self) -> bool:
+        """Whether there is no effect that a record would have to come before: nothing needs a commit of its own."""
+        asked = getattr(self.inputs, "is_read_only", None)
+        action = self.found.action
+        return action.pure or (bool(asked()) if callable(asked) else action.idempotent and action.effect in _READS)
+
+
+def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tuple[Call, Mapping[str, Any]]:
+    """Return the call that a step asks for, and its inputs as resolved. Raises ExpressionError, InputError."""
+    rendered: Mapping[str, Any] = render(step.config.inputs, scope)
+    found = ports.catalog.find(step.action, rendered)
+    if found is None:
+        raise InputError(
+            f"There is no action {step.action!r}, and the step gives neither a `url` nor `code` to run instead.",
+            hint="Choose another action, or install the integration on every worker.",
+        )
+    return Call(found=found, inputs=found.action.validate_inputs(found.inputs)), rendered
+
+
+class StepAttempt:
+    """Runs one attempt; ``record`` is its journal row, finished when ``run`` returns, and ``call`` what was asked."""
+
+    def __init__(
+        self, order: RunOrder, ports: Ports, step: StepDefinition, *, path: str, number: int, seconds: float
+    ) -> None:
+        self._order, self._ports, self._step = order, ports, step
+        self._seconds = seconds
+        self._log = StepLog()
+        self.call: Call | None = None
+        self.record = Attempt(
+            path=path,
+            key=step.key,
+            name=step.name,
+            action=step.action,
+            number=number,
+            status=StepStatus.RUNNING,
+            started_at=ports.clock.now(),
+            idempotency_key=idempotency_key(order.run_id, path),
+        )
+
+    @property
+    def harmless(self) -> bool:
+        return self.call is None or self.call.harmless
+
+    async def run(self, scope: Mapping[str, Any]) -> Attempt:
+        """Run the attempt. Raises LeaseLost, and CancelledError when the run is stopped in mid-call."""
+        try:
+            credential = await self._prepare(scope)
+        except Exception as error:
+            return self.finish(failure_of(error, self._ports.redactor))
+        await self._ports.journal.begin(self.record, durable=not self.harmless)
+        try:
+            return self.finish(await self._run(credential))
+        except (Exception, SystemExit) as error:
+            return self.finish(failure_of(error, self._ports.redactor))
+
+    def finish(self, failure: Failure | None, status: StepStatus | None = None) -> Attempt:
+        """Set the record's end: failed if there is a failure, unless ``status`` says otherwise."""
+        record = self.record
+        record.failure = failure
+        record.status = status or (StepStatus.FAILED if failure else StepStatus.SUCCEEDED)
+        record.logs = self._lines()
+        record.finished_at = self._ports.clock.now()
+        return record
+
+    async def _prepare(self, scope: Mapping[str, Any]) -> OpenCredential:
+        self.call, rendered = resolve(self._ports, self._step, scope)
+        self.record.resolved_as = self.call.found.resolved_as
+        credential = await self._credential()
+        self._ports.redactor.add(credential.secrets)
+        self.record.inputs = await off_loop(self._ports.redactor.clean, rendered)
+        self.call.found.action.check_auth(credential.auth)
+        return credential
+
+    async def _credential(self) -> OpenCredential:
+        name = self._step.credential
+        if not name:
+            return OpenCredential()
+        return await self._ports.credentials.open(
+            tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
+        )
+
+    async def _run(self, credential: OpenCredential) -> Failure | None:
+        """Call the action and keep its output; return the failure when it had none in time."""
+        assert self.call is not None
+        action, seconds = self.call.found.action, self._timeout()
+        context = self._context(credential, seconds)
+        try:
+            async with asyncio.timeout(seconds + _GRACE) as limit:
+                value = await action.run(context)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return timed_out(seconds, repeatable=self.call.repeatable)
+        self.record.output = await off_loop(partial(_kept, self._ports.redactor.clean), value)
+        return None
+
+    def _timeout(self) -> float:
+        assert self.call is not None
+        own = self._step.config.timeout or self.call.found.action.timeout or DEFAULT_TIMEOUT
+        return max(0.0, min(own, self._seconds))
+
+    def _context(self, credential: OpenCredential, seconds: float) -> RunContext[Any]:
+        assert self.call is not None
+        record = self.record
+        deadline = self._ports.clock.now() + timedelta(seconds=seconds)
+        http = self._ports.clients.client(
+            self.call.found.action,
+            credential,
+            egress_allow=self._order.egress_allow,
+            deadline=deadline,
+            idempotency_key=record.idempotency_key,
+        )
+        return RunContext(
+            inputs=self.call.inputs,
+            auth=AuthView(credential.auth),
+            http=http,
+            log=self._log,
+            tenant_id=str(self._order.tenant_id),
+            run_id=str(self._order.run_id),
+            step_key=self._step.key,
+            attempt=record.number,
+            idempotency_key=record.idempotency_key,
+            deadline=deadline,
+        )
+
+    def _lines(self) -> tuple[dict[str, str], ...]:
+        """Return the step's log, redacted and within its bounds."""
+        lines: list[dict[str, str]] = []
+        budget = MAX_LOG_BYTES
+        for line in self._log.lines:
+            shown = {**line.as_dict(), "text": self._ports.redactor.text(line.text)}
+            budget -= len(shown["text"])
+            if budget < 0:
+                lines.append({**shown, "level": "warning", "text": "Further lines were left out."})
+                break
+            lines.append(shown)
+        return tuple(lines)
+
+
+def _kept(clean: Any, value: Any) -> Any:
+    return gated(clean(gated(value)))

@@ -1,0 +1,159 @@
+"""From what an attempt raised to why it failed: one table. Texts are redacted here, before anybody keeps them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from integrations.sdk.action import Action
+from integrations.sdk.errors import IntegrationError
+from orchestrator.flow.expressions import ExpressionError
+from orchestrator.jsongate import BadJSON
+from runs.engine.ports import NoCredential, Redactor
+from runs.engine.records import Failure
+from runs.states import FailureKind
+
+MAX_MESSAGE: Final = 2_000
+INTERNAL_HINT: Final = "This is a defect of the integration or of the product; the details are in the worker's log."
+
+
+def failure_of(error: BaseException, redactor: Redactor) -> Failure:
+    """Return why an attempt failed, fit to be shown: redacted and of bounded length."""
+    explain = next((explain for kind, explain in _TABLE if isinstance(error, kind)), _unexpected)
+    failure = explain(error)
+    return Failure(
+        kind=failure.kind,
+        message=_shown(failure.message, redactor),
+        hint=_shown(failure.hint, redactor),
+        retryable=failure.retryable,
+        retry_after=failure.retry_after,
+    )
+
+
+def timed_out(seconds: float, *, repeatable: bool) -> Failure:
+    """Return the failure of an attempt that had no result in time."""
+    if repeatable:
+        return Failure(
+            kind=FailureKind.TIMEOUT,
+            message=f"The step had no result within {seconds:.3g} s.",
+            hint="Allow the step more time, or ask for less.",
+            retryable=True,
+        )
+    return Failure(
+        kind=FailureKind.OUTCOME_UNKNOWN,
+        message=f"The step had no result within {seconds:.3g} s, and may have had its effect all the same.",
+        hint="Look at the other side whether it happened before you run it again.",
+    )
+
+
+def out_of_time(seconds: float) -> Failure:
+    """Return the failure of a run that reached its workflow's time limit."""
+    return Failure(
+        kind=FailureKind.TIMEOUT,
+        message=f"The run was stopped at the workflow's time limit of {seconds:.6g} s.",
+        hint="Raise the limit in the workflow's settings, or make the run shorter.",
+    )
+
+
+def interrupted() -> Failure:
+    """Return the failure of an attempt whose worker went away in mid-call."""
+    return Failure(
+        kind=FailureKind.OUTCOME_UNKNOWN,
+        message="The worker went away while this step was under way, so it is not known whether it had its effect.",
+        hint="Look at the other side whether it happened, then run again from this step.",
+    )
+
+
+def stopped_under_way(*, repeatable: bool) -> Failure:
+    """Return what is said of an attempt that was under way when its run was cancelled."""
+    if repeatable:
+        return Failure(kind=FailureKind.PERMANENT, message="The run was cancelled while this step was under way.")
+    return Failure(
+        kind=FailureKind.OUTCOME_UNKNOWN,
+        message="The run was cancelled while this step was under way, so it may have had its effect all the same.",
+        hint="Look at the other side whether it happened.",
+    )
+
+
+def revoked() -> Failure:
+    """Return why a run was cancelled whose member or token is gone."""
+    return Failure(
+        kind=FailureKind.AUTH,
+        message="The member or token that started this run no longer has access, so it was stopped.",
+        hint="Start it again as somebody who has access.",
+    )
+
+
+def poisoned(crashes: int) -> Failure:
+    """Return why a run is given up whose worker went away again and again."""
+    return Failure(
+        kind=FailureKind.INTERNAL,
+        message=f"The run was given up: the worker that drove it went away {crashes} times.",
+        hint="A step probably takes more memory than the worker has, or stops its process. "
+        "Find the last step under way, make it smaller, and run again from there.",
+    )
+
+
+def _shown(text: str, redactor: Redactor) -> str:
+    clean = redactor.text(text)
+    return clean if len(clean) <= MAX_MESSAGE else f"{clean[:MAX_MESSAGE]}…"
+
+
+def _of_integration(error: IntegrationError) -> Failure:
+    return Failure(
+        kind=FailureKind(error.kind),
+        message=error.message,
+        hint=error.hint,
+        retryable=error.retryable,
+        retry_after=getattr(error, "retry_after", None),
+    )
+
+
+def _of_expression(error: ExpressionError) -> Failure:
+    place = f" (in {error.where}, column {error.column})" if error.where else ""
+    return Failure(kind=FailureKind.INPUT, message=f"{error.message}{place}")
+
+
+def _of_output(error: BadJSON) -> Failure:
+    return Failure(
+        kind=FailureKind.PERMANENT,
+        message=f"The step's output cannot be kept: {error}.",
+        hint="Ask for less, or pick out the parts that are needed.",
+    )
+
+
+def _of_credential(error: NoCredential) -> Failure:
+    return Failure(kind=FailureKind.AUTH, message=str(error), hint="Choose or repair the credential in the step.")
+
+
+def _unexpected(error: BaseException) -> Failure:
+    # The text of a third party's exception is redacted like any other; its type alone rarely tells enough.
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Failure(kind=FailureKind.INTERNAL, message=f"Unexpected error: {text}", hint=INTERNAL_HINT)
+
+
+def _of_answer(error: ValidationError) -> Failure:
+    # pydantic repeats the wrong value in its own text, which may be anything the other side sent.
+    places = ", ".join(".".join(map(str, found["loc"])) for found in error.errors(include_input=False)[:5])
+    return Failure(
+        kind=FailureKind.INTERNAL,
+        message=f"Unexpected error: the data does not have the shape of {error.title} (at {places}).",
+        hint=INTERNAL_HINT,
+    )
+
+
+_TABLE: Final[tuple[tuple[type[BaseException], Callable[..., Failure]], ...]] = (
+    (IntegrationError, _of_integration),
+    (ExpressionError, _of_expression),
+    (NoCredential, _of_credential),
+    (BadJSON, _of_output),
+    (ValidationError, _of_answer),
+)
+
+
+def is_repeatable(action: Action, inputs: BaseModel) -> bool:
+    """Whether this very call may be sent again with the same key: an action's inputs may know better than it."""
+    asked = getattr(inputs, "is_idempotent", None)
+    return bool(asked()) if callable(asked) else action.pure or action.idempotent

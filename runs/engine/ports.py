@@ -1,0 +1,143 @@
+"""How the engine sees the world: everything it needs from outside, as protocols. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from integrations.sdk.action import Action
+from integrations.sdk.client import StepHttp
+from orchestrator.types import JSONValue
+from runs.engine.records import Attempt, Failure, ResolvedAs
+
+
+class StopReason(StrEnum):
+    """Why a run that is under way has to stop."""
+
+    CANCELLED = "cancelled"  # a person asked
+    REVOKED = "revoked"  # who it acts for is gone
+    HAND_OVER = "hand_over"  # this driver ends; another one goes on
+    LOST = "lost"  # another driver has the lease
+
+
+class Stopped(Exception):
+    """Raised between two steps when the run has to stop."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class LeaseLost(Exception):
+    """The run belongs to another driver: nothing of it may be written any more."""
+
+
+class NoCredential(Exception):
+    """A step's credential cannot be used; the message is for a person and holds no secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The action that a step's key stands for, and the inputs it is given."""
+
+    action: Action
+    resolved_as: ResolvedAs
+    inputs: Mapping[str, JSONValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenCredential:
+    """An opened credential, for one attempt; nothing of it is in ``repr``."""
+
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Journal(Protocol):
+    """The record of one run. A write of a run whose lease is lost raises LeaseLost and writes nothing."""
+
+    def attempts(self, path: str) -> Sequence[Attempt]:
+        """Return what is recorded for a path, oldest first."""
+
+    async def begin(self, attempt: Attempt, *, durable: bool) -> None:
+        """Write that an attempt starts; with ``durable``, return only once a crash cannot undo that."""
+
+    def record(self, attempt: Attempt, *, ride: bool) -> None:
+        """Write how an attempt ended: at once, or with ``ride`` together with the next commit; does not wait."""
+
+
+class Catalog(Protocol):
+    def find(self, key: str, inputs: Mapping[str, JSONValue]) -> Found | None:
+        """Return the action for a step's key, or for its inputs where the key is not registered."""
+
+
+class Credentials(Protocol):
+    async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
+        """Return the tenant's credential. Raises NoCredential."""
+
+
+class Clients(Protocol):
+    def client(
+        self,
+        action: Action,
+        credential: OpenCredential,
+        *,
+        egress_allow: Sequence[str],
+        deadline: datetime,
+        idempotency_key: str,
+    ) -> StepHttp:
+        """Return the HTTP client of one attempt."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    def elapsed(self) -> float:
+        """Return the seconds this driver has had the run."""
+
+    def random(self) -> float:
+        """Return a number from 0 up to 1, for jitter."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Control(Protocol):
+    """What is asked of the run from outside."""
+
+    @property
+    def reason(self) -> StopReason | None: ...
+
+    def check(self) -> None:
+        """Raise Stopped when the run has to stop before its next step."""
+
+
+class Redactor(Protocol):
+    def add(self, secrets: Iterable[str]) -> None: ...
+
+    def clean(self, value: Any) -> Any: ...
+
+    def text(self, value: str) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    journal: Journal
+    catalog: Catalog
+    credentials: Credentials
+    clients: Clients
+    clock: Clock
+    control: Control
+    redactor: Redactor
+
+
+class StepFailed(Exception):
+    """A step failed for good, and with it the run."""
+
+    def __init__(self, path: str, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.path = path
+        self.failure = failure

@@ -1,0 +1,131 @@
+"""What the engine reads and gives: the run's order, one record an attempt, and how a run can end. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.types import JSONValue
+from runs.states import FailureKind, StepStatus
+
+ResolvedAs = Literal["registry", "http", "sandbox"]
+_KEYS: Final = uuid.UUID("5b0e4f0c-6a3e-4d0e-9d57-0c8f5d3f7a11")
+
+
+def idempotency_key(run_id: int, path: str) -> str:
+    """Return the key of a step of a run: the same for every attempt, on every worker, and for no other step."""
+    return str(uuid.uuid5(_KEYS, f"{run_id}/{path}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an attempt or a run failed; texts are redacted. ``retry_after`` is what the other side asked for, in s."""
+
+    kind: FailureKind
+    message: str
+    hint: str = ""
+    retryable: bool = False
+    retry_after: float | None = None
+
+    def as_document(self) -> dict[str, JSONValue]:
+        return {"kind": self.kind.value, "message": self.message, "hint": self.hint, "retryable": self.retryable}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Failure:
+        """Return what ``as_document`` wrote."""
+        return cls(
+            kind=FailureKind(document.get("kind", FailureKind.INTERNAL)),
+            message=str(document.get("message", "")),
+            hint=str(document.get("hint", "")),
+            retryable=bool(document.get("retryable", False)),
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class Attempt:
+    """One attempt of one step, as it is journaled. Values in it are redacted JSON."""
+
+    path: str
+    key: str
+    action: str
+    number: int
+    status: StepStatus
+    started_at: datetime
+    name: str = ""
+    resolved_as: ResolvedAs = "registry"
+    inputs: JSONValue = None
+    output: JSONValue = None
+    failure: Failure | None = None
+    logs: Sequence[Mapping[str, str]] = ()
+    idempotency_key: str = ""
+    retry_at: datetime | None = None
+    finished_at: datetime | None = None
+    row_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The outcome of a step that this run takes over from another one."""
+
+    status: StepStatus = StepStatus.SUCCEEDED
+    output: JSONValue = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrder:
+    """Everything that is fixed about a run. ``active_seconds`` is how long it was driven before this time."""
+
+    run_id: int
+    tenant_id: int
+    definition: WorkflowDefinition
+    bindings: Mapping[str, int] = field(default_factory=dict)
+    trigger: JSONValue = None
+    run: Mapping[str, JSONValue] = field(default_factory=dict)
+    workflow: Mapping[str, JSONValue] = field(default_factory=dict)
+    variables: Mapping[str, JSONValue] = field(default_factory=dict)
+    egress_allow: tuple[str, ...] = ()
+    given: Mapping[str, Given] = field(default_factory=dict)
+    only: str | None = None
+    active_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Succeeded:
+    output: JSONValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """``path`` is the step that failed, empty when it was the run itself."""
+
+    failure: Failure
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """``failure`` says why when it was not a person who asked."""
+
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """The run waits, without a worker, until ``wake_at`` (None: until something outside wakes it)."""
+
+    path: str
+    kind: str
+    wake_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenBack:
+    """The run stopped between two steps for another driver to go on."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Cancelled | Parked | GivenBack
