@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.errors import HeaderParseError
-from email.header import decode_header, make_header
+from email.header import decode_header
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
 from email.parser import BytesParser
@@ -25,9 +25,12 @@ from integrations.sdk import InputError
 
 _POLICY: Final = policy.SMTP.clone(cte_type="7bit")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BYTE: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _ADDRESS: Final = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+")
 _MESSAGE_ID: Final = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]+@[\x21-\x3b\x3d\x3f-\x7e]+>")
 _MOST_RECIPIENTS: Final = 500
+# What the email package raises on text that nobody meant for it: not all of it is its own.
+_CANNOT_BE_READ: Final = (HeaderParseError, ValueError, LookupError, AttributeError, TypeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,9 @@ def encode(mail: Mail) -> str:
     message, addresses = _build(mail)
     try:
         data = message.as_bytes(policy=_POLICY)
-    except (UnicodeError, ValueError, HeaderParseError):
+        _verify(data, message, addresses, mail)
+    except _CANNOT_BE_READ:
         raise InputError("The mail has characters that cannot be sent.") from None
-    _verify(data, message, addresses, mail)
     return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
 
 
@@ -99,7 +102,7 @@ def parse_addresses(value: str, *, field: str) -> list[Address]:
     _safe_text(value, field=field)
     try:
         header: Any = policy.default.header_factory("to", value.strip().rstrip(","))
-    except (HeaderParseError, ValueError, IndexError):
+    except _CANNOT_BE_READ:
         raise InputError(f"{value[:100]!r} is not a list of mail addresses.", field=field) from None
     if not header.addresses:
         raise InputError(f"{value[:100]!r} holds no mail address.", field=field)
@@ -118,25 +121,35 @@ def _address(found: Any, *, field: str) -> Address:
     try:
         local.encode("ascii")
         return Address(display_name=name, username=local, domain=domain.encode("idna").decode("ascii"))
-    except (UnicodeError, ValueError, HeaderParseError):
+    except _CANNOT_BE_READ:
         raise InputError(f"{address[:100]!r} is not a mail address that can be written to.", field=field) from None
 
 
 def _safe_text(value: str, *, field: str) -> str:
-    """Return ``value`` if neither it nor what its encoded words stand for holds a control character."""
-    for text in (value, decoded(value)):
-        if _CONTROL.search(text):
-            raise InputError("There is a line break or control character in it, plain or encoded.", field=field)
+    """Return ``value`` if neither it nor what its encoded words stand for holds a control character.
+
+    Both of the library's decoders are asked, for they differ in what they take for an encoded word.
+    """
+    as_text = _CONTROL.search(value) or _CONTROL.search(_decoded(value, field=field))
+    if as_text or any(_CONTROL_BYTE.search(part) for part in _decoded_bytes(value)):
+        raise InputError("There is a line break or control character in it, plain or encoded.", field=field)
     return value
 
 
-def decoded(value: str) -> str:
-    """Return ``value`` with RFC 2047 words decoded; those of an unknown charset as Latin-1, which shows every byte."""
+def _decoded_bytes(value: str) -> list[bytes]:
     try:
-        return str(make_header(decode_header(value)))
-    except (LookupError, UnicodeError, ValueError, HeaderParseError):
-        parts = decode_header(value.encode("ascii", "replace").decode("ascii"))
-        return "".join(part.decode("latin-1") if isinstance(part, bytes) else part for part, _ in parts)
+        parts = decode_header(value)
+    except HeaderParseError:
+        return []
+    return [part for part, _ in parts if isinstance(part, bytes)]
+
+
+def _decoded(value: str, *, field: str) -> str:
+    """Return ``value`` as ``EmailMessage`` and its parser read it."""
+    try:
+        return str(policy.default.header_factory("subject", value))
+    except _CANNOT_BE_READ:
+        raise InputError("It has encoded words that cannot be read.", field=field) from None
 
 
 def _verify(data: bytes, message: EmailMessage, addresses: dict[str, list[str]], mail: Mail) -> None:
@@ -146,7 +159,7 @@ def _verify(data: bytes, message: EmailMessage, addresses: dict[str, list[str]],
     same_addresses = all(_addresses_of(parsed, header) == meant for header, meant in addresses.items())
     if not same_headers or not same_addresses:
         raise InputError("The mail's headers would not arrive as they were given.", hint="Remove unusual characters.")
-    if _words(str(parsed["Subject"])) != _words(decoded(mail.subject)):
+    if _words(str(parsed["Subject"])) != _words(_decoded(mail.subject, field="subject")):
         raise InputError("The subject would not arrive as it was given.", field="subject")
     body = parsed.get_body(("plain",))
     if body is None or _lines(body.get_content()) != _lines(mail.text):

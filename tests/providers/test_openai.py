@@ -1,0 +1,161 @@
+"""OpenAI's chatCompletion: what goes out, what comes back, and what each refusal becomes."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from integrations.providers.openai import openai
+from integrations.providers.openai.actions import chat_completion
+from integrations.sdk import AuthError, InputError, IntegrationError, NotFound, Permanent, RateLimited, Transient
+from integrations.sdk.testing import check_account, run_action
+
+KEY = {"type": "api_key", "api_key": "sk-1"}
+
+
+def answer(content: str | None = "Hello!", **message: object) -> httpx.Response:
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
+    return httpx.Response(
+        200, json={"id": "c1", "model": "gpt-4o-mini-x", "choices": [choice], "usage": {"total_tokens": 7}}
+    )
+
+
+def asked(**inputs: Any) -> dict[str, Any]:
+    """Ask and return the body that went out."""
+    result = run_action(chat_completion, inputs, auth=KEY, http=[answer()])
+    assert str(result.request.url) == "https://api.openai.com/v1/chat/completions"
+    body: dict[str, Any] = json.loads(result.request.content)
+    return body
+
+
+def refused(status: int, headers: dict[str, str] | None = None, **error: object) -> IntegrationError:
+    response = httpx.Response(status, json={"error": error}, headers=headers)
+    with pytest.raises(IntegrationError) as caught:
+        run_action(chat_completion, {"prompt": "hi"}, auth=KEY, http=[response])
+    return caught.value
+
+
+def test_a_prompt_is_a_single_user_message_for_the_default_model() -> None:
+    assert asked(prompt="hi") == {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_what_is_set_goes_along_under_the_names_that_are_current() -> None:
+    body = asked(
+        prompt="hi",
+        system="Be brief.",
+        model="gpt-4o",
+        temperature=0,
+        max_completion_tokens=5,
+        response_format="json_object",
+        stop=["END"],
+    )
+    assert body == {
+        "model": "gpt-4o",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
+        "temperature": 0,
+        "max_completion_tokens": 5,
+        "response_format": {"type": "json_object"},
+        "stop": ["END"],
+    }
+
+
+def test_a_conversation_goes_out_as_it_is() -> None:
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}]},
+        {"role": "assistant", "content": "A cat."},
+    ]
+    assert asked(messages=messages)["messages"] == messages
+
+
+@pytest.mark.parametrize("auth", [KEY, {"type": "bearer_token", "token": "sk-1"}])
+def test_a_key_and_a_token_are_sent_alike(auth: dict[str, str]) -> None:
+    result = run_action(chat_completion, {"prompt": "hi"}, auth=auth, http=[answer()])
+    assert result.request.headers["authorization"] == "Bearer sk-1"
+
+
+def test_the_answer_comes_first_in_the_output() -> None:
+    output = run_action(chat_completion, {"prompt": "hi"}, auth=KEY, http=[answer()]).output
+    assert next(iter(output)) == "content"
+    assert output["content"] == "Hello!"
+    assert (output["model"], output["finish_reason"], output["usage"]) == ("gpt-4o-mini-x", "stop", {"total_tokens": 7})
+
+
+def test_content_may_be_null_when_the_model_refuses() -> None:
+    result = run_action(chat_completion, {"prompt": "hi"}, auth=KEY, http=[answer(None, refusal="I cannot.")])
+    assert (result.output["content"], result.output["refusal"]) == (None, "I cannot.")
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"prompt": ""},
+        {"prompt": "a", "messages": [{"role": "user", "content": "b"}]},
+        {"messages": []},
+        {"messages": [{"role": "robot", "content": "b"}]},
+        {"prompt": "a", "temperature": 3},
+        {"prompt": "a", "max_completion_tokens": 0},
+        {"prompt": "a", "max_tokens": 5},
+        {"prompt": "a", "model": ""},
+    ],
+)
+def test_inputs_that_cannot_be_asked_are_refused(inputs: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        run_action(chat_completion, inputs, auth=KEY)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (400, "invalid_value", Permanent),
+        (401, "invalid_api_key", AuthError),
+        (404, "model_not_found", NotFound),
+        (408, None, Transient),
+        (409, None, Transient),
+        (429, "rate_limit_exceeded", RateLimited),
+        (429, "insufficient_quota", Permanent),
+        (500, None, Transient),
+        (503, None, Transient),
+    ],
+)
+def test_a_refusal_carries_openais_own_message(status: int, code: str | None, expected: type[IntegrationError]) -> None:
+    error = refused(status, message="It says why.", type="some_error", param=None, code=code)
+    assert type(error) is expected
+    assert error.message == "OpenAI: It says why."
+
+
+def test_an_empty_purse_is_not_worth_a_retry_by_its_type_either() -> None:
+    error = refused(429, message="You exceeded your current quota.", type="insufficient_quota", code=None)
+    assert not error.retryable
+    assert "billing" in error.hint
+
+
+@pytest.mark.parametrize("headers", [{"retry-after-ms": "1500"}, {"retry-after": "1.5"}])
+def test_the_pause_that_openai_asks_for_is_kept(headers: dict[str, str]) -> None:
+    error = refused(429, headers, message="Slow down.")
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == 1.5
+
+
+def test_a_lost_answer_is_asked_for_again() -> None:
+    def lose(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("gone")
+
+    with pytest.raises(Transient):
+        run_action(chat_completion, {"prompt": "hi"}, auth=KEY, http=lose)
+
+
+@pytest.mark.parametrize("body", [{}, [], {"choices": []}, {"choices": [1]}, {"choices": [{"message": None}]}, "x"])
+def test_an_answer_of_another_form_is_permanent(body: object) -> None:
+    with pytest.raises(Permanent, match="unexpected form"):
+        run_action(chat_completion, {"prompt": "hi"}, auth=KEY, http=[httpx.Response(200, json=body)])
+
+
+def test_a_key_is_tested_by_listing_the_models() -> None:
+    good = httpx.Response(200, json={"data": [{"id": "gpt-4o"}]}, headers={"openai-organization": "acme"})
+    account, requests = check_account(openai, KEY, [good])
+    assert account.label == "OpenAI acme, 1 models"
+    assert str(requests[0].url) == "https://api.openai.com/v1/models"
+    with pytest.raises(AuthError, match="Incorrect"):
+        check_account(openai, KEY, [httpx.Response(401, json={"error": {"message": "Incorrect API key"}})])
