@@ -1,0 +1,229 @@
+"""Reads of runs: lists, documents in the API's shape, and what earlier runs left for later ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.db.models import Q, QuerySet
+
+from orchestrator.errors import NotFound
+from orchestrator.tenants.models import Tenant
+from orchestrator.types import JSONValue
+from orchestrator.workflows.models import Workflow
+from runs.models import Payload, Run, StepRun
+from runs.states import RunKind, StepStatus
+from runs.values import opened
+
+STEPS_A_PAGE: Final = 200
+# How far back the data picker and a step test look for an output.
+_RUNS_LOOKED_AT: Final = 20
+_LIST_DEFERS: Final = ("trigger", "output", "seed", "version__definition", "version__bindings")
+
+
+def run_list(
+    tenant: Tenant,
+    *,
+    workflow: Workflow | None = None,
+    status: str | None = None,
+    since: datetime | None = None,
+    q: str | None = None,
+) -> QuerySet[Run]:
+    """Return the tenant's runs, newest first, without their large columns; ``q`` is an id or part of a name.
+
+    Tests of single steps are left out: they are part of building, not of what the workflow did.
+    """
+    rows = Run.objects.for_tenant(tenant).exclude(kind=RunKind.STEP)
+    if workflow is not None:
+        rows = rows.filter(workflow=workflow)
+    if status is not None:
+        rows = rows.filter(status=status)
+    if since is not None:
+        rows = rows.filter(created_at__gte=since)
+    if q:
+        rows = rows.filter(_matching(tenant, q.strip()))
+    return rows.select_related("version", "workflow").defer(*_LIST_DEFERS).order_by("-id")
+
+
+def _matching(tenant: Tenant, q: str) -> Q:
+    named = Workflow.objects.for_tenant(tenant).filter(Q(name__icontains=q) | Q(slug__icontains=q))
+    matches = Q(workflow__in=named.values("pk"))
+    if q.isascii() and q.isdigit() and len(q) < 19:
+        matches |= Q(pk=int(q))
+    return matches
+
+
+def run_summary(run: Run) -> dict[str, Any]:
+    """Return a run as it stands in a list."""
+    return {
+        "id": str(run.pk),
+        "workflow": str(run.workflow_id),
+        "version": run.version.number,
+        "status": run.status,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "revision": run.revision,
+        "error": run.error,
+    }
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most four queries."""
+    steps, more = _steps_after(run, cursor=0, path=None)
+    sizes = _sizes(run, [run.trigger_ref, run.output_ref, *_refs(steps)])
+    trigger = _shown(run, run.trigger, run.trigger_ref, sizes)
+    return {
+        **run_summary(run),
+        "kind": run.kind,
+        "trigger": trigger,
+        "payload": trigger if run.trigger_ref is not None else _body(run.trigger),
+        "output": _shown(run, run.output, run.output_ref, sizes),
+        "waiting_for": run.waiting_for,
+        "rerun_of": str(run.rerun_of_id) if run.rerun_of_id else None,
+        "steps": [step_document(run, step, sizes) for step in steps],
+        "steps_next": _steps_url(run, steps[-1].pk, None) if more else None,
+    }
+
+
+def step_page(run: Run, *, cursor: str | None = None, path: str | None = None) -> dict[str, Any]:
+    """Return a page of attempts after ``cursor``, oldest first. Raises NotFound for a cursor that is none of ours."""
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
+        raise NotFound("There is no such page: start again without a cursor.")
+    steps, more = _steps_after(run, cursor=int(cursor or 0), path=path)
+    sizes = _sizes(run, _refs(steps))
+    return {
+        "results": [step_document(run, step, sizes) for step in steps],
+        "next": _steps_url(run, steps[-1].pk, path) if more else None,
+        "previous": None,
+    }
+
+
+def step_rows(run: Run, *, path: str | None = None) -> QuerySet[StepRun]:
+    """Return a run's attempts in start order."""
+    rows = StepRun.objects.for_tenant(run.tenant_id).filter(run=run)
+    return (rows.filter(path=path) if path else rows).order_by("id")
+
+
+def step_document(run: Run, step: StepRun, sizes: Mapping[int, int]) -> dict[str, Any]:
+    """Return one attempt; ``sizes`` are those of the payloads it refers to."""
+    return {
+        "path": step.path,
+        "key": step.key,
+        "action": step.action,
+        "resolved_as": step.resolved_as,
+        "attempt": step.attempt,
+        "status": step.status,
+        "inputs": _shown(run, step.inputs, step.inputs_ref, sizes),
+        "output": _shown(run, step.output, step.output_ref, sizes),
+        "error": step.error,
+        "logs": step.logs or [],
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+        "duration_ms": duration_ms(step.started_at, step.finished_at),
+    }
+
+
+def duration_ms(start: datetime | None, end: datetime | None) -> int | None:
+    """Return the whole milliseconds between two moments, None while one is missing."""
+    if start is None or end is None:
+        return None
+    return max(0, round((end - start).total_seconds() * 1000))
+
+
+def payload_value(run: Run, ref: int) -> JSONValue:
+    """Return a large value of a run, whole. Raises NotFound when the run has no such value."""
+    payload = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk=ref).first()
+    if payload is None:
+        raise NotFound("This run has no such value.")
+    return opened(payload)
+
+
+def trigger_of(run: Run) -> dict[str, JSONValue]:
+    """Return what the run saw as ``trigger``, whole."""
+    value = run.trigger if run.trigger_ref is None else payload_value(run, run.trigger_ref)
+    return value if isinstance(value, dict) else {}
+
+
+def seed_of(run: Run) -> dict[str, Any]:
+    """Return where the run starts from, whole."""
+    seed = run.seed or {}
+    if "ref" not in seed:
+        return dict(seed)
+    value = payload_value(run, seed["ref"])
+    return value if isinstance(value, dict) else {}
+
+
+def last_trigger(workflow: Workflow) -> dict[str, JSONValue] | None:
+    """Return the trigger of the workflow's latest run, live or test, or None before the first."""
+    runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
+    latest = runs.only("tenant_id", "trigger", "trigger_ref").order_by("-id").first()
+    return trigger_of(latest) if latest else None
+
+
+def last_outputs(workflow: Workflow) -> dict[str, dict[str, JSONValue]]:
+    """Return each step's latest success among the workflow's last runs, as ``{key: {"output", "status", "run"}}``."""
+    runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow).order_by("-id")
+    ids = list(runs.values_list("pk", flat=True)[:_RUNS_LOOKED_AT])
+    rows = StepRun.objects.for_tenant(workflow.tenant_id).filter(run__in=ids, status=StepStatus.SUCCEEDED)
+    # Two steps: the outputs of twenty runs may be large, and one of each key is wanted.
+    latest = dict(rows.order_by("id").values_list("key", "pk"))
+    found: dict[str, dict[str, JSONValue]] = {}
+    for row in rows.filter(pk__in=latest.values()).only("run_id", "tenant_id", "key", "output", "output_ref"):
+        found[row.key] = {"output": _whole(row), "status": StepStatus.SUCCEEDED.value, "run": str(row.run_id)}
+    return found
+
+
+def step_outcomes(run: Run) -> dict[str, dict[str, JSONValue]]:
+    """Return how each path of a run ended, as ``{path: {"output", "status", "error"}}``: what a later run takes over.
+
+    A failed step counts only where the run went on after it.
+    """
+    seed = seed_of(run).get("steps")
+    found: dict[str, dict[str, JSONValue]] = dict(seed) if isinstance(seed, dict) else {}
+    passed = [StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.FAILED, StepStatus.LOST]
+    failed_at = (run.error or {}).get("path")
+    for row in step_rows(run).filter(status__in=passed, retry_at__isnull=True).exclude(path=failed_at or ""):
+        found[row.path] = {"output": _whole(row), "status": row.status, "error": row.error}
+    return found
+
+
+def _whole(row: StepRun) -> JSONValue:
+    if row.output_ref is None:
+        return row.output  # type: ignore[no-any-return]
+    payload = Payload.objects.for_tenant(row.tenant_id).filter(run=row.run_id, pk=row.output_ref).first()
+    return None if payload is None else opened(payload)
+
+
+def _steps_after(run: Run, *, cursor: int, path: str | None) -> tuple[Sequence[StepRun], bool]:
+    rows = list(step_rows(run, path=path).filter(pk__gt=cursor)[: STEPS_A_PAGE + 1])
+    return rows[:STEPS_A_PAGE], len(rows) > STEPS_A_PAGE
+
+
+def _steps_url(run: Run, cursor: int, path: str | None) -> str:
+    query = {"cursor": str(cursor), **({"path": path} if path else {})}
+    return f"/api/v1/runs/{run.pk}/steps/?{urlencode(query)}"
+
+
+def _refs(steps: Iterable[StepRun]) -> list[int | None]:
+    return [ref for step in steps for ref in (step.inputs_ref, step.output_ref)]
+
+
+def _sizes(run: Run, refs: Iterable[int | None]) -> dict[int, int]:
+    wanted = [ref for ref in refs if ref is not None]
+    if not wanted:
+        return {}
+    rows = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk__in=wanted)
+    return dict(rows.values_list("pk", "size"))
+
+
+def _shown(run: Run, value: JSONValue, ref: int | None, sizes: Mapping[int, int]) -> JSONValue:
+    if ref is None:
+        return value
+    return {"truncated": True, "size": sizes.get(ref, 0), "url": f"/api/v1/runs/{run.pk}/values/{ref}/"}
+
+
+def _body(trigger: Any) -> JSONValue:
+    return trigger.get("body") if isinstance(trigger, dict) else None

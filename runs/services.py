@@ -1,0 +1,285 @@
+"""Changes to runs that people, tokens and triggers make; what a driver writes is in ``journal`` and ``claims``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from orchestrator import jsongate
+from orchestrator.errors import Conflict, Invalid, NotFound
+from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.tenants import audit
+from orchestrator.tenants.access import Actor
+from orchestrator.tenants.models import Tenant
+from orchestrator.tenants.permissions import require_operation
+from orchestrator.types import JSONValue
+from orchestrator.workflows.models import Workflow, WorkflowVersion
+from orchestrator.workflows.publishing import draft_snapshot
+from runs import doorbell, selectors
+from runs.models import Payload, Run, StepRun
+from runs.states import RunKind, RunStatus, StepStatus
+from runs.values import Split, split
+
+VersionChoice = Literal["published", "draft"] | int
+_NOT_GIVEN: Final[Any] = object()
+
+
+def manual_trigger(payload: JSONValue) -> dict[str, JSONValue]:
+    """Return what a run started by hand or by the API sees as ``trigger``: the payload is its ``body``."""
+    return {
+        "type": "manual",
+        "key": "",
+        "body": payload,
+        "headers": {},
+        "query": {},
+        "method": None,
+        "received_at": timezone.now().isoformat(),
+    }
+
+
+@transaction.atomic
+def run_start(
+    *,
+    tenant: Tenant,
+    workflow: Workflow,
+    version: WorkflowVersion,
+    trigger: Mapping[str, JSONValue],
+    trigger_type: str,
+    trigger_key: str = "",
+    kind: RunKind = RunKind.LIVE,
+    actor: Actor | None = None,
+    dedupe_key: str | None = None,
+    seed: Mapping[str, Any] | None = None,
+    rerun_of: Run | None = None,
+) -> Run:
+    """Insert a run, which is then in the queue, and ring the doorbell on commit.
+
+    With a ``dedupe_key`` that the workflow has seen, the first run is returned. Raises Invalid for a trigger that is
+    too large or no JSON.
+    """
+    run = Run(
+        tenant_id=tenant.pk,
+        workflow_id=workflow.pk,
+        version_id=version.pk,
+        kind=kind,
+        trigger_type=trigger_type,
+        trigger_key=trigger_key,
+        dedupe_key=dedupe_key,
+        rerun_of=rerun_of,
+        started_by=actor.user if actor else None,
+        by_person=bool(actor and actor.user),
+        token_id=actor.token.pk if actor and actor.token else None,
+    )
+    payloads = fill(run, trigger=trigger, seed=seed)
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError:
+        first = find_duplicate(run)
+        if first is None:
+            raise
+        return first
+    Payload.unscoped.bulk_create(payloads)
+    transaction.on_commit(doorbell.ring)
+    return run
+
+
+def fill(run: Run, *, trigger: Mapping[str, JSONValue], seed: Mapping[str, Any] | None = None) -> list[Payload]:
+    """Set a new run's trigger and seed; return the rows to insert after it. Raises Invalid."""
+    kept = _split(dict(trigger), run, "trigger")
+    run.trigger, run.trigger_ref = kept.inline, kept.ref
+    payloads = [kept.payload]
+    if seed is not None:
+        seed_kept = _split(dict(seed), run, "seed")
+        run.seed = seed_kept.inline if seed_kept.ref is None else {"ref": seed_kept.ref}
+        payloads.append(seed_kept.payload)
+    return [payload for payload in payloads if payload is not None]
+
+
+def find_duplicate(run: Run) -> Run | None:
+    """Return the workflow's earlier run with the same dedupe key, if that is what stops this one."""
+    if run.dedupe_key is None:
+        return None
+    rows = Run.objects.for_tenant(run.tenant_id)
+    return rows.filter(workflow_id=run.workflow_id, dedupe_key=run.dedupe_key).first()
+
+
+@transaction.atomic
+def run_start_by_actor(
+    *,
+    actor: Actor,
+    workflow: Workflow,
+    payload: JSONValue = None,
+    version: VersionChoice = "published",
+    kind: RunKind | None = None,
+) -> Run:
+    """Start a run for a person or token. Raises Conflict when nothing is published, NotFound for an unknown number.
+
+    A disabled workflow may be started; a run of the draft is a test unless ``kind`` says otherwise.
+    """
+    pinned = _version(actor, workflow, version)
+    run = run_start(
+        tenant=actor.tenant,
+        workflow=workflow,
+        version=pinned,
+        trigger=manual_trigger(payload),
+        trigger_type="manual",
+        kind=kind or (RunKind.TEST if pinned.number is None else RunKind.LIVE),
+        actor=actor,
+    )
+    audit.record(actor=actor, action="run.started", target=run, detail={"workflow": workflow.slug})
+    return run
+
+
+@transaction.atomic
+def step_test(
+    *,
+    actor: Actor,
+    workflow: Workflow,
+    key: str,
+    given: Mapping[str, JSONValue] | None = None,
+    payload: JSONValue = _NOT_GIVEN,
+) -> Run:
+    """Run one step of the draft, as a run of its own.
+
+    ``given`` maps keys of other steps to outputs; without it the last stored ones are used. Without ``payload`` the
+    last run's trigger is.
+    """
+    require_operation(actor, "run.test")
+    version = draft_snapshot(actor=actor, workflow=workflow)
+    _known_step(WorkflowDefinition.model_validate(version.definition), key)
+    outcomes = (
+        selectors.last_outputs(workflow)
+        if given is None
+        else {name: {"output": value, "status": StepStatus.SUCCEEDED.value} for name, value in given.items()}
+    )
+    trigger = selectors.last_trigger(workflow) if payload is _NOT_GIVEN else manual_trigger(payload)
+    return run_start(
+        tenant=actor.tenant,
+        workflow=workflow,
+        version=version,
+        trigger=trigger or manual_trigger(None),
+        trigger_type="manual",
+        kind=RunKind.STEP,
+        actor=actor,
+        seed={"only": key, "steps": {name: outcome for name, outcome in outcomes.items() if name != key}},
+    )
+
+
+@transaction.atomic
+def run_cancel(*, actor: Actor, run: Run) -> Run:
+    """Cancel a run that has not ended: at once where no worker has it, else its driver stops it within a second.
+
+    Raises Conflict when the run has ended.
+    """
+    require_operation(actor, "run.cancel")
+    now = timezone.now()
+    rows = Run.objects.for_tenant(actor.tenant).filter(pk=run.pk)
+    cancelled = rows.filter(status__in=[RunStatus.QUEUED, RunStatus.WAITING]).update(
+        status=RunStatus.CANCELLED,
+        finished_at=now,
+        wake_at=None,
+        waiting_for=None,
+        cancel_requested_at=now,
+        revision=F("revision") + 1,
+    )
+    if cancelled:
+        waiting = StepRun.objects.for_tenant(actor.tenant).filter(run=run.pk, status=StepStatus.WAITING)
+        waiting.update(status=StepStatus.CANCELLED, finished_at=now)
+    else:
+        driven = rows.filter(status=RunStatus.RUNNING)
+        if not driven.update(cancel_requested_at=now, revision=F("revision") + 1):
+            raise Conflict("This run has ended, so there is nothing left to cancel.")
+    audit.record(actor=actor, action="run.cancelled", target=run)
+    return run.refresh()
+
+
+@transaction.atomic
+def run_rerun(
+    *,
+    actor: Actor,
+    run: Run,
+    from_: str | None = None,
+    payload: JSONValue = _NOT_GIVEN,
+    version: Literal["same"] | VersionChoice = "same",
+) -> Run:
+    """Start the same again as a new run, from the start or from the step ``from_`` with the outputs before it.
+
+    Raises Conflict while the run has not ended, Invalid when a step before ``from_`` has no outcome to take over.
+    """
+    require_operation(actor, "run.rerun")
+    if not RunStatus(run.status).is_terminal:
+        raise Conflict("This run has not ended. Wait for its end or cancel it, then run it again.")
+    workflow = run.workflow
+    pinned = run.version if version == "same" else _version(actor, workflow, version)
+    again = run_start(
+        tenant=actor.tenant,
+        workflow=workflow,
+        version=pinned,
+        trigger=selectors.trigger_of(run) if payload is _NOT_GIVEN else manual_trigger(payload),
+        trigger_type=run.trigger_type if payload is _NOT_GIVEN else "manual",
+        trigger_key=run.trigger_key if payload is _NOT_GIVEN else "",
+        kind=_kind_of_rerun(run, pinned),
+        actor=actor,
+        seed=_seed_of_rerun(run, pinned, from_),
+        rerun_of=run,
+    )
+    audit.record(actor=actor, action="run.rerun", target=again, detail={"rerun_of": str(run.pk), "from": from_ or ""})
+    return again
+
+
+def _kind_of_rerun(run: Run, version: WorkflowVersion) -> RunKind:
+    if run.kind == RunKind.STEP or version.number is not None:
+        return RunKind(run.kind)
+    return RunKind.TEST
+
+
+def _seed_of_rerun(run: Run, version: WorkflowVersion, from_: str | None) -> dict[str, Any] | None:
+    if run.kind == RunKind.STEP:
+        return dict(selectors.seed_of(run))
+    if from_ is None:
+        return None
+    definition = WorkflowDefinition.model_validate(version.definition)
+    _known_step(definition, from_)
+    outcomes = selectors.step_outcomes(run)
+    keys = [step.key for _, step in definition.walk()]
+    before = keys[: keys.index(from_)]
+    missing = [key for key in before if key not in outcomes]
+    if missing:
+        raise Invalid(
+            f"The step {missing[0]!r} comes before {from_!r} and has no result in that run: run again from it.",
+            code="no_outcome",
+        )
+    return {"from": from_, "run": run.pk, "steps": {key: outcomes[key] for key in before}}
+
+
+def _version(actor: Actor, workflow: Workflow, choice: VersionChoice) -> WorkflowVersion:
+    """Return the version to run, checked against what the actor may."""
+    if choice == "draft":
+        require_operation(actor, "run.test")
+        return draft_snapshot(actor=actor, workflow=workflow)
+    require_operation(actor, "run.start")
+    if choice == "published":
+        if workflow.published_version is None:
+            raise Conflict("This workflow is not published yet: publish it, or run its draft.", code="unpublished")
+        return workflow.published_version
+    found = WorkflowVersion.objects.for_tenant(actor.tenant).filter(workflow=workflow, number=choice).first()
+    if found is None:
+        raise NotFound(f"This workflow has no version {choice}.")
+    return found
+
+
+def _known_step(definition: WorkflowDefinition, key: str) -> None:
+    if all(step.key != key for _, step in definition.walk()):
+        raise NotFound(f"This workflow has no step {key!r:.80}.")
+
+
+def _split(value: JSONValue, run: Run, what: str) -> Split:
+    try:
+        return split(jsongate.check(value), tenant_id=run.tenant_id, run_id=run.pk)
+    except jsongate.BadJSON as error:
+        raise Invalid(f"The run's {what} cannot be kept: {error}.", code="too_large") from error
