@@ -30,8 +30,9 @@ class Action:
     """A declared action. ``await action.run(ctx)`` runs it; a plain function runs in a thread.
 
     ``accepted_auth`` are the types of credential it takes; ``pure`` means no effect outside the run, so nothing must be
-    durable before it; ``idempotent`` means that sending it again with the same key does no harm; ``http`` says whether
-    it speaks HTTP, which the contract suite then checks; ``any_provider`` takes other providers' credentials too.
+    durable before it; ``idempotent`` means that sending it again with the same key does no harm;
+    ``idempotent_when`` asks that of the inputs; ``http`` says whether it speaks HTTP, which the contract suite then
+    checks; ``any_provider`` takes other providers' credentials too.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Action:
     output_schema: type[BaseModel] | None
     sample: JSONValue
     idempotent: bool
+    idempotent_when: Callable[[Any], bool] | None
     pure: bool
     effect: Effect
     category: str
@@ -100,6 +102,12 @@ class Action:
         kinds = " or ".join(kind for kind in ALSO_TAKES if kind in self.accepted_auth)
         return f"{self.provider.name} requires {kinds or 'no credential'}"
 
+    def repeatable(self, inputs: BaseModel) -> bool:
+        """Whether this very call may be sent again with the same key."""
+        if self.idempotent_when is not None:
+            return bool(self.idempotent_when(inputs))
+        return self.pure or self.idempotent
+
     async def run(self, ctx: RunContext[Any]) -> Any:
         """Run the action and return its output as JSON data. Raises what the function raises."""
         if inspect.iscoroutinefunction(self.function):
@@ -123,7 +131,7 @@ def action(
     input_schema: type[ModelT],
     output_schema: type[BaseModel] | None = None,
     sample: JSONValue = None,
-    idempotent: bool = False,
+    idempotent: bool | Callable[[ModelT], bool] = False,
     pure: bool = False,
     effect: Effect = "none",
     category: str = "",
@@ -157,7 +165,8 @@ def action(
             input_schema=input_schema,
             output_schema=output_schema,
             sample=sample,
-            idempotent=idempotent,
+            idempotent=idempotent is True,
+            idempotent_when=idempotent if callable(idempotent) else None,
             pure=pure,
             effect=effect,
             category=category or provider.category,

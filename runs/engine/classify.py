@@ -156,4 +156,4 @@ _TABLE: Final[tuple[tuple[type[BaseException], Callable[..., Failure]], ...]] = 
 def is_repeatable(action: Action, inputs: BaseModel) -> bool:
     """Whether this very call may be sent again with the same key: an action's inputs may know better than it."""
     asked = getattr(inputs, "is_idempotent", None)
-    return bool(asked()) if callable(asked) else action.pure or action.idempotent
+    return bool(asked()) if callable(asked) else action.repeatable(inputs)

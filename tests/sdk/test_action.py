@@ -271,3 +271,13 @@ def test_a_log_keeps_the_first_lines_and_says_that_it_left_out_the_rest() -> Non
     short = StepLog()
     short("y" * 100_000)
     assert len(short.lines[0].text) < 5000
+
+
+def test_whether_a_call_may_be_sent_again_can_depend_on_its_inputs() -> None:
+    asks = declare(idempotent=lambda inputs: inputs.city == "Rome")
+    assert asks.idempotent is False
+    assert asks.repeatable(ForecastInputs(city="Rome"))
+    assert not asks.repeatable(ForecastInputs(city="Oslo"))
+    assert declare(idempotent=True).repeatable(ForecastInputs(city="Oslo"))
+    assert declare(pure=True).repeatable(ForecastInputs(city="Oslo"))
+    assert not declare().repeatable(ForecastInputs(city="Oslo"))
