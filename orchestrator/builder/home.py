@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -26,7 +25,7 @@ from orchestrator.tenants.shell import page
 from orchestrator.tenants.views import LAST_TENANT
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credentials_needing_a_person
-from orchestrator.workflows.models import Trigger, Workflow
+from orchestrator.workflows.models import Trigger
 from orchestrator.workflows.selectors import workflow_list
 from orchestrator.workflows.services import workflow_create
 from runs import overview
@@ -102,14 +101,14 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
         today = overview.today(actor.tenant)
         greeting = _greeting()
     needs = _needs(actor.tenant)
-    workflows = workflow_list(actor.tenant)
-    rows = workflow_rows(actor.tenant, workflows[:HOME_ROWS])
+    found = overview.with_last_run(actor.tenant, workflow_list(actor.tenant))
+    rows = workflow_rows(actor.tenant, list(found[:HOME_ROWS]))
     context = {
         "greeting": greeting,
         "sentence": _sentence(today, len(needs), bool(rows)),
         "needs": needs,
         "rows": rows,
-        "count": workflows.count() if len(rows) == HOME_ROWS else len(rows),
+        "count": found.count() if len(rows) == HOME_ROWS else len(rows),
     }
     return page(request, actor, "home/home.html", context, nav="home")
 
@@ -119,11 +118,11 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
 def workflows(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Show every workflow, with its status and how the last day went."""
     query = request.GET.get("q", "").strip()[:200]
-    found = workflow_list(actor.tenant)
+    found = overview.with_last_run(actor.tenant, workflow_list(actor.tenant))
     if query:
         found = found.filter(name__icontains=query)
     paged = Paginator(found, PAGE_ROWS).get_page(request.GET.get("page"))
-    context = {"rows": workflow_rows(actor.tenant, paged.object_list), "paged": paged, "query": query}
+    context = {"rows": workflow_rows(actor.tenant, list(paged)), "paged": paged, "query": query}
     return page(request, actor, "home/workflows.html", context, nav="workflow-list")
 
 
@@ -146,12 +145,10 @@ def workflow_new(request: HttpRequest, actor: Actor) -> HttpResponse:
     return redirect("workflow", actor.tenant.slug, workflow.pk)
 
 
-def workflow_rows(tenant: Tenant, workflows: QuerySet[Workflow] | Sequence[Workflow]) -> list[WorkflowRow]:
-    """Return the lines of a list; the same few queries however many there are."""
-    assert isinstance(workflows, QuerySet)
-    found: list[Any] = list(overview.with_last_run(tenant, workflows))
-    activity = overview.activity(tenant, [workflow.pk for workflow in found])
-    return [_row(tenant, workflow, activity[workflow.pk]) for workflow in found]
+def workflow_rows(tenant: Tenant, workflows: Sequence[Any]) -> list[WorkflowRow]:
+    """Return the lines of a list of workflows annotated by ``overview.with_last_run``; two queries in all."""
+    activity = overview.activity(tenant, [workflow.pk for workflow in workflows])
+    return [_row(tenant, workflow, activity[workflow.pk]) for workflow in workflows]
 
 
 def _row(tenant: Tenant, workflow: Any, activity: Activity) -> WorkflowRow:

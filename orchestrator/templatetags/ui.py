@@ -20,6 +20,7 @@ from django.utils.translation import gettext_noop as noop
 from integrations.registry import registry
 from integrations.sdk import Action, Provider
 from orchestrator import jsontree
+from orchestrator.drawings import Drawing, drawing_of
 from orchestrator.icons import ICONS
 from orchestrator.types import JSONValue
 
@@ -101,22 +102,35 @@ def icon(name: str, css: str = "") -> SafeString:
 def tile(what: Provider | Action | str | None, size: str = "") -> SafeString:
     """Return the coloured square of a provider, an action or a trigger; ``size`` is '', l, m or xs.
 
-    A string is an action's key, a provider's key or a trigger's type; what is unknown gets a letter.
+    A string is an action's key, a provider's key or a trigger's type; what has no drawing gets its first letter.
     """
-    colour, name, letter = _tile_parts(what)
-    drawing = icon(name) if name else letter
-    return format_html('<span class="t {} {}" aria-hidden="true">{}</span>', size, colour, drawing)
+    colour, inside = _tile_parts(what)
+    return format_html('<span class="t {} {}" aria-hidden="true">{}</span>', size, colour, inside)
 
 
-def _tile_parts(what: Provider | Action | str | None) -> tuple[str, str, str]:
-    """Return the tile's colour, the name of its drawing (or '') and the letter that stands in for one."""
+def _tile_parts(what: Provider | Action | str | None) -> tuple[str, SafeString | str]:
+    """Return the tile's colour and what is in it."""
     if isinstance(what, str) and what in TRIGGER_TILES:
-        return (*TRIGGER_TILES[what], "")
+        colour, name = TRIGGER_TILES[what]
+        return colour, icon(name)
     provider = _provider_of(what)
     if provider is None:
-        return "gray", "", str(what or "?")[:1].upper()
-    name = provider.icon if provider.icon in ICONS else TILE_ICONS.get(provider.tile, "")
-    return provider.tile, name, provider.name[:1].upper()
+        return "gray", str(what or "?")[:1].upper()
+    drawing = drawing_of(provider)
+    if drawing is not None:
+        return provider.tile, _svg(drawing)
+    name = TILE_ICONS.get(provider.tile, "")
+    return provider.tile, icon(name) if name else provider.name[:1].upper()
+
+
+def _svg(drawing: Drawing) -> SafeString:
+    # The inside holds shapes only: `drawings.parse` refuses everything else.
+    return format_html(
+        '<svg class="i {}" viewBox="{}" aria-hidden="true">{}</svg>',
+        drawing.css,
+        drawing.view_box,
+        mark_safe(drawing.inner),  # noqa: S308
+    )
 
 
 def _provider_of(what: Provider | Action | str | None) -> Provider | None:

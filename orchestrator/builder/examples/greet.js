@@ -1,0 +1,7 @@
+export default {
+  name: "Greet",
+  async run({ inputs }) {
+    console.log(`Greeting ${inputs.name}`);
+    return { message: `Hello ${inputs.name}` };
+  },
+};
