@@ -149,7 +149,8 @@ def token_create(
 
 @transaction.atomic
 def token_revoke(*, actor: Actor, token: ApiToken) -> None:
-    """Delete a token: one's own, or as an admin anyone's."""
+    """Delete a token: one's own, or as an admin anyone's; queued runs that it started are cancelled."""
+    token = get_for_tenant_or_404(ApiToken, actor.tenant, pk=token.pk)
     require_operation(actor, "token.own" if actor.user and token.user_id == actor.user.pk else "token.edit")
     audit.record(actor=actor, action="token.revoked", target=token)
     token.delete()

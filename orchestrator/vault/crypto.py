@@ -38,6 +38,14 @@ class Tampered(VaultError):
     """The value was changed, cut, or belongs to another row or tenant."""
 
 
+class Truncated(Tampered):
+    """The value is shorter than any sealed value can be."""
+
+
+class WrongVersion(Tampered):
+    """The value is of a version that is not known here: changed, or written by a newer release."""
+
+
 class UnknownKey(VaultError):
     """The master key that the value was sealed with is not among VAULT_KEYS."""
 
@@ -68,7 +76,7 @@ def seal(plaintext: bytes, *, tenant_id: int, context: str) -> Sealed:
     return _wrap(data_key, body, tenant_id=tenant_id, context=context)
 
 
-def unseal(blob: bytes, *, tenant_id: int, context: str) -> bytes:
+def unseal(blob: bytes | memoryview, *, tenant_id: int, context: str) -> bytes:
     """Decrypt. Raises Tampered or UnknownKey; never returns anything that was not sealed for this place."""
     data_key, body = _unwrap(blob, tenant_id=tenant_id, context=context)
     try:
@@ -77,7 +85,7 @@ def unseal(blob: bytes, *, tenant_id: int, context: str) -> bytes:
         raise Tampered("The sealed value was changed or belongs elsewhere.") from None
 
 
-def rewrap(blob: bytes, *, tenant_id: int, context: str) -> Sealed:
+def rewrap(blob: bytes | memoryview, *, tenant_id: int, context: str) -> Sealed:
     """Wrap the same data key with the first master key; the encrypted value stays as it is."""
     data_key, body = _unwrap(blob, tenant_id=tenant_id, context=context)
     return _wrap(data_key, body, tenant_id=tenant_id, context=context)
@@ -93,9 +101,12 @@ def _wrap(data_key: bytes, body: bytes, *, tenant_id: int, context: str) -> Seal
     return Sealed(blob=bytes([VERSION]) + bytes.fromhex(identifier) + nonce + wrapped + body, key_id=identifier)
 
 
-def _unwrap(blob: bytes, *, tenant_id: int, context: str) -> tuple[bytes, bytes]:
-    if len(blob) < _SHORTEST or blob[0] != VERSION:
-        raise Tampered("The sealed value is cut, or of a version that is not known here.")
+def _unwrap(blob: bytes | memoryview, *, tenant_id: int, context: str) -> tuple[bytes, bytes]:
+    blob = bytes(blob)  # PostgreSQL's driver gives a memoryview
+    if blob[:1] not in (b"", bytes([VERSION])):
+        raise WrongVersion(f"The sealed value is of version {blob[0]}, which this release does not know.")
+    if len(blob) < _SHORTEST:
+        raise Truncated("The sealed value is cut short.")
     identifier = blob[1:_HEADER]
     master = next((key for key in settings.VAULT_KEYS if key_id(key) == identifier.hex()), None)
     if master is None:

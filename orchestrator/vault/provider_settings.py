@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from integrations.registry import registry
 from integrations.sdk import AuthKind, Provider
+from integrations.sdk.provider import PROVIDER_KEY
 from orchestrator.errors import Invalid, Problem
 from orchestrator.vault.models import AuthType
 from orchestrator.vault.secret_schemas import SCHEMAS, SECRET_FIELDS
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _HOST: Final = re.compile(
-    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?", re.I
+    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?", re.I
 )
+MAX_PROVIDER: Final = 63
 _HOP_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "cookie", "expect"}
 )
@@ -33,8 +34,14 @@ def _header_name(value: str) -> str:
 
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
-        raise ValueError("is not a host name, like api.example.com or api.example.com:8443")
+        raise ValueError("is not a host name, like api.example.com, api.example.com:8443 or *.example.com")
     return value.lower()
+
+
+def _server(value: str) -> str:
+    if ":" in value or "*" in value:
+        raise ValueError("is not the name of one server, like smtp.example.com")
+    return _host(value)
 
 
 class NoSettings(BaseModel):
@@ -74,24 +81,36 @@ class HttpKeySettings(HttpSettings):
         return self
 
 
+class EmailSettings(BaseModel):
+    """The mail server that a credential signs in to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: Annotated[str, AfterValidator(_server)] = Field(title="Server", description="Like smtp.example.com.")
+    port: int = Field(587, ge=1, le=65535, title="Port")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", title="Security", description="tls on port 465, starttls on 587."
+    )
+
+
+_HTTP: Final[dict[tuple[str, str], type[BaseModel]]] = {("http", kind): HttpSettings for kind in AuthType.values}
 _BY_PROVIDER: Final[Mapping[tuple[str, str], type[BaseModel]]] = MappingProxyType(
-    {("http", auth_type): HttpSettings for auth_type in AuthType.values}
-    | {("http", AuthType.API_KEY.value): HttpKeySettings}
+    {
+        **_HTTP,
+        ("http", AuthType.API_KEY.value): HttpKeySettings,
+        ("email", AuthType.BASIC.value): EmailSettings,
+    }
 )
 
 
-def check_provider(provider: str, auth_type: str) -> None:
-    """Raise Invalid for a provider that nothing registers, or one that does not offer this kind of credential."""
-    found = registry.provider(provider)
-    if found is None:
-        known = [p.key for p in registry.providers() if _offered(p)]
-        near = get_close_matches(provider, known, n=1)
-        raise _invalid(
-            "provider", f"There is no provider {provider!r:.70}." + (f" Did you mean {near[0]}?" if near else "")
-        )
-    kinds = [kind.type for kind in _offered(found)]
-    if auth_type not in kinds:
-        raise _invalid("auth_type", f"{found.name} takes {' or '.join(kinds) or 'no credential'}, not {auth_type}.")
+def check_provider(provider: str) -> None:
+    """Raise Invalid for what cannot be a provider's key.
+
+    One that nothing registers is taken: its integration may be installed later, and a step whose action is not
+    registered still runs over HTTP. Whether the kind of credential suits an action is told where the two meet.
+    """
+    if len(provider) > MAX_PROVIDER or not PROVIDER_KEY.fullmatch(provider):
+        raise _invalid("provider", f"{provider!r:.70} is not a provider's key, which is like google_sheets.")
 
 
 def check_settings(provider: str, auth_type: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,11 +119,19 @@ def check_settings(provider: str, auth_type: str, settings: Mapping[str, Any]) -
         parsed = _settings_model(provider, auth_type).model_validate(dict(settings))
     except ValidationError as error:
         problems = [
-            Problem(path=".".join(("settings", *map(str, f["loc"]))), message=f["msg"], code=f["type"])
+            Problem(path=_path(f["loc"]), message=f["msg"].removeprefix("Value error, "), code=f["type"])
             for f in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise Invalid("The settings are not valid for this provider.", problems=problems) from None
     return parsed.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+
+
+def reaches_further(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a credential with the settings ``after`` could be sent where one with ``before`` could not."""
+    if before.get("host") != after.get("host"):
+        return True
+    pinned, now = set(before.get("hosts", ())), set(after.get("hosts", ()))
+    return bool(pinned) and not (now and now <= pinned)
 
 
 def credential_types() -> list[dict[str, Any]]:
@@ -152,6 +179,11 @@ def _secret_schema(kind: AuthKind) -> dict[str, Any]:
 
 def _settings_model(provider: str, auth_type: str) -> type[BaseModel]:
     return _BY_PROVIDER.get((provider, auth_type), NoSettings)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Return the path of a problem, like ``settings.hosts[0]``."""
+    return "settings" + "".join(f"[{part}]" if isinstance(part, int) else f".{part[:80]}" for part in location)
 
 
 def _invalid(path: str, message: str) -> Invalid:

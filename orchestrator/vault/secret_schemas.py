@@ -17,6 +17,10 @@ from orchestrator.errors import Invalid, Problem
 from orchestrator.vault.models import AuthType
 
 MAX_SECRET: Final = 16_384
+# Where the value is a signing secret, never sent in a header, any text will do.
+ANY_TEXT_PROVIDERS: Final = frozenset({"webhook"})
+# What of a secret an action reads; the rest is for renewing it.
+READ_BY_ACTIONS: Final = frozenset({"api_key", "token", "access_token", "refresh_token", "username", "password"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -86,6 +90,9 @@ SCHEMAS: Final[Mapping[str, type[_Secret]]] = MappingProxyType(
 SECRET_FIELDS: Final = frozenset({"api_key", "token", "access_token", "refresh_token", "client_secret", "password"})
 
 
+_HEADER_FIELDS: Final = ("api_key", "token", "access_token")
+
+
 def check_secret(secret: Any, *, provider: str, auth_type: str) -> dict[str, Any]:
     """Return the secret as it is sealed. Raises Invalid with a problem for each field; no value is repeated."""
     if not isinstance(secret, Mapping):
@@ -94,7 +101,7 @@ def check_secret(secret: Any, *, provider: str, auth_type: str) -> dict[str, Any
         parsed = SCHEMAS[auth_type].model_validate(dict(secret))
     except ValidationError as error:
         problems = [
-            _problem(".".join(("secret", *map(str, found["loc"]))), found["msg"], found["type"])
+            _problem(".".join(("secret", *(str(part)[:80] for part in found["loc"]))), _message(found), found["type"])
             for found in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise Invalid(f"The secret is not a valid {auth_type}.", problems=problems) from None
@@ -104,18 +111,29 @@ def check_secret(secret: Any, *, provider: str, auth_type: str) -> dict[str, Any
                 f"The secret says another {name} than the credential.",
                 problems=[_problem(f"secret.{name}", f"Leave it out, or send {expected}.", "mismatch")],
             )
-    return parsed.model_dump(mode="json", exclude_none=True, exclude={"provider", "type"})
+    values = parsed.model_dump(mode="json", exclude_none=True, exclude={"provider", "type"})
+    for name in _HEADER_FIELDS:
+        if not str(values.get(name, "")).isascii() and provider not in ANY_TEXT_PROVIDERS:
+            raise Invalid(
+                f"The secret is not a valid {auth_type}.",
+                problems=[_problem(f"secret.{name}", "Has characters outside ASCII; paste the value alone.", "ascii")],
+            )
+    return values
 
 
-def normalised(secret: Mapping[str, Any], *, provider: str, auth_type: str) -> Mapping[str, Any]:
-    """Return ``ctx.auth`` as actions read it: provider, type and the values that are there; read-only."""
-    values = check_secret(secret, provider=provider, auth_type=auth_type)
-    return MappingProxyType({"provider": provider, "type": str(auth_type), **values})
+def normalised(values: Mapping[str, Any], *, provider: str, auth_type: str) -> Mapping[str, Any]:
+    """Return ``ctx.auth`` as actions read it, of a checked secret: provider, type and what is there; read-only."""
+    read = {name: value for name, value in values.items() if name in READ_BY_ACTIONS}
+    return MappingProxyType({"provider": provider, "type": str(auth_type), **read})
 
 
-def secret_values(auth: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return every value of ``ctx.auth`` that must not be shown."""
-    return tuple(str(value) for name, value in auth.items() if name in SECRET_FIELDS and value)
+def secret_values(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every value of a checked secret that must not be shown."""
+    return tuple(str(value) for name, value in values.items() if name in SECRET_FIELDS and value)
+
+
+def _message(found: Any) -> str:
+    return str(found["msg"]).removeprefix("Value error, ")
 
 
 def _problem(path: str, message: str, code: str) -> Problem:

@@ -1,0 +1,20 @@
+"""What the operator's settings let steps and credential checks reach."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from integrations.sdk.http import EgressPolicy
+
+
+def egress_policy() -> EgressPolicy:
+    """Return the policy that EGRESS_ALLOW, the operator's replaced roots and BASE_URL make.
+
+    Raises ValueError with one sentence on an entry of EGRESS_ALLOW that cannot be read.
+    """
+    environment = settings.ENV
+    return EgressPolicy(
+        allow=environment.egress_allow,
+        origins=(*environment.base_urls.values(), *environment.oauth_token_urls.values()),
+        health_url=f"{settings.BASE_URL}/healthz" if settings.BASE_URL else None,
+    )
