@@ -20,6 +20,7 @@ from integrations.sdk import redirects, status
 from integrations.sdk.decoding import ACCEPT_ENCODING
 from integrations.sdk.egress import AddressRefused, host_is_listed
 from integrations.sdk.errors import (
+    AuthError,
     InputError,
     IntegrationError,
     OutcomeUnknown,
@@ -241,7 +242,15 @@ class StepHttp:
             return request
         wired = copy.copy(request)
         wired.headers = request.headers.copy()
-        self.authorize(wired)
+        try:
+            self.authorize(wired)
+            checked(wired.headers, denied=False)
+        except (UnicodeError, InputError):
+            # Neither error may go on: each would show a part of the secret.
+            raise AuthError(
+                "The credential has characters that a request cannot carry.",
+                hint="Enter it again, without spaces around.",
+            ) from None
         return wired
 
     async def _build(self, method: str, url: str, options: RequestOptions) -> httpx.Request:

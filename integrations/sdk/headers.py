@@ -37,8 +37,11 @@ DENIED: Final = frozenset(
 HARMLESS: Final = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
 
 
-def checked(headers: HeaderItems | None) -> list[tuple[str, str]]:
-    """Return the headers as pairs. Raises InputError on a name or value that HTTP cannot carry or may not be set."""
+def checked(headers: HeaderItems | None, *, denied: bool = True) -> list[tuple[str, str]]:
+    """Return the headers as pairs. Raises InputError on a name or value that HTTP cannot carry.
+
+    With ``denied`` also on a name that may not be set.
+    """
     pairs: Iterable[tuple[str, str]]
     if headers is None:
         return []
@@ -46,14 +49,14 @@ def checked(headers: HeaderItems | None) -> list[tuple[str, str]]:
         pairs = headers.multi_items()
     else:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [_checked_pair(name, value) for name, value in pairs]
+    return [_checked_pair(name, value, denied=denied) for name, value in pairs]
 
 
-def _checked_pair(name: str, value: str) -> tuple[str, str]:
+def _checked_pair(name: str, value: str, *, denied: bool) -> tuple[str, str]:
     name, value = str(name), str(value)
     if not _TOKEN.fullmatch(name):
         raise InputError(f"{name[:80]!r} is not the name of an HTTP header.", field="headers")
-    if name.lower() in DENIED:
+    if denied and name.lower() in DENIED:
         raise InputError(
             f"The header {name} is written by the client and cannot be set.", field="headers", hint="Leave it out."
         )

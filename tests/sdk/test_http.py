@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from integrations.sdk import InputError, IntegrationError, OutcomeUnknown, Permanent, Timeout, Transient
+from integrations.sdk import AuthError, InputError, IntegrationError, OutcomeUnknown, Permanent, Timeout, Transient
 from integrations.sdk.http import StepHttp
 from tests.sdk.server import Reply, Seen, Server, answer, client, pool, routes, serving, soon
 
@@ -370,6 +370,20 @@ def test_an_answer_that_is_not_json_is_a_permanent_error(body: bytes) -> None:
 
 def test_a_header_of_endless_length_is_no_answer() -> None:
     assert type(failure(answer(X_Long="x" * 100_000))) is Transient
+
+
+@pytest.mark.parametrize("secret", ["sécret-canary", "secret-canary\r\nX-Evil: 1", "secret-canary\x00"])
+def test_a_credential_that_no_header_can_carry_is_an_auth_error_that_does_not_show_it(secret: str) -> None:
+    def put(request: httpx.Request) -> None:
+        request.headers["Authorization"] = f"Bearer {secret}"
+
+    async def test(http: StepHttp, server: Server) -> None:
+        with pytest.raises(AuthError) as caught:
+            await http.get(server.url)
+        assert "canary" not in repr((caught.value, caught.value.hint, caught.value.__cause__))
+        assert caught.value.__suppress_context__
+
+    assert talk(answer(), test, authorize=put) == []
 
 
 def test_what_a_server_echoes_of_the_credential_is_in_no_error() -> None:

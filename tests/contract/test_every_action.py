@@ -1,0 +1,185 @@
+"""What every registered action keeps to, whoever wrote it. An action declared without HTTP is exempt from the rest."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import jsonschema
+import pytest
+
+from integrations.registry import registry
+from integrations.sdk import Action, IntegrationError, Permanent
+from integrations.sdk.testing import ActionResult, make_context, run_action
+from tests.contract.exchanges import EXCHANGES
+
+CANARY = "cánary+f00d/Ω=secret"
+SECRETS = {
+    "oauth2": {"access_token": CANARY, "refresh_token": f"{CANARY}-refresh"},
+    "api_key": {"api_key": CANARY},
+    "bearer_token": {"token": CANARY},
+    "basic": {"username": "ada", "password": CANARY},
+}
+ACTIONS = registry.actions()
+OVER_HTTP = [action for action in ACTIONS if action.http]
+
+every_action = pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.key)
+every_http_action = pytest.mark.parametrize("action", OVER_HTTP, ids=lambda action: action.key)
+
+
+def inputs_for(action: Action) -> dict[str, Any]:
+    """Return the exchange's inputs, and for each further required field its first example."""
+    schema = action.input_json_schema()
+    made = {name: schema["properties"][name]["examples"][0] for name in schema.get("required", ())}
+    return {**made, **EXCHANGES[action.key].inputs}
+
+
+def auth_for(action: Action, kind: str) -> dict[str, str]:
+    # Header values are ASCII, so what goes into one is the canary's ASCII form.
+    values = {name: value.encode("ascii", "ignore").decode() for name, value in SECRETS[kind].items()}
+    return {"provider": action.provider.key, "type": kind, **values}
+
+
+def kinds_of(action: Action) -> list[str]:
+    return [kind for kind in SECRETS if kind in action.accepted_auth]
+
+
+def run(action: Action, response: httpx.Response | Any, kind: str = "") -> ActionResult:
+    auth = auth_for(action, kind or kinds_of(action)[0]) if kinds_of(action) else None
+    http = response if callable(response) else [response]
+    return run_action(action, inputs_for(action), auth=auth, http=http)
+
+
+def failure(action: Action, response: httpx.Response | Any, kind: str = "") -> IntegrationError:
+    with pytest.raises(IntegrationError) as caught:
+        run(action, response, kind)
+    return caught.value
+
+
+@every_action
+def test_its_sample_fits_its_output_schema(action: Action) -> None:
+    schema = action.output_json_schema()
+    if schema is not None:
+        jsonschema.Draft202012Validator(schema).validate(action.sample)
+
+
+@every_action
+def test_its_examples_fit_its_input_schema(action: Action) -> None:
+    schema = action.input_json_schema()
+    for name, field in schema.get("properties", {}).items():
+        whole = {**field, "$defs": schema.get("$defs", {})}
+        for example in field.get("examples", ()):
+            assert not list(jsonschema.Draft202012Validator(whole).iter_errors(example)), (
+                f"{action.key} {name}: {example}"
+            )
+
+
+@every_http_action
+def test_a_good_answer_gives_an_output_of_the_samples_shape(action: Action) -> None:
+    assert action.key in EXCHANGES, f"{action.key} has no good exchange in tests/contract/exchanges.py"
+    for kind in kinds_of(action) or [""]:
+        output = run(action, EXCHANGES[action.key].response(), kind).output
+        assert json.loads(json.dumps(output)) == output
+        assert isinstance(action.sample, dict)
+        assert set(action.sample) <= set(output)
+        if action.output_json_schema():
+            jsonschema.Draft202012Validator(action.output_json_schema()).validate(output)
+
+
+@every_http_action
+def test_a_rejected_credential_is_an_auth_error(action: Action) -> None:
+    error = failure(action, httpx.Response(401, json={"error": {"message": "no"}}))
+    assert error.kind == "auth"
+    assert not error.retryable
+
+
+@every_http_action
+def test_too_many_requests_are_tried_again_after_the_pause_that_was_asked_for(action: Action) -> None:
+    error = failure(action, httpx.Response(429, json={}, headers={"Retry-After": "17"}))
+    assert (error.kind, error.retryable) == ("rate_limited", True)
+    assert getattr(error, "retry_after", None) == 17
+
+
+@every_http_action
+@pytest.mark.parametrize("status", [500, 502, 503, 529])
+@pytest.mark.parametrize("body", [b"{}", b"<html>Bad gateway</html>", b""])
+def test_a_fault_of_the_other_side_is_transient(action: Action, status: int, body: bytes) -> None:
+    error = failure(action, httpx.Response(status, content=body))
+    assert (error.kind, error.retryable) == ("transient", True)
+
+
+@every_http_action
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"ok": tru'])
+def test_a_malformed_answer_is_a_classified_error(action: Action, body: bytes) -> None:
+    if action.any_provider:
+        pytest.skip("it takes whatever any server answers")
+    assert type(failure(action, httpx.Response(200, content=body))) is Permanent
+
+
+@every_http_action
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+def test_a_refusal_is_a_classified_error_with_a_message(action: Action, status: int) -> None:
+    error = failure(action, httpx.Response(status, json={"error": {"message": "because"}}))
+    assert error.kind in {"auth", "permanent", "transient", "input"}
+    assert error.message
+
+
+@every_http_action
+def test_a_lost_answer_is_retried_only_where_that_is_safe(action: Action) -> None:
+    def lose(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("gone")
+
+    inputs = action.validate_inputs(inputs_for(action))
+    assert failure(action, lose).kind == ("transient" if action.repeatable(inputs) else "outcome_unknown")
+
+
+def spellings() -> Iterator[str]:
+    for value in (CANARY, CANARY.encode("ascii", "ignore").decode()):
+        yield from (value, quote(value, safe=""), json.dumps(value)[1:-1])
+        yield base64.b64encode(value.encode()).decode().rstrip("=")
+    yield base64.b64encode(f"ada:{CANARY.encode('ascii', 'ignore').decode()}".encode()).decode().rstrip("=")
+
+
+def assert_clean(*things: object) -> None:
+    text = " ".join(repr(thing) + str(thing) for thing in things)
+    assert not [spelling for spelling in spellings() if spelling in text]
+
+
+def echo(status: int) -> Any:
+    """Answer with everything that came, as a careless server does in its errors."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        told = f"bad request: {request.url} {request.headers.multi_items()}"
+        body = {"ok": False, "error": told, "message": told, "needed": told}
+        if status != 200:
+            body["error"] = {"message": told, "code": told, "type": told, "errors": [{"reason": told}]}  # type: ignore[assignment]
+        return httpx.Response(status, json=body, headers={"X-Echo": told})
+
+    return answer
+
+
+@every_http_action
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 409, 429, 500])
+def test_no_error_log_or_representation_holds_the_secret(action: Action, status: int) -> None:
+    for kind in kinds_of(action):
+        ctx, _ = make_context(action, inputs_for(action), auth=auth_for(action, kind), http=echo(status))
+        assert_clean(ctx, ctx.auth, ctx.http, ctx.log, action, action.provider)
+        try:
+            run(action, echo(status), kind)
+        except IntegrationError as error:
+            assert_clean(error, error.message, error.hint, error.detail, vars(error), error.__cause__)
+        assert_clean(*(line.text for line in ctx.log.lines))
+
+
+@every_http_action
+def test_the_credential_goes_to_the_providers_hosts_alone(action: Action) -> None:
+    if action.any_provider:
+        pytest.skip("it goes where the step's author sends it, or to the hosts in the credential")
+    hosts = {httpx.URL(origin).host for origin in action.provider.credential_hosts()}
+    result = run(action, EXCHANGES[action.key].response())
+    assert {request.url.host for request in result.requests} <= hosts
+    assert {request.url.scheme for request in result.requests} == {"https"}

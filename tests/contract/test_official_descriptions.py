@@ -1,0 +1,264 @@
+"""Requests of the library held against the providers' official descriptions.
+
+The descriptions lie outside the project, in the folder that API_SPECS names.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import jsonschema
+import pytest
+from jsonschema.validators import validator_for
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from integrations.providers.gmail.actions import SendEmailOutput, send_email
+from integrations.providers.gmail.client import SEND_SCOPE
+from integrations.providers.openai.actions import chat_completion
+from integrations.providers.slack.actions import SendMessageInputs, send_message
+from integrations.providers.slack.client import ERRORS
+from integrations.sdk import Action, IntegrationError
+from integrations.sdk.testing import check_account, run_action
+from tests.contract.exchanges import EXCHANGES
+
+SPECS = os.environ.get("API_SPECS", "")
+
+pytestmark = pytest.mark.skipif(not SPECS, reason="API_SPECS does not name the folder with the official descriptions")
+
+
+@cache
+def description(path: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((Path(SPECS) / path).read_text(encoding="utf-8"))
+    return loaded
+
+
+def request_of(action: Action, inputs: Mapping[str, Any], auth: Mapping[str, str]) -> httpx.Request:
+    return run_action(action, inputs, auth=auth, http=[EXCHANGES[action.key].response()]).request
+
+
+def validate(value: Any, spec: dict[str, Any], pointer: str) -> None:
+    """Validate a value against the schema at ``pointer`` of a description, references resolved within it."""
+    registry = Registry().with_resource("urn:spec", Resource(contents=spec, specification=DRAFT202012))
+    validator = validator_for({}, default=jsonschema.Draft202012Validator)
+    validator({"$ref": f"urn:spec#{pointer}"}, registry=registry).validate(value)
+
+
+# --- Slack: Swagger 2.0 ------------------------------------------------------------------------------------------
+
+SLACK_TYPES = {"string": str, "boolean": bool, "number": (int, float), "integer": int}
+# Swagger's text for "a JSON-based array … presented as a URL-encoded string": in a JSON body it is the array itself.
+SLACK_ARRAYS = {"attachments", "blocks"}
+SLACK_FULL = {
+    "channel": "C1H9RESGL",
+    "text": "Hi",
+    "blocks": [{"type": "divider"}],
+    "attachments": [{"text": "old"}],
+    "thread_ts": "1503435956.000247",
+    "reply_broadcast": True,
+    "unfurl_links": False,
+    "unfurl_media": False,
+    "mrkdwn": True,
+    "parse": "none",
+    "link_names": True,
+    "username": "bot",
+    "icon_emoji": ":robot_face:",
+    "icon_url": "https://example.com/i.png",
+}
+
+
+def slack_operation(request: httpx.Request) -> dict[str, Any]:
+    spec = description("slack/slack_web_openapi_v2.json")
+    root = f"{spec['schemes'][0]}://{spec['host']}{spec['basePath']}"
+    address = str(request.url)
+    assert address.startswith(root)
+    operation: dict[str, Any] = spec["paths"][address.removeprefix(root)][request.method.lower()]
+    return operation
+
+
+@pytest.mark.parametrize("inputs", [{"channel": "#a", "text": "Hi"}, SLACK_FULL])
+def test_a_slack_message_is_what_slack_describes(inputs: dict[str, Any]) -> None:
+    request = request_of(send_message, inputs, {"access_token": "xoxb-1"})
+    operation = slack_operation(request)
+    parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    body = json.loads(request.content)
+    assert request.headers["content-type"].partition(";")[0] in operation["consumes"]
+    assert set(body) <= set(parameters)
+    required = {name for name, parameter in parameters.items() if parameter.get("required")}
+    assert required - set(body) == {"token"}
+    assert request.headers["authorization"] == "Bearer xoxb-1"
+    for name, value in body.items():
+        expected = list if name in SLACK_ARRAYS else SLACK_TYPES[parameters[name]["type"]]
+        assert isinstance(value, expected), name
+
+
+def test_slacks_own_example_answers_are_understood() -> None:
+    spec = description("slack/slack_web_openapi_v2.json")
+    responses = spec["paths"]["/chat.postMessage"]["post"]["responses"]
+    good = responses["200"]["examples"]["application/json"]
+    auth = {"access_token": "xoxb-1"}
+    output = run_action(send_message, {"channel": "#a", "text": "Hi"}, auth=auth, http=[httpx.Response(200, json=good)])
+    assert output.output["ts"] == good["ts"]
+    bad = responses["default"]["examples"]["application/json"]
+    with pytest.raises(IntegrationError, match=bad["error"]):
+        run_action(send_message, {"channel": "#a", "text": "Hi"}, auth=auth, http=[httpx.Response(200, json=bad)])
+
+
+def test_every_input_of_a_slack_message_is_a_parameter_that_slack_describes() -> None:
+    spec = description("slack/slack_web_openapi_v2.json")
+    names = {parameter["name"] for parameter in spec["paths"]["/chat.postMessage"]["post"]["parameters"]}
+    assert set(SendMessageInputs.model_fields) <= names
+    assert set(SLACK_FULL) == set(SendMessageInputs.model_fields)
+
+
+def test_the_codes_that_slack_documents_for_a_message_mostly_have_a_hint() -> None:
+    spec = description("slack/slack_web_openapi_v2.json")
+    schema = spec["paths"]["/chat.postMessage"]["post"]["responses"]["default"]["schema"]
+    documented = set(schema["properties"]["error"]["enum"])
+    # These say that a client is broken, which a person cannot repair.
+    ours = {"invalid_arg_name", "invalid_array_arg", "invalid_charset", "invalid_form_data", "invalid_post_type"}
+    assert documented - set(ERRORS) <= ours | {"missing_post_type"}
+
+
+def test_the_test_of_a_slack_token_is_what_slack_describes() -> None:
+    answer = {"ok": True, "user": "grace", "team": "T"}
+    _, requests = check_account(
+        send_message.provider, {"type": "bearer_token", "token": "x"}, [httpx.Response(200, json=answer)]
+    )
+    assert (
+        urlsplit(str(requests[0].url)).path.removeprefix("/api")
+        in description("slack/slack_web_openapi_v2.json")["paths"]
+    )
+
+
+# --- Gmail: Google's discovery document --------------------------------------------------------------------------
+
+
+def discovery_schema(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a schema of a discovery document as JSON schema that admits nothing beside what it describes."""
+    properties = {
+        key: {"type": value["type"], **({"items": {"type": "string"}} if value["type"] == "array" else {})}
+        for key, value in spec["schemas"][name]["properties"].items()
+        if "type" in value
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def gmail_method(*path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    spec = description("google/gmail.v1.json")
+    node: dict[str, Any] = spec
+    for name in path:
+        node = node["resources"][name] if name in node.get("resources", {}) else node["methods"][name]
+    return spec, node
+
+
+@pytest.mark.parametrize("extra", [{}, {"threadId": "18c2f0a1b2c3d4e5", "inReplyTo": "<a@b.c>", "cc": "c@example.com"}])
+def test_a_gmail_message_is_what_google_describes(extra: dict[str, str]) -> None:
+    spec, method = gmail_method("users", "messages", "send")
+    mail = {"to": "ada@example.com", "subject": "Grüße", "bodyText": "Hällo", **extra}
+    request = request_of(send_email, mail, {"access_token": "ya29.x"})
+    path = method["flatPath"].replace("{userId}", "me")
+    assert str(request.url) == f"{spec['rootUrl']}{path}"
+    assert request.method == method["httpMethod"]
+    body = json.loads(request.content)
+    schema = discovery_schema(spec, method["request"]["$ref"])
+    jsonschema.Draft202012Validator(schema).validate(body)
+    assert schema["properties"]["raw"]["type"] == "string"
+    assert spec["schemas"]["Message"]["properties"]["raw"]["format"] == "byte"
+    data = base64.urlsafe_b64decode(body["raw"] + "=" * (-len(body["raw"]) % 4))
+    assert b"Subject: =?utf-8?" in data
+    assert SEND_SCOPE in method["scopes"]
+
+
+def test_gmails_answer_is_what_google_describes() -> None:
+    spec, method = gmail_method("users", "messages", "send")
+    described = set(spec["schemas"][method["response"]["$ref"]]["properties"])
+    assert {field.alias or name for name, field in SendEmailOutput.model_fields.items()} <= described
+
+
+def test_the_test_of_a_google_token_is_what_google_describes() -> None:
+    spec, method = gmail_method("users", "getProfile")
+    answer = httpx.Response(200, json={"emailAddress": "a@example.com"})
+    _, requests = check_account(send_email.provider, {"type": "oauth2", "access_token": "x"}, [answer])
+    assert str(requests[0].url) == spec["rootUrl"] + method["flatPath"].replace("{userId}", "me")
+    assert "emailAddress" in spec["schemas"][method["response"]["$ref"]]["properties"]
+
+
+# --- OpenAI: OpenAPI 3.1 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"prompt": "hi"},
+        {
+            "prompt": "hi",
+            "system": "Be brief.",
+            "model": "gpt-4o",
+            "temperature": 0.5,
+            "max_completion_tokens": 50,
+            "response_format": "json_object",
+            "stop": ["END"],
+        },
+        {
+            "messages": [
+                {"role": "developer", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+                {"role": "assistant", "content": "Hello."},
+            ]
+        },
+    ],
+)
+def test_a_question_to_openai_is_what_openai_describes(inputs: dict[str, Any]) -> None:
+    spec = description("openai/openapi.trim.json")
+    request = request_of(chat_completion, inputs, {"api_key": "sk-1"})
+    root = spec["servers"][0]["url"]
+    operation = spec["paths"][str(request.url).removeprefix(root)][request.method.lower()]
+    body = json.loads(request.content)
+    (pointer,) = (content["schema"]["$ref"] for content in operation["requestBody"]["content"].values())
+    validate(body, spec, pointer.removeprefix("#"))
+    # The schema admits further keys, so that a misspelt one would pass: each must be described and not deprecated.
+    described = all_properties(spec, pointer.removeprefix("#"))
+    assert set(body) <= set(described)
+    assert not [name for name in body if described[name].get("deprecated")]
+    assert request.headers["authorization"] == "Bearer sk-1"
+
+
+def test_a_body_that_openai_would_refuse_does_not_pass() -> None:
+    spec = description("openai/openapi.trim.json")
+    pointer = "/components/schemas/CreateChatCompletionRequest"
+    for wrong in ({"model": "x"}, {"model": "x", "messages": []}, {"model": "x", "messages": [{"role": "robot"}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            validate(wrong, spec, pointer)
+
+
+def test_the_answer_in_our_exchange_is_what_openai_describes() -> None:
+    spec = description("openai/openapi.trim.json")
+    validate(EXCHANGES["openai.chatCompletion"].answer, spec, "/components/schemas/CreateChatCompletionResponse")
+
+
+def test_the_test_of_an_openai_key_is_what_openai_describes() -> None:
+    spec = description("openai/openapi.trim.json")
+    _, requests = check_account(
+        chat_completion.provider, {"type": "api_key", "api_key": "x"}, [httpx.Response(200, json={"data": []})]
+    )
+    assert "get" in spec["paths"][str(requests[0].url).removeprefix(spec["servers"][0]["url"])]
+
+
+def all_properties(spec: dict[str, Any], pointer: str) -> dict[str, Any]:
+    """Return the properties of a schema and of everything that it is made of."""
+    node: Any = spec
+    for part in pointer.strip("/").split("/"):
+        node = node[part]
+    found = dict(node.get("properties", {}))
+    for part in node.get("allOf", ()):
+        found |= all_properties(spec, part["$ref"].removeprefix("#")) if "$ref" in part else part.get("properties", {})
+    return found
