@@ -28,7 +28,7 @@ from integrations.providers.slack.actions import SendMessageInputs, send_message
 from integrations.providers.slack.client import ERRORS
 from integrations.sdk import Action, IntegrationError
 from integrations.sdk.testing import check_account, run_action
-from tests.contract.exchanges import EXCHANGES
+from tests.contract.recorded import EXCHANGES
 
 SPECS = os.environ.get("API_SPECS", "")
 
