@@ -1,0 +1,241 @@
+"""``manage.py integration new | list | lint | try``: tools for those who write integrations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import sys
+import uuid
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from integrations.registry import RegistryError, declared_in, http_options, load_module, registry
+from integrations.sdk import Action, DeclarationError, IntegrationError, LogLine, RunContext, StepLog
+from integrations.sdk.auth import AuthView
+from integrations.sdk.http import HttpPool
+from integrations.sdk.lint import Finding, lint, network_at_import
+from integrations.sdk.scaffold import CannotScaffold, as_package, in_library
+from orchestrator.egress import egress_policy
+from orchestrator.tenants.models import Tenant
+from orchestrator.vault.redaction import Redactor
+from orchestrator.vault.services import CredentialUnavailable, resolve_credential
+
+TRY_SECONDS: Final = 60.0
+
+
+class Command(BaseCommand):
+    help = "Write, list, check and try integrations."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, parser_class=ArgumentParser)
+        new = commands.add_parser("new", help="write a new integration with a passing test")
+        new.add_argument("name", help="the provider's key in snake_case")
+        new.add_argument("--package", metavar="DIR", type=Path, help="a package of its own in DIR, not in the library")
+        listing = commands.add_parser("list", help="list every registered action")
+        listing.add_argument("--json", action="store_true", dest="as_json", help="as JSON, with the schemas")
+        checking = commands.add_parser("lint", help="check integrations; exits non-zero on a finding")
+        checking.add_argument("modules", nargs="*", help="a module or a provider's key; all if left out")
+        trying = commands.add_parser("try", help="run one action now and print its output")
+        trying.add_argument("key", help="like slack.sendMessage")
+        trying.add_argument("--input", action="append", default=[], metavar="NAME=VALUE", dest="inputs")
+        trying.add_argument("--credential", default="", metavar="NAME", help="a credential of the tenant")
+        trying.add_argument("--tenant", default="", metavar="SLUG")
+
+    def handle(self, *args: Any, command: str, **options: Any) -> None:
+        handlers: dict[str, Callable[..., None]] = {
+            "new": self.new,
+            "list": self.list_actions,
+            "lint": self.lint,
+            "try": self.try_action,
+        }
+        with _explained():
+            handlers[command](**options)
+
+    def new(self, *, name: str, package: Path | None, **_: Any) -> None:
+        """Write the files and name the next command."""
+        if package is None:
+            root = Path(settings.BASE_DIR)
+            if not (root / "tests" / "providers").is_dir():
+                raise CommandError("This is an installed product: give --package DIR for a package of your own.")
+            plan = in_library(name, root)
+        else:
+            _refuse_taken(name, package)
+            plan = as_package(name, package)
+        plan.write()
+        for path in plan.files:
+            self.stdout.write(f"wrote {path}")
+        (test,) = (path for path in plan.files if path.name.startswith("test_"))
+        self.stdout.write(f"Its test passes: python -m pytest {test}")
+        if package is not None:
+            self.stdout.write(f"Install it beside the product to register it: pip install -e {package}")
+
+    def list_actions(self, *, as_json: bool, **_: Any) -> None:
+        actions = registry.actions()
+        if as_json:
+            self.stdout.write(json.dumps([_described(action) for action in actions], indent=2))
+            return
+        widest = max((len(action.key) for action in actions), default=0)
+        for action in actions:
+            kinds = " or ".join(sorted(action.accepted_auth)) or "no credential"
+            self.stdout.write(f"{action.key:<{widest}}  {action.description}  ({kinds})")
+
+    def lint(self, *, modules: Sequence[str], **_: Any) -> None:
+        """Print every finding and exit with status 1 if there is one."""
+        chosen = [action for name in modules for action in _named(name)] if modules else list(registry.actions())
+        findings: list[Finding] = lint(chosen)
+        findings += network_at_import(sorted({action.origin.rpartition(":")[0] for action in chosen}))
+        for finding in findings:
+            self.stdout.write(str(finding))
+        if findings:
+            raise CommandError(f"{len(findings)} to correct in {len(chosen)} actions.")
+        self.stdout.write(f"{len(chosen)} actions, nothing to correct.")
+
+    def try_action(self, *, key: str, inputs: Sequence[str], credential: str, tenant: str, **_: Any) -> None:
+        """Run one action as a step would and print its output as JSON."""
+        action = registry.get(key)
+        if action is None:
+            raise CommandError(f"There is no action {key!r}: `manage.py integration list` shows them.")
+        opened = _open(credential, tenant)
+        redactor = Redactor(opened.secrets)
+
+        def show(line: LogLine) -> None:
+            self.stderr.write(f"{line.level}: {redactor.text(line.text)}")
+
+        try:
+            output = asyncio.run(_run(action, action.validate_inputs(_parsed(action, inputs)), opened, StepLog(show)))
+        except IntegrationError as error:
+            told = " ".join(part for part in (error.message, error.hint) if part)
+            raise CommandError(redactor.text(f"{error.kind}: {told}")) from None
+        self.stdout.write(json.dumps(redactor.clean(output), indent=2, ensure_ascii=False, default=str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A credential for one call, or none."""
+
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    egress_allow: tuple[str, ...] = ()
+    tenant_id: str = ""
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what an author can get wrong into one sentence."""
+    try:
+        yield
+    except (RegistryError, DeclarationError, CannotScaffold, CredentialUnavailable) as error:
+        raise CommandError(str(error)) from None
+
+
+def _refuse_taken(name: str, directory: Path) -> None:
+    """A package that is importable already would be imported in place of the new one, or be hidden by it."""
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if name in sys.stdlib_module_names or (spec and not str(spec.origin or "").startswith(str(directory.resolve()))):
+        raise CommandError(f"There is a Python package named {name!r} already: choose another name, like my_{name}.")
+
+
+def _named(name: str) -> list[Action]:
+    """Return the actions of a provider by its key, or those that a module declares."""
+    if registry.provider(name) is not None:
+        return [action for action in registry.actions() if action.provider.key == name]
+    actions = declared_in(load_module(name))
+    if not actions:
+        raise CommandError(f"{name!r} declares no action.")
+    with registry.temporarily(*(action for action in actions if registry.get(action.key) is not action)):
+        return actions
+
+
+def _described(action: Action) -> dict[str, Any]:
+    return {
+        "key": action.key,
+        "name": action.name,
+        "provider": action.provider.key,
+        "description": action.description,
+        "accepted_auth": sorted(action.accepted_auth),
+        "idempotent": action.idempotent,
+        "declared_at": action.origin,
+        "input_schema": action.input_json_schema(),
+        "output_schema": action.output_json_schema(),
+    }
+
+
+def _parsed(action: Action, given: Sequence[str]) -> dict[str, Any]:
+    """Return ``name=value`` pairs as inputs; a value that is no text for its field is read as JSON."""
+    inputs: dict[str, Any] = {}
+    properties = action.input_json_schema().get("properties", {})
+    for pair in given:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise CommandError(f"--input takes NAME=VALUE, and {pair!r} has no equals sign.")
+        inputs[name] = value if properties.get(name, {}).get("type") == "string" else _json_or_text(value)
+    return inputs
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _open(name: str, slug: str) -> _Opened:
+    if not name and not slug:
+        return _Opened()
+    tenant = Tenant.objects.filter(slug=slug).first()
+    if tenant is None:
+        raise CommandError(
+            f"There is no tenant {slug!r}." if slug else "A credential belongs to a tenant: give --tenant."
+        )
+    reach = tuple(tenant.egress_allow or ())
+    if not name:
+        return _Opened(egress_allow=reach, tenant_id=str(tenant.pk))
+    resolved = resolve_credential(tenant_id=tenant.pk, name=name)
+    return _Opened(
+        auth=resolved.auth,
+        settings=resolved.settings,
+        secrets=resolved.secrets,
+        egress_allow=reach,
+        tenant_id=str(tenant.pk),
+    )
+
+
+async def _run(action: Action, inputs: Any, opened: _Opened, log: StepLog) -> Any:
+    action.check_auth(opened.auth)
+    seconds = action.timeout or TRY_SECONDS
+    deadline, key = datetime.now(UTC) + timedelta(seconds=seconds), uuid.uuid4().hex
+    pool = HttpPool(egress_policy())
+    try:
+        http = pool.client(
+            **http_options(action, opened.auth, opened.settings, settings.ENV.base_urls),
+            egress_allow=opened.egress_allow,
+            deadline=deadline,
+            idempotency_key=key,
+            secrets=opened.secrets,
+        )
+        context: RunContext[Any] = RunContext(
+            inputs=inputs,
+            auth=AuthView(opened.auth),
+            http=http,
+            log=log,
+            tenant_id=opened.tenant_id,
+            run_id=key,
+            step_key="try",
+            attempt=1,
+            idempotency_key=key,
+            deadline=deadline,
+        )
+        async with asyncio.timeout(seconds + 1):
+            return await action.run(context)
+    finally:
+        await pool.aclose()

@@ -1,0 +1,175 @@
+"""``manage.py integration``, as a person types it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from pydantic import BaseModel
+
+from integrations.registry import registry
+from integrations.sdk import Provider, RunContext, action
+from orchestrator.tenants.access import actor_for_user
+from orchestrator.tenants.models import Tenant
+from orchestrator.vault.services import credential_create
+from tests.sdk.server import Reply, Server, answer, serving
+
+TOKEN = "xoxb-canary-f00d"
+
+
+def integration(*words: str) -> str:
+    out = StringIO()
+    call_command("integration", *words, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+@contextmanager
+def server(reply: Reply) -> Iterator[Server]:
+    """Serve from a thread: the command brings its own loop."""
+    ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+    found: list[Server] = []
+
+    async def run() -> None:
+        async with serving(reply) as made:
+            found.append(made)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    ready.wait(5)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(5)
+        loop.close()
+
+
+@pytest.fixture
+def slack_at(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that replaces Slack's root, as an operator would."""
+
+    def replace(url: str) -> None:
+        from dataclasses import replace as changed
+
+        monkeypatch.setattr(settings, "ENV", changed(settings.ENV, base_urls={"slack": url}))
+
+    return replace
+
+
+@pytest.fixture
+def credential(tenant: Tenant, owner: Any) -> str:
+    credential_create(
+        actor=actor_for_user(owner, tenant.slug),
+        name="acme-slack",
+        provider="slack",
+        auth_type="bearer_token",
+        secret={"token": TOKEN},
+    )
+    return "acme-slack"
+
+
+def test_every_action_is_listed_with_what_it_needs() -> None:
+    text = integration("list")
+    assert "slack.sendMessage" in text
+    assert "bearer_token or oauth2" in text
+    described = {row["key"]: row for row in json.loads(integration("list", "--json"))}
+    assert set(described) == {found.key for found in registry.actions()}
+    assert described["hello.world"]["input_schema"]["required"] == ["name"]
+
+
+def test_lint_finds_nothing_in_the_library_nor_in_one_provider() -> None:
+    assert "nothing to correct" in integration("lint")
+    assert integration("lint", "slack") == "1 actions, nothing to correct.\n"
+
+
+def test_lint_says_what_to_correct_and_fails() -> None:
+    class Inputs(BaseModel):
+        password: str
+
+    @action(
+        provider=Provider(key="acme", name="Acme"), key="acme.bad", name="Bad", auth_type="none", input_schema=Inputs
+    )
+    async def bad(ctx: RunContext[Inputs]) -> None:
+        return None
+
+    out = StringIO()
+    with registry.temporarily(bad), pytest.raises(CommandError, match="to correct in 1 actions"):
+        call_command("integration", "lint", "acme", stdout=out)
+    assert "looks like a secret" in out.getvalue()
+    assert "no docstring" in out.getvalue()
+
+
+def test_a_new_package_is_written_and_its_next_steps_are_named(tmp_path: Path) -> None:
+    text = integration("new", "acme_typed", "--package", str(tmp_path / "acme"))
+    assert f"pytest {tmp_path}/acme/tests/test_acme_typed.py" in text
+    assert (tmp_path / "acme" / "acme_typed" / "actions.py").is_file()
+    with pytest.raises(CommandError, match="exists already"):
+        integration("new", "acme_typed", "--package", str(tmp_path / "acme"))
+
+
+@pytest.mark.parametrize("name", ["json", "django", "integrations"])
+def test_a_name_that_python_knows_already_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="already"):
+        integration("new", name, "--package", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_action_is_tried_from_the_terminal() -> None:
+    assert json.loads(integration("try", "hello.world", "--input", "name=Ada=1")) == {"message": "Hello Ada=1"}
+
+
+def test_a_credential_of_the_tenant_is_used_and_not_shown(credential: str, slack_at: Any) -> None:
+    told = json.dumps({"ok": True, "channel": "C1", "ts": "1", "message": {"text": f"saw {TOKEN}"}}).encode()
+    with server(answer(body=told)) as slack:
+        slack_at(f"{slack.url}/slack/api")
+        words = ("--input", "channel=#a", "--input", "text=5", "--input", "unfurl_links=false")
+        text = integration("try", "slack.sendMessage", *words, "--credential", credential, "--tenant", "acme")
+    (seen,) = slack.requests
+    assert seen.path == "/slack/api/chat.postMessage"
+    assert seen.headers["authorization"] == f"Bearer {TOKEN}"
+    assert json.loads(seen.body) == {"channel": "#a", "text": "5", "unfurl_links": False}
+    assert '"ts": "1"' in text
+    assert TOKEN not in text
+
+
+def test_a_failure_is_one_sentence_with_its_kind_and_without_the_secret(credential: str, slack_at: Any) -> None:
+    with server(answer(body=json.dumps({"ok": False, "error": f"bad {TOKEN}"}).encode())) as slack:
+        slack_at(slack.url)
+        with pytest.raises(CommandError, match=r"^permanent: Slack refused") as caught:
+            integration("try", "slack.sendMessage", "--input", "channel=#a", "--input", "text=x",
+                        "--credential", credential, "--tenant", "acme")  # fmt: skip
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("slack.nothing",), "no action 'slack.nothing'"),
+        (("hello.world", "--input", "name"), "no equals sign"),
+        (("hello.world",), "input: name"),
+        (
+            ("slack.sendMessage", "--input", "channel=a", "--input", "text=b"),
+            "auth: Slack requires oauth2 or bearer_token",
+        ),
+        (("hello.world", "--input", "name=a", "--credential", "x"), "give --tenant"),
+        (("hello.world", "--input", "name=a", "--credential", "x", "--tenant", "nobody"), "no tenant 'nobody'"),
+        (("hello.world", "--input", "name=a", "--credential", "x", "--tenant", "acme"), "no longer exists"),
+        (("http.request", "--input", "url=http://127.0.0.1:9/"), "steps may not reach"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_sentence(words: tuple[str, ...], says: str, tenant: Tenant) -> None:
+    with pytest.raises(CommandError) as caught:
+        integration("try", *words)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
