@@ -16,7 +16,7 @@ from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.errors import InputError
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import render
-from runs.engine.classify import failure_of, is_repeatable, timed_out
+from runs.engine.classify import failure_of, timed_out
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.values import gated, off_loop
@@ -39,14 +39,13 @@ class Call:
     @property
     def repeatable(self) -> bool:
         """Whether sending it again with the same key does no harm."""
-        return is_repeatable(self.found.action, self.inputs)
+        return self.found.action.repeatable(self.inputs)
 
     @property
     def harmless(self) -> bool:
         """Whether there is no effect that a record would have to come before: nothing needs a commit of its own."""
-        asked = getattr(self.inputs, "is_read_only", None)
         action = self.found.action
-        return action.pure or (bool(asked()) if callable(asked) else action.idempotent and action.effect in _READS)
+        return action.pure or (action.effect in _READS and self.repeatable)
 
 
 def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tuple[Call, Mapping[str, Any]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from integrations.sdk.action import Action
 from integrations.sdk.errors import IntegrationError
 from orchestrator.flow.expressions import ExpressionError
 from orchestrator.jsongate import BadJSON
@@ -151,9 +150,3 @@ _TABLE: Final[tuple[tuple[type[BaseException], Callable[..., Failure]], ...]] = 
     (BadJSON, _of_output),
     (ValidationError, _of_answer),
 )
-
-
-def is_repeatable(action: Action, inputs: BaseModel) -> bool:
-    """Whether this very call may be sent again with the same key: an action's inputs may know better than it."""
-    asked = getattr(inputs, "is_idempotent", None)
-    return bool(asked()) if callable(asked) else action.repeatable(inputs)

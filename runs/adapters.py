@@ -1,0 +1,173 @@
+"""The engine's ports, over the registry, the vault, the HTTP client and the reader threads of one driver."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+from integrations.builtin.fallback import fallback_for
+
+from integrations.registry import http_options, registry
+from integrations.sdk.action import Action
+from integrations.sdk.egress import EgressPolicy
+from integrations.sdk.http import HttpPool, StepHttp
+from orchestrator.types import JSONValue
+from orchestrator.vault.services import CredentialUnavailable, resolve_credential
+from runs.engine.ports import Found, NoCredential, OpenCredential, Stopped, StopReason
+
+READERS: Final = 3
+# A credential that somebody deletes or changes is out of use this much later.
+CREDENTIAL_SECONDS: Final = 1.0
+_TRIES: Final = 8
+
+_T = TypeVar("_T")
+
+
+class Readers:
+    """Threads that query for the loop; the loop itself never does."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+
+    async def read(self, query: Callable[[], _T]) -> _T:
+        """Return what ``query`` returns; it is asked again while the database is away, so it must only read."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _patiently, query)
+
+    def close(self) -> None:
+        """End the threads and close their connections."""
+        meeting = threading.Barrier(READERS)
+
+        def leave() -> None:
+            connection.close()
+            # Each waits for the others, so that no thread takes two of these.
+            meeting.wait(timeout=5)
+
+        for future in [self._pool.submit(leave) for _ in range(READERS)]:
+            future.exception(timeout=10)
+        self._pool.shutdown()
+
+
+def _patiently(query: Callable[[], _T]) -> _T:
+    for attempt in range(_TRIES):
+        try:
+            return query()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.05 * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+class RegistryCatalog:
+    """Actions by key; what is not registered runs by what its inputs are."""
+
+    def find(self, key: str, inputs: Mapping[str, JSONValue]) -> Found | None:
+        action = registry.get(key)
+        if action is not None:
+            return Found(action=action, resolved_as="registry", inputs=inputs)
+        return fallback_for(inputs)
+
+
+class VaultCredentials:
+    """Opened credentials, each kept for a second at most."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+        self._open: dict[tuple[int, str, int | None], tuple[float, asyncio.Future[OpenCredential]]] = {}
+
+    async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
+        key = (tenant_id, name, credential_id)
+        at, future = self._open.get(key, (0.0, None))
+        if future is None or time.monotonic() - at > CREDENTIAL_SECONDS:
+            self._forget_old()
+            future = asyncio.ensure_future(self._readers.read(lambda: _opened(tenant_id, name, credential_id)))
+            self._open[key] = (time.monotonic(), future)
+        # Shielded: the run that asked first may be stopped while others wait for the same.
+        return await asyncio.shield(future)
+
+    def _forget_old(self) -> None:
+        limit = time.monotonic() - CREDENTIAL_SECONDS
+        self._open = {key: kept for key, kept in self._open.items() if kept[0] > limit}
+
+
+def _opened(tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
+    try:
+        found = resolve_credential(tenant_id=tenant_id, credential_id=credential_id, name=name)
+    except CredentialUnavailable as error:
+        raise NoCredential(str(error)) from None
+    return OpenCredential(auth=found.auth, settings=found.settings, secrets=found.secrets)
+
+
+def egress_policy() -> EgressPolicy:
+    """Return what steps may reach besides public addresses, as the operator set it."""
+    environment = settings.ENV
+    return EgressPolicy(
+        allow=environment.egress_allow,
+        origins=tuple(environment.base_urls.values()),
+        health_url=f"{settings.BASE_URL}/healthz" if settings.BASE_URL else None,
+    )
+
+
+class PooledClients:
+    """HTTP clients of attempts, over the one pool of a driver's loop."""
+
+    def __init__(self) -> None:
+        self.pool = HttpPool(egress_policy())
+
+    def client(
+        self,
+        action: Action,
+        credential: OpenCredential,
+        *,
+        egress_allow: Sequence[str],
+        deadline: datetime,
+        idempotency_key: str,
+    ) -> StepHttp:
+        return self.pool.client(
+            **http_options(action, credential.auth, credential.settings, settings.ENV.base_urls),
+            egress_allow=egress_allow,
+            deadline=deadline,
+            idempotency_key=idempotency_key,
+            secrets=credential.secrets,
+        )
+
+
+@dataclass(kw_only=True)
+class RunClock:
+    """The time of one run, from when this driver took it."""
+
+    began: float = field(default_factory=time.monotonic)
+
+    def now(self) -> datetime:
+        return timezone.now()
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def random(self) -> float:
+        return random.random()  # noqa: S311  (spreads retries, keeps no secret)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(kw_only=True)
+class RunControl:
+    """Whether a run has to stop; the driver sets ``reason``."""
+
+    reason: StopReason | None = None
+
+    def check(self) -> None:
+        if self.reason is not None:
+            raise Stopped(self.reason)

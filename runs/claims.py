@@ -1,0 +1,295 @@
+"""Who drives a run: claimed under a lease with a fence, renewed, given back, and given up as poison.
+
+1. A run is due when its ``wake_at`` has come, or when its driver let the lease expire.
+2. A claim sets owner and expiry, and adds one to the fence: the number that every write of the run must still find.
+3. Taking over an expired lease counts as a crash. A run with SUSPECT_AFTER crashes is driven alone, so that it takes
+   no other run down with it; after ALONE_CRASHES more it is failed.
+4. A run whose member or token is gone is cancelled instead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Coalesce
+
+from orchestrator.tenants.selectors import Authority, valid_authorities
+from runs.clock import DatabaseClock
+from runs.engine.classify import interrupted, poisoned, revoked
+from runs.engine.records import Failure
+from runs.models import Run, StepRun
+from runs.slots import Slots, round_robin
+from runs.states import FailureKind, RunStatus, StepStatus
+
+LEASE: Final = timedelta(seconds=15)
+SUSPECT_AFTER: Final = 2
+ALONE_CRASHES: Final = 3
+POISON_AFTER: Final = SUSPECT_AFTER + ALONE_CRASHES
+# An expired lease is seconds old anyway: it is looked for less often than fresh work.
+EXPIRED_EVERY_SECONDS: Final = 0.25
+TENANTS_A_LOOK: Final = 64
+AUTHORITY_SECONDS: Final = 1.0
+
+_COLUMNS: Final = (
+    "id", "tenant_id", "workflow_id", "version_id", "kind", "status", "fence", "crash_count", "active_ms",
+    "trigger", "trigger_ref", "seed", "by_person", "started_by_id", "token_id", "created_at", "started_at",
+    "cancel_requested_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A run that is ours until its lease ends. ``fresh``: nobody drove it before, so nothing of it is journaled."""
+
+    run_id: int
+    tenant_id: int
+    workflow_id: int
+    version_id: int
+    kind: str
+    fence: int
+    active_ms: int
+    trigger: Any
+    trigger_ref: int | None
+    seed: dict[str, Any] | None
+    authority: Authority | None
+    created_at: datetime
+    fresh: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """Which of a driver's runs have to stop: they have another driver, a person asked, or their authority is gone."""
+
+    lost: frozenset[int]
+    cancelled: frozenset[int]
+    revoked: frozenset[int]
+
+
+class Authorities:
+    """Who may still act, asked at most once a second."""
+
+    def __init__(self) -> None:
+        self._valid: frozenset[Authority] = frozenset()
+        self._asked: frozenset[Authority] = frozenset()
+        self._at = 0.0
+
+    def refresh(self, wanted: Iterable[Authority]) -> frozenset[Authority]:
+        """Return those of ``wanted`` that still hold."""
+        needed = frozenset(wanted)
+        if needed and (not needed <= self._asked or time.monotonic() - self._at > AUTHORITY_SECONDS):
+            self._at, self._asked = time.monotonic(), needed
+            self._valid = valid_authorities(needed)
+        return needed & self._valid
+
+
+class Claimer:
+    """Claims for one driver. Its methods run in the thread that writes, inside its transaction."""
+
+    def __init__(self, *, owner: str, slots: Slots, clock: DatabaseClock) -> None:
+        self.owner = owner
+        self._slots, self._clock = slots, clock
+        self._authorities = Authorities()
+        self._last_tenant = 0
+        self._expired_looked_at = 0.0
+
+    def is_work_due(self) -> bool:
+        """Whether a claim would find anything; a query on two small indexes, and no transaction."""
+        if self._slots.room <= 0:
+            return False
+        now = self._clock.now()
+        if Run.unscoped.filter(wake_at__lte=now).exists():
+            return True
+        return self._looks_for_expired() and Run.unscoped.filter(lease_expires_at__lt=now).exists()
+
+    def claim(self) -> list[Claimed]:
+        """Take as many due runs as there are places for."""
+        room, now = self._slots.room, self._clock.now()
+        if room <= 0:
+            return []
+        rows = self._due(now, room)
+        if time.monotonic() - self._expired_looked_at >= EXPIRED_EVERY_SECONDS:
+            self._expired_looked_at = time.monotonic()
+            rows = [
+                *self._rows(Run.unscoped.filter(lease_expires_at__lt=now).order_by("lease_expires_at"), room),
+                *rows,
+            ]
+        return self._take(self._without_lost_causes(rows, now), now)
+
+    def renew(self, run_ids: Iterable[int]) -> None:
+        """Prolong our leases; one that another driver has taken stays theirs."""
+        mine = Run.unscoped.filter(pk__in=list(run_ids), lease_owner=self.owner, status=RunStatus.RUNNING)
+        mine.update(lease_expires_at=self._clock.now() + LEASE)
+
+    def watch(self, known: Mapping[int, Authority | None]) -> Watched:
+        """Return which of the runs that we drive have to stop; ``known`` says for whom each of them acts."""
+        rows = Run.unscoped.filter(pk__in=known, lease_owner=self.owner, status=RunStatus.RUNNING)
+        asked = dict(rows.values_list("pk", "cancel_requested_at"))
+        valid = self._authorities.refresh([authority for authority in known.values() if authority])
+        return Watched(
+            lost=frozenset(known.keys() - asked.keys()),
+            cancelled=frozenset(run_id for run_id, at in asked.items() if at is not None),
+            revoked=frozenset(run_id for run_id, who in known.items() if who is not None and who not in valid),
+        )
+
+    def _looks_for_expired(self) -> bool:
+        return self._slots.drains or time.monotonic() - self._expired_looked_at >= EXPIRED_EVERY_SECONDS
+
+    def _rows(self, rows: QuerySet[Run], limit: int) -> list[dict[str, Any]]:
+        if connection.features.has_select_for_update_skip_locked:
+            rows = rows.select_for_update(skip_locked=True)
+        return list(rows.values(*_COLUMNS)[:limit])
+
+    def _due(self, now: datetime, room: int) -> list[dict[str, Any]]:
+        """Return due runs: all of them when there is room, else of every tenant in turn."""
+        oldest = self._rows(Run.unscoped.filter(wake_at__lte=now).order_by("wake_at"), room + 1)
+        if len(oldest) <= room:
+            return oldest
+        tenants = self._tenants_in_turn(now)
+        if len(tenants) <= 1:
+            return oldest[:room]
+        groups = [
+            self._rows(Run.unscoped.filter(tenant_id=tenant, wake_at__lte=now).order_by("wake_at"), room)
+            for tenant in tenants
+        ]
+        return list(round_robin(groups))
+
+    def _tenants_in_turn(self, now: datetime) -> list[int]:
+        """Return tenants with something queued, beginning after the one that was served last."""
+        found = _tenants_with_work(after=self._last_tenant)
+        if len(found) < TENANTS_A_LOOK:
+            found += [tenant for tenant in _tenants_with_work(after=-1) if tenant not in found]
+        return found
+
+    def _without_lost_causes(self, rows: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+        """End what nobody should drive any more; return the rest."""
+        asked = [authority for row in rows if (authority := _authority(row))]
+        valid = self._authorities.refresh(asked)
+        going_on = []
+        for row in rows:
+            authority = _authority(row)
+            if row["cancel_requested_at"] is not None:
+                _end(row, RunStatus.CANCELLED, None, now)
+            elif authority is not None and authority not in valid:
+                _end(row, RunStatus.CANCELLED, revoked(), now)
+            elif _crashes(row) >= POISON_AFTER:
+                _end(row, RunStatus.FAILED, poisoned(_crashes(row)), now)
+            else:
+                going_on.append(row)
+        return going_on
+
+    def _take(self, rows: Sequence[dict[str, Any]], now: datetime) -> list[Claimed]:
+        suspects = [row for row in rows if _crashes(row) >= SUSPECT_AFTER]
+        if suspects and not self._slots.suits_a_suspect:
+            self._slots.drain()
+            return []
+        self._slots.stop_draining()
+        chosen = [row for row in suspects[:1] or rows if self._slots.take(row["tenant_id"])]
+        if not chosen:
+            return []
+        if suspects:
+            self._slots.drive_alone(chosen[0]["id"])
+        self._last_tenant = chosen[-1]["tenant_id"]
+        claimed = [_claimed(row) for row in chosen]
+        try:
+            self._mark(chosen, now)
+        except BaseException:
+            self.undo(claimed)
+            raise
+        return claimed
+
+    def undo(self, claimed: Iterable[Claimed]) -> None:
+        """Free the places of a claim that was not committed."""
+        for run in claimed:
+            self._slots.give(run.tenant_id, run.run_id)
+
+    def _mark(self, rows: Sequence[dict[str, Any]], now: datetime) -> None:
+        crashed = When(status=RunStatus.RUNNING, then=F("crash_count") + 1)
+        Run.unscoped.filter(pk__in=[row["id"] for row in rows]).update(
+            crash_count=Case(crashed, default=F("crash_count")),
+            status=RunStatus.RUNNING,
+            lease_owner=self.owner,
+            lease_expires_at=now + LEASE,
+            fence=F("fence") + 1,
+            wake_at=None,
+            waiting_for=None,
+            started_at=Coalesce(F("started_at"), Value(now)),
+            revision=F("revision") + 1,
+        )
+
+
+def _claimed(row: Mapping[str, Any]) -> Claimed:
+    return Claimed(
+        run_id=row["id"],
+        tenant_id=row["tenant_id"],
+        workflow_id=row["workflow_id"],
+        version_id=row["version_id"],
+        kind=row["kind"],
+        fence=row["fence"] + 1,
+        active_ms=row["active_ms"],
+        trigger=row["trigger"],
+        trigger_ref=row["trigger_ref"],
+        seed=row["seed"],
+        authority=_authority(row),
+        created_at=row["created_at"],
+        fresh=row["fence"] == 0,
+    )
+
+
+def _authority(row: Mapping[str, Any]) -> Authority | None:
+    """Return for whom the run acts, None when it acts for the tenant itself."""
+    return (row["tenant_id"], row["started_by_id"], row["token_id"]) if row["by_person"] else None
+
+
+def _crashes(row: Mapping[str, Any]) -> int:
+    """Return the crashes of a run, with the one that a claim of its expired lease would count."""
+    return int(row["crash_count"]) + int(row["status"] == RunStatus.RUNNING)
+
+
+def _end(row: Mapping[str, Any], status: RunStatus, failure: Failure | None, now: datetime) -> None:
+    """End a run that is not driven; what was under way in it is lost."""
+    Run.unscoped.filter(pk=row["id"]).update(
+        status=status,
+        failure_kind=failure.kind if failure else "",
+        error={**failure.as_document(), "path": ""} if failure else None,
+        finished_at=now,
+        started_at=Coalesce(F("started_at"), Value(now)) if status == RunStatus.FAILED else F("started_at"),
+        wake_at=None,
+        waiting_for=None,
+        lease_owner="",
+        lease_expires_at=None,
+        crash_count=_crashes(row),
+        fence=F("fence") + 1,
+        revision=F("revision") + 1,
+    )
+    StepRun.unscoped.filter(run_id=row["id"], status=StepStatus.RUNNING).update(
+        status=StepStatus.LOST,
+        failure_kind=FailureKind.OUTCOME_UNKNOWN,
+        error=interrupted().as_document(),
+        finished_at=now,
+    )
+
+
+def _tenants_with_work(*, after: int) -> list[int]:
+    """Return ids of tenants with a run that waits to be woken, in order: one step in the index for each of them."""
+    table = connection.ops.quote_name(Run._meta.db_table)
+    one = f"SELECT MIN(tenant_id) FROM {table} WHERE wake_at IS NOT NULL AND tenant_id >"  # noqa: S608
+    sql = (
+        f"WITH RECURSIVE t(id) AS (SELECT * FROM ({one} %s) AS a UNION ALL "  # noqa: S608
+        f"SELECT ({one} t.id) FROM t WHERE t.id IS NOT NULL) SELECT id FROM t WHERE id IS NOT NULL LIMIT %s"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [after, TENANTS_A_LOOK])
+        return [row[0] for row in cursor.fetchall()]
+
+
+@transaction.atomic
+def release_dead(*, owners: Iterable[str], now: datetime) -> int:
+    """Let the leases of drivers that are known to be gone expire at once; return how many there were."""
+    held = Run.unscoped.filter(lease_owner__in=list(owners), status=RunStatus.RUNNING, lease_expires_at__gt=now)
+    return held.update(lease_expires_at=now - timedelta(microseconds=1))

@@ -1,0 +1,243 @@
+"""One run in a driver's loop: what it needs is read, it is interpreted, and how it ends is written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.types import JSONValue
+from orchestrator.vault.redaction import Redactor
+from runs.adapters import PooledClients, Readers, RegistryCatalog, RunClock, RunControl, VaultCredentials
+from runs.claims import Claimed
+from runs.clock import DatabaseClock
+from runs.engine.classify import INTERNAL_HINT
+from runs.engine.interpreter import Interpreter
+from runs.engine.ports import LeaseLost, Ports, StopReason
+from runs.engine.records import (
+    Attempt,
+    Cancelled,
+    Failed,
+    Failure,
+    Given,
+    GivenBack,
+    Outcome,
+    Parked,
+    RunOrder,
+    Succeeded,
+)
+from runs.journal import RunJournal, history
+from runs.models import Payload
+from runs.plans import Plan, Plans, TenantFacts
+from runs.slots import Slots
+from runs.states import FailureKind, RunStatus, StepStatus
+from runs.values import opened
+from runs.writes import Ending, Write
+
+log = logging.getLogger(__name__)
+
+_AWAY = (OperationalError, InterfaceError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the runs of a driver share."""
+
+    readers: Readers
+    plans: Plans
+    catalog: RegistryCatalog
+    credentials: VaultCredentials
+    clients: PooledClients
+    clock: DatabaseClock
+    slots: Slots
+    put: Callable[[Write], None]
+    rides: Callable[[RunJournal], None]
+
+
+class RunDrive:
+    """Drives one claimed run as a task of the running loop; ``ended`` is called when the task is over."""
+
+    def __init__(self, claim: Claimed, shared: Shared, *, ended: Callable[[RunDrive], None]) -> None:
+        self.claim = claim
+        self._shared = shared
+        self._control = RunControl()
+        self._clock = RunClock()
+        self._redactor = Redactor()
+        self._broken: BaseException | None = None
+        self._holds_place = True
+        self._is_ending = False
+        self._journal = RunJournal(
+            run_id=claim.run_id,
+            tenant_id=claim.tenant_id,
+            fence=claim.fence,
+            put=shared.put,
+            rides=shared.rides,
+            broken=self._on_broken,
+        )
+        self._task = asyncio.get_running_loop().create_task(self._main())
+        self._task.add_done_callback(lambda _: self._over(ended))
+
+    def stop(self, reason: StopReason, *, now: bool) -> None:
+        """Have the run stop before its next step, or at once with ``now``; a lost lease outranks other reasons."""
+        if self._control.reason is not StopReason.LOST:
+            self._control.reason = reason
+        if now:
+            self._task.cancel()
+
+    def keep(self) -> None:
+        """Take back that the run is to be handed over."""
+        if self._control.reason is StopReason.HAND_OVER:
+            self._control.reason = None
+
+    def _over(self, ended: Callable[[RunDrive], None]) -> None:
+        self._give_place()
+        if not self._task.cancelled() and self._task.exception() is not None:
+            log.error("Run %s: its task failed", self.claim.run_id, exc_info=self._task.exception())
+        ended(self)
+
+    def _give_place(self) -> None:
+        if self._holds_place:
+            self._holds_place = False
+            self._shared.slots.give(self.claim.tenant_id, self.claim.run_id)
+
+    def _on_broken(self, error: BaseException) -> None:
+        """A write that nobody waited for was refused: the run cannot go on as if it were kept."""
+        self._broken = error
+        if isinstance(error, LeaseLost):
+            self._control.reason = StopReason.LOST
+        self._task.cancel()
+
+    async def _main(self) -> None:
+        try:
+            await self._end(await self._drive())
+        except LeaseLost:
+            log.info("Run %s: its lease is with another driver now", self.claim.run_id)
+        except _AWAY:
+            # Written as soon as the database is back.
+            await self._end(GivenBack())
+        except asyncio.CancelledError:
+            await self._end_stopped()
+        except Exception as error:
+            await self._give_up(error)
+
+    async def _end_stopped(self) -> None:
+        """End a run that was stopped outside its steps, or whose writes were refused."""
+        if self._broken is not None and not isinstance(self._broken, LeaseLost):
+            await self._give_up(self._broken)
+        elif not self._is_ending and self._control.reason is StopReason.CANCELLED:
+            await self._end(Cancelled())
+        elif not self._is_ending and self._control.reason is StopReason.HAND_OVER:
+            await self._end(GivenBack())
+
+    async def _drive(self) -> Outcome:
+        order = await self._order()
+        ports = Ports(
+            journal=self._journal,
+            catalog=self._shared.catalog,
+            credentials=self._shared.credentials,
+            clients=self._shared.clients,
+            clock=self._clock,
+            control=self._control,
+            redactor=self._redactor,
+        )
+        return await Interpreter(order=order, ports=ports).execute()
+
+    async def _end(self, outcome: Outcome) -> None:
+        # Before the commit, so that the next run is claimed in the very transaction that ends this one.
+        self._give_place()
+        self._is_ending = True
+        await self._journal.end(self._ending(outcome))
+
+    async def _give_up(self, error: BaseException) -> None:
+        """Fail a run that we cannot drive for a reason of our own."""
+        log.error("Run %s: given up", self.claim.run_id, exc_info=error)
+        failure = Failure(
+            kind=FailureKind.INTERNAL,
+            message=f"The run could not go on: {type(error).__name__}.",
+            hint=INTERNAL_HINT,
+        )
+        try:
+            await self._end(Failed(failure=failure))
+        except LeaseLost:
+            log.info("Run %s: its lease is with another driver now", self.claim.run_id)
+
+    def _ending(self, outcome: Outcome) -> Ending:
+        now = timezone.now()
+        active_ms = self.claim.active_ms + round(self._clock.elapsed() * 1000)
+        match outcome:
+            case Succeeded(output=output):
+                return Ending(status=RunStatus.SUCCEEDED, output=output, finished_at=now, active_ms=active_ms)
+            case Failed(failure=failure, path=path):
+                return Ending(status=RunStatus.FAILED, failure=failure, path=path, finished_at=now, active_ms=active_ms)
+            case Cancelled(failure=reason):
+                return Ending(status=RunStatus.CANCELLED, failure=reason, finished_at=now, active_ms=active_ms)
+            case Parked(path=path, kind=kind, wake_at=wake_at):
+                # By the database's clock, which is the one that decides when a run is due.
+                due = None if wake_at is None else self._shared.clock.now() + (wake_at - now)
+                waiting_for: dict[str, JSONValue] = {"path": path, "kind": kind}
+                return Ending(status=RunStatus.WAITING, wake_at=due, waiting_for=waiting_for, active_ms=active_ms)
+            case GivenBack():
+                return Ending(status=RunStatus.QUEUED, wake_at=self._shared.clock.now(), active_ms=active_ms)
+            case _:
+                assert_never(outcome)
+
+    async def _order(self) -> RunOrder:
+        """Return everything fixed about the run; reads only what is not kept."""
+        claim, plans = self.claim, self._shared.plans
+        plan, facts = plans.kept(claim.version_id), plans.kept_tenant(claim.tenant_id)
+        if plan is not None and facts is not None and claim.fresh and claim.trigger_ref is None and not claim.seed:
+            return _order(claim, plan, facts, claim.trigger, {})
+        order, recorded = await self._shared.readers.read(self._read)
+        self._journal.take_up(recorded)
+        return order
+
+    def _read(self) -> tuple[RunOrder, dict[str, list[Attempt]]]:
+        """Read what is not kept, in a reader's thread."""
+        claim, plans = self.claim, self._shared.plans
+        plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
+        facts = plans.kept_tenant(claim.tenant_id) or plans.read_tenant(claim.tenant_id)
+        trigger = claim.trigger if claim.trigger_ref is None else self._payload(claim.trigger_ref)
+        seed = claim.seed or {}
+        if "ref" in seed:
+            seed = self._payload(seed["ref"])
+        recorded = {} if claim.fresh else history(claim.run_id, claim.tenant_id)
+        return _order(claim, plan, facts, trigger, seed), recorded
+
+    def _payload(self, ref: int) -> Any:
+        return opened(Payload.objects.for_tenant(self.claim.tenant_id).get(run=self.claim.run_id, pk=ref))
+
+
+def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, seed: Mapping[str, Any]) -> RunOrder:
+    return RunOrder(
+        run_id=claim.run_id,
+        tenant_id=claim.tenant_id,
+        definition=plan.definition,
+        bindings=plan.bindings,
+        trigger=trigger,
+        run={"id": str(claim.run_id), "started_at": claim.created_at.isoformat(), "kind": claim.kind, "links": {}},
+        workflow=_workflow_scope(claim, plan.definition, plan.number),
+        variables=facts.variables,
+        egress_allow=facts.egress_allow,
+        given={path: _given(outcome) for path, outcome in seed.get("steps", {}).items()},
+        only=seed.get("only"),
+        active_seconds=claim.active_ms / 1000,
+    )
+
+
+def _workflow_scope(claim: Claimed, definition: WorkflowDefinition, number: int | None) -> dict[str, JSONValue]:
+    return {"id": str(claim.workflow_id), "name": definition.name, "slug": definition.slug, "version": number}
+
+
+def _given(outcome: Mapping[str, Any]) -> Given:
+    error = outcome.get("error")
+    return Given(
+        status=StepStatus(outcome.get("status", StepStatus.SUCCEEDED)),
+        output=outcome.get("output"),
+        failure=Failure.from_document(error) if error else None,
+    )
