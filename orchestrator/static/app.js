@@ -77,3 +77,19 @@ const showError = (element, message) => {
 
 document.addEventListener("htmx:load", (event) => showCopyButtons(event.target));
 showCopyButtons(document);
+
+// Times that go on while a run does: <span data-since="ISO time">.
+const words = (ms) => {
+  if (ms < 10000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 60000) return `${Math.round(ms / 1000)} s`;
+  const minutes = Math.floor(ms / 60000);
+  return minutes < 60 ? `${minutes} min ${Math.round((ms % 60000) / 1000)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+};
+const tick = () => {
+  for (const span of document.querySelectorAll("[data-since]")) {
+    span.textContent = words(Math.max(0, Date.now() - Date.parse(span.dataset.since)));
+  }
+};
+setInterval(tick, 500);
+tick();
+document.addEventListener("htmx:afterSettle", tick);

@@ -1,0 +1,1 @@
+"""What the pages of runs show, as frozen dataclasses: templates draw them and decide nothing."""

@@ -1,0 +1,206 @@
+"""The lines of a list of runs: one sentence of cause, one square for each step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Case, Count, F, Max, Q, QuerySet, When
+from django.db.models.functions import Length
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from orchestrator.fields import JSONTextField
+from orchestrator.tenants.models import Tenant
+from orchestrator.workflows.models import WorkflowVersion
+from runs.models import Run, StepRun
+from runs.overview import milliseconds
+from runs.pages.outline import StepOutline, outline
+from runs.pages.words import data_summary, failure_words, ordinal, trigger_words, waiting_words
+from runs.states import RunKind, RunStatus, StepStatus
+
+_SQUARES: Final = 12
+_SMALL_TRIGGER: Final = 4_000  # characters: larger ones are not read for a line of a list
+_OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Squares:
+    """A square for each step: ``o`` good, ``f`` failed, ``l`` at work, ``k`` skipped, ``s`` not reached."""
+
+    css: tuple[str, ...]
+    more: int
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One line of a list of runs."""
+
+    id: int
+    url: str
+    workflow: str
+    status: str
+    sentence: str
+    data: str
+    trigger: str
+    kind: str
+    squares: Squares
+    took_ms: float | None
+    running_since: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTally:
+    """What became of one step of one run, over all its attempts and items."""
+
+    failed: int
+    succeeded: int
+    skipped: int
+    open: int
+    attempts: int
+
+    @property
+    def css(self) -> str:
+        if self.open:
+            return "l"
+        if self.failed:
+            return "f"
+        return "o" if self.succeeded else "k"
+
+
+def with_trigger_head(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """Annotate ``small_trigger``: what the run was started with, unless it is large."""
+    return rows.annotate(trigger_length=Length("trigger")).annotate(
+        small_trigger=Case(
+            When(trigger_length__lt=_SMALL_TRIGGER, then=F("trigger")), default=None, output_field=JSONTextField()
+        )
+    )
+
+
+def run_rows(tenant: Tenant, runs: Sequence[Any]) -> list[RunRow]:
+    """Return the lines for these runs; two queries however many there are."""
+    outlines = _outlines(tenant, {run.version_id for run in runs})
+    tallies = _tallies(tenant, [run.pk for run in runs])
+    return [_row(tenant, run, outlines.get(run.version_id, ()), tallies[run.pk]) for run in runs]
+
+
+def _outlines(tenant: Tenant, version_ids: Iterable[int]) -> dict[int, tuple[StepOutline, ...]]:
+    rows = WorkflowVersion.objects.for_tenant(tenant).filter(pk__in=version_ids)
+    return {pk: outline(definition) for pk, definition in rows.values_list("pk", "definition")}
+
+
+def _tallies(tenant: Tenant, run_ids: Sequence[int]) -> dict[int, dict[str, StepTally]]:
+    found: dict[int, dict[str, StepTally]] = defaultdict(dict)
+    rows = (
+        StepRun.objects.for_tenant(tenant)
+        .filter(run__in=run_ids)
+        .order_by()
+        .values("run_id", "key")
+        .annotate(
+            # An attempt that was tried again is not the step's outcome.
+            failed=Count("pk", filter=Q(status__in=[StepStatus.FAILED, StepStatus.LOST], retry_at__isnull=True)),
+            succeeded=Count("pk", filter=Q(status=StepStatus.SUCCEEDED)),
+            skipped=Count("pk", filter=Q(status=StepStatus.SKIPPED)),
+            open=Count("pk", filter=Q(status__in=_OPEN)),
+            attempts=Max("attempt"),
+        )
+    )
+    for row in rows:
+        found[row["run_id"]][row["key"]] = StepTally(
+            **{name: row[name] for name in ("failed", "succeeded", "skipped", "open", "attempts")}
+        )
+    return found
+
+
+def _row(tenant: Tenant, run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> RunRow:
+    return RunRow(
+        id=run.pk,
+        url=reverse("run", args=[tenant.slug, run.pk]),
+        workflow=run.workflow.name,
+        status=run.status,
+        sentence=_sentence(run, steps, tallies),
+        data=data_summary(getattr(run, "small_trigger", None)),
+        trigger=trigger_words(run.trigger_type),
+        kind=_("Test of the draft") if run.kind == RunKind.TEST else "",
+        squares=_squares(steps, tallies),
+        took_ms=milliseconds(run.started_at or run.created_at, run.finished_at) if run.finished_at else None,
+        running_since=run.started_at if run.status == RunStatus.RUNNING else None,
+        created_at=run.created_at,
+    )
+
+
+def _sentence(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+    """Return what happened in one sentence."""
+    sentences = {
+        RunStatus.QUEUED: _queued,
+        RunStatus.RUNNING: _running,
+        RunStatus.WAITING: lambda run, steps, tallies: waiting_words(run.waiting_for),
+        RunStatus.SUCCEEDED: _succeeded,
+        RunStatus.FAILED: _failed,
+        RunStatus.CANCELLED: _cancelled,
+    }
+    return sentences[RunStatus(run.status)](run, steps, tallies)
+
+
+def _queued(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+    if run.wake_at and run.wake_at > timezone.now():
+        return _("Starts at %(time)s") % {"time": f"{timezone.localtime(run.wake_at):%H:%M:%S}"}
+    return _("Waits for a worker")
+
+
+def _running(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+    done = sum(1 for tally in tallies.values() if not tally.open)
+    at = next((step.name for step in reversed(steps) if step.key in tallies and tallies[step.key].open), "")
+    if run.cancel_requested_at:
+        return _("Is being stopped")
+    progress = _("%(done)d of %(all)d steps done") % {"done": done, "all": len(steps)}
+    return _("At “%(name)s”, %(progress)s") % {"name": at, "progress": progress} if at else progress
+
+
+def _succeeded(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+    tried = [(step, tallies[step.key]) for step in steps if step.key in tallies and tallies[step.key].attempts > 1]
+    if tried:
+        step, tally = tried[0]
+        return _("“%(name)s” worked on the %(ordinal)s try") % {"name": step.name, "ordinal": ordinal(tally.attempts)}
+    done = sum(1 for tally in tallies.values() if tally.succeeded)
+    skipped = sum(1 for tally in tallies.values() if tally.skipped and not tally.succeeded)
+    said = ngettext("%(count)d step done", "%(count)d steps done", done) % {"count": done}
+    return said + (_(", %(count)d skipped") % {"count": skipped} if skipped else "")
+
+
+def _failed(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+    message = failure_words(run.error)
+    key = key_of_path(str((run.error or {}).get("path") or ""))
+    step = next((step for step in steps if step.key == key), None)
+    if step is None:
+        return message
+    return _("Stopped at “%(name)s”: %(message)s") % {"name": step.name, "message": message}
+
+
+def _cancelled(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+    if run.error:
+        return failure_words(run.error)
+    done = sum(1 for tally in tallies.values() if tally.succeeded)
+    return ngettext("Cancelled after %(count)d step", "Cancelled after %(count)d steps", done) % {"count": done}
+
+
+def key_of_path(path: str) -> str:
+    """Return the step's key in a path: ``send`` of ``each[3].send``."""
+    return path.rsplit(".", 1)[-1].partition("[")[0]
+
+
+def _squares(steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> Squares:
+    css = tuple(tallies[step.key].css if step.key in tallies else "s" for step in steps)
+    done = sum(1 for mark in css if mark == "o")
+    return Squares(
+        css=css[:_SQUARES],
+        more=max(0, len(css) - _SQUARES),
+        label=_("%(done)d of %(all)d steps done") % {"done": done, "all": len(css)},
+    )
