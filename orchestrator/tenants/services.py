@@ -44,11 +44,23 @@ def tenant_create(*, slug: str, name: str = "", owner: User | None = None) -> tu
     return tenant, created
 
 
+def password_problems(password: str, user: User | None = None) -> list[str]:
+    """Return what is wrong with a password, a sentence each; empty when it is a good one."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        return list(error.messages)
+    return []
+
+
 @transaction.atomic
-def user_create(*, name: str, password: str, staff: bool = False, superuser: bool = False) -> tuple[User, bool]:
+def user_create(
+    *, name: str, password: str, staff: bool = False, superuser: bool = False, weak_allowed: bool = False
+) -> tuple[User, bool]:
     """Return the user and whether they were made now; an existing one keeps their password and gains ``staff``.
 
-    Raises Invalid for a name or password that is refused, with the reasons.
+    ``weak_allowed`` is for an operator, whose own choice it is. Raises Invalid for a name or password that
+    is refused, with the reasons.
     """
     existing = User.objects.filter(username=name).first()
     if existing is not None:
@@ -59,9 +71,11 @@ def user_create(*, name: str, password: str, staff: bool = False, superuser: boo
     user = User(username=name, is_staff=staff, is_superuser=superuser)
     try:
         user.clean_fields(exclude=["password"])
-        validate_password(password, user)
     except ValidationError as error:
         raise Invalid(f"The user was not made: {' '.join(error.messages)}") from error
+    weak = [] if weak_allowed and password else password_problems(password, user)
+    if weak:
+        raise Invalid(f"The user was not made: {' '.join(weak)}")
     user.set_password(password)
     try:
         with transaction.atomic():
