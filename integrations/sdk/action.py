@@ -118,6 +118,10 @@ class Action:
                 result = await result
         return result.model_dump(mode="json", by_alias=True) if isinstance(result, BaseModel) else result
 
+    async def __call__(self, ctx: RunContext[Any]) -> Any:
+        """Run the action, as the decorated function would be called."""
+        return await self.run(ctx)
+
     def __repr__(self) -> str:
         return f"<Action {self.key} at {self.origin}>"
 

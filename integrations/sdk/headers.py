@@ -13,6 +13,7 @@ from integrations.sdk.errors import InputError
 HeaderItems: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]] | httpx.Headers
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+CONTROL_BYTE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # The client writes these itself: a second one, or a wrong one, lets a request be read as two.
@@ -37,11 +38,8 @@ DENIED: Final = frozenset(
 HARMLESS: Final = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
 
 
-def checked(headers: HeaderItems | None, *, denied: bool = True) -> list[tuple[str, str]]:
-    """Return the headers as pairs. Raises InputError on a name or value that HTTP cannot carry.
-
-    With ``denied`` also on a name that may not be set.
-    """
+def checked(headers: HeaderItems | None) -> list[tuple[str, str]]:
+    """Return the headers as pairs. Raises InputError on a name or value that HTTP cannot carry or may not be set."""
     pairs: Iterable[tuple[str, str]]
     if headers is None:
         return []
@@ -49,14 +47,14 @@ def checked(headers: HeaderItems | None, *, denied: bool = True) -> list[tuple[s
         pairs = headers.multi_items()
     else:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [_checked_pair(name, value, denied=denied) for name, value in pairs]
+    return [_checked_pair(name, value) for name, value in pairs]
 
 
-def _checked_pair(name: str, value: str, *, denied: bool) -> tuple[str, str]:
+def _checked_pair(name: str, value: str) -> tuple[str, str]:
     name, value = str(name), str(value)
     if not _TOKEN.fullmatch(name):
         raise InputError(f"{name[:80]!r} is not the name of an HTTP header.", field="headers")
-    if denied and name.lower() in DENIED:
+    if name.lower() in DENIED:
         raise InputError(
             f"The header {name} is written by the client and cannot be set.", field="headers", hint="Leave it out."
         )

@@ -19,7 +19,6 @@ from typing import Any, Final
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver
-from multidict import CIMultiDict
 from yarl import URL
 
 from integrations.sdk.client import MAX_BYTES, Answer, Flight, Response, StepHttp, WireError
@@ -124,11 +123,11 @@ class HttpPool:
         return Answer(response.status, response.raw_headers, body, response.reason or "")
 
     async def _open(self, request: httpx.Request) -> aiohttp.ClientResponse:
-        headers = CIMultiDict(
+        headers = [
             (name.decode("ascii"), value.decode("ascii"))
             for name, value in request.headers.raw
             if name.lower() not in _WRITTEN_BY_AIOHTTP
-        )
+        ]
         return await self._session(trusted=self._policy.trusts(request)).request(
             request.method,
             _checked_url(str(request.url)),

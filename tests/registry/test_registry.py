@@ -172,3 +172,17 @@ def test_in_another_providers_action_a_credential_still_goes_to_its_own_hosts() 
     with registry.temporarily(http):
         assert http_options(http, SLACK, {}, {})["auth_hosts"] == ("https://slack.com",)
         assert http_options(http, {"type": "none"}, {}, {})["authorize"] is None
+
+
+def test_a_credential_for_any_host_goes_where_the_step_sends_it_or_to_the_hosts_it_lists() -> None:
+    request = registry.get("http.request")
+    assert request
+    auth = {"provider": "http", "type": "api_key", "api_key": "k"}
+    assert http_options(request, auth, {}, {})["auth_hosts"] is None
+    pinned = http_options(request, auth, {"hosts": ["api.example.com"], "header": "X-Mine"}, {})
+    assert pinned["auth_hosts"] == ("api.example.com",)
+    sent = httpx.Request("GET", "https://api.example.com/")
+    assert pinned["authorize"]
+    pinned["authorize"](sent)
+    assert sent.headers["X-Mine"] == "k"
+    assert http_options(request, SLACK, {}, {})["auth_hosts"] == ("https://slack.com",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -281,3 +282,8 @@ def test_whether_a_call_may_be_sent_again_can_depend_on_its_inputs() -> None:
     assert declare(idempotent=True).repeatable(ForecastInputs(city="Oslo"))
     assert declare(pure=True).repeatable(ForecastInputs(city="Oslo"))
     assert not declare().repeatable(ForecastInputs(city="Oslo"))
+
+
+def test_an_action_is_called_as_its_function_would_be() -> None:
+    ctx, _ = make_context(declare(), {"city": "Rome"}, auth={"api_key": "k"}, http=[httpx.Response(200, json=1)])
+    assert asyncio.run(declare()(ctx)) == {"answer": 1}
