@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +22,9 @@ from runs.engine.classify import failure_of, timed_out
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.values import gated, off_loop
-from runs.states import StepStatus
+from runs.states import FailureKind, StepStatus
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT: Final = 30.0
 # The client of an attempt tells more about a late answer than we can: it gets the first word.
@@ -90,12 +94,12 @@ class StepAttempt:
         try:
             credential = await self._prepare(scope)
         except Exception as error:
-            return self.finish(failure_of(error, self._ports.redactor))
+            return self._failed(error)
         await self._ports.journal.begin(self.record, durable=not self.harmless)
         try:
             return self.finish(await self._run(credential))
         except (Exception, SystemExit) as error:
-            return self.finish(failure_of(error, self._ports.redactor))
+            return self._failed(error)
 
     def finish(self, failure: Failure | None, status: StepStatus | None = None) -> Attempt:
         """Set the record's end: failed if there is a failure, unless ``status`` says otherwise."""
@@ -105,6 +109,14 @@ class StepAttempt:
         record.logs = self._lines()
         record.finished_at = self._ports.clock.now()
         return record
+
+    def _failed(self, error: BaseException) -> Attempt:
+        failure = failure_of(error, self._ports.redactor)
+        if failure.kind is FailureKind.INTERNAL:
+            # Where, not what: an exception's own text may hold anything.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("Step %s (%s): %s\n%s", self.record.path, self.record.action, type(error).__name__, frames)
+        return self.finish(failure)
 
     async def _prepare(self, scope: Mapping[str, Any]) -> OpenCredential:
         self.call, rendered = resolve(self._ports, self._step, scope)

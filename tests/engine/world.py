@@ -1,0 +1,313 @@
+"""A world for the engine without database, network or time: it crashes where told to and keeps what is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from integrations.sdk import Action, Provider, RunContext, action
+from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.types import JSONValue
+from orchestrator.vault.redaction import Redactor
+from runs.engine.interpreter import Interpreter
+from runs.engine.ports import Found, NoCredential, OpenCredential, Ports, Stopped, StopReason
+from runs.engine.records import Attempt, Given, Outcome, Parked, RunOrder
+from runs.states import StepStatus
+
+provider = Provider(key="sim", name="Simulated")
+other = Provider(key="chat", name="Chat")
+Behaviour = Callable[["World", RunContext[Any]], Any]
+
+
+class Anything(BaseModel):
+    """Inputs of every simulated action."""
+
+    model_config = {"extra": "allow"}
+
+    value: JSONValue = None
+
+
+class Crash(BaseException):
+    """The worker is gone."""
+
+
+class World:
+    """``crash_at`` counts the places where a crash can happen, from 1; None never crashes."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.now = datetime(2026, 3, 1, tzinfo=UTC)
+        self.random = random.Random(seed)
+        self.durable: dict[int, Attempt] = {}
+        self.in_flight: list[Attempt] = []
+        self.buffered: dict[int, Attempt] = {}
+        self.effects: list[tuple[str, str]] = []
+        self.commits = 0
+        self.crash_at: int | None = None
+        self.places = 0
+        self.calls: dict[str, int] = {}
+        self.secrets: dict[str, Mapping[str, Any]] = {}
+        self.control = Control()
+        self.behaviours: dict[str, Behaviour] = {}
+        self.catalog: dict[str, Action] = {found.key: found for found in ACTIONS}
+        self._rows = 0
+
+    async def place(self) -> None:
+        """A place where the worker can go away, and where another task may run."""
+        self.places += 1
+        if self.places == self.crash_at:
+            raise Crash
+        self._commit_some()
+
+    def _commit_some(self) -> None:
+        """Another run's commit may take any beginning of what was handed over."""
+        for _ in range(self.random.randint(0, len(self.in_flight))):
+            self._store(self.in_flight.pop(0))
+
+    def crash(self) -> None:
+        """Lose what was not durable."""
+        self._commit_some()
+        self.in_flight, self.buffered = [], {}
+
+    def commit(self) -> None:
+        """Make everything durable that was handed over."""
+        for attempt in (*self.in_flight, *map(copy.copy, self.buffered.values())):
+            self._store(attempt)
+        self.in_flight, self.buffered = [], {}
+        self.commits += 1
+
+    def submit(self) -> None:
+        self.in_flight += map(copy.copy, self.buffered.values())
+        self.buffered = {}
+
+    def keep(self, attempt: Attempt) -> None:
+        if attempt.row_id is None:
+            self._rows += 1
+            attempt.row_id = self._rows
+        self.buffered[attempt.row_id] = attempt
+
+    def _store(self, attempt: Attempt) -> None:
+        assert attempt.row_id is not None
+        before = self.durable.get(attempt.row_id)
+        if before is not None:
+            assert before.status is StepStatus.RUNNING or before.status is attempt.status, "an end is never changed"
+        self.durable[attempt.row_id] = attempt
+
+    def is_recorded_as_done(self, path: str) -> bool:
+        return any(row.path == path and row.status is StepStatus.SUCCEEDED for row in self.durable.values())
+
+    def rows(self, path: str | None = None) -> list[Attempt]:
+        found = [self.durable[row] for row in sorted(self.durable)]
+        return found if path is None else [row for row in found if row.path == path]
+
+    def statuses(self, path: str) -> list[str]:
+        return [row.status.value for row in self.rows(path)]
+
+    def behave(self, path: str, behaviour: Behaviour) -> None:
+        """Have a step do something of its own when it is called."""
+        self.behaviours[path] = behaviour
+
+    async def act(self, ctx: RunContext[Any], *, effect: bool) -> Any:
+        """What every simulated action does."""
+        assert not self.is_recorded_as_done(ctx.step_key), f"{ctx.step_key} runs again although it is done"
+        await self.place()
+        self.calls[ctx.step_key] = self.calls.get(ctx.step_key, 0) + 1
+        if effect:
+            self.effects.append((ctx.step_key, ctx.idempotency_key))
+        behaviour = self.behaviours.get(ctx.step_key)
+        result = behaviour(self, ctx) if behaviour else {"value": ctx.inputs.value}
+        if asyncio.iscoroutine(result):
+            result = await result
+        await self.place()
+        return result
+
+    def ports(self, journal: Journal) -> Ports:
+        return Ports(
+            journal=journal,
+            catalog=Catalog(self),
+            credentials=Vault(self),
+            clients=NoClients(),  # type: ignore[arg-type]
+            clock=Clock(self),
+            control=self.control,
+            redactor=Redactor(),
+        )
+
+    def run_once(self, order: RunOrder) -> Outcome:
+        """Drive the run as one driver would. Raises Crash."""
+        journal = Journal(self)
+        with acting_in(self):
+            outcome = LOOP.run_until_complete(Interpreter(order=order, ports=self.ports(journal)).execute())
+        LOOP.run_until_complete(self.place())
+        self.commit()
+        return outcome
+
+    def run(self, order: RunOrder) -> Outcome:
+        """Drive the run to its end, over waits; what crashes is driven again from what is durable."""
+        for _ in range(200):
+            try:
+                outcome = self.run_once(order)
+            except Crash:
+                self.crash()
+                self.crash_at = None
+                continue
+            if not isinstance(outcome, Parked):
+                return outcome
+            assert outcome.wake_at is not None
+            self.now = max(self.now, outcome.wake_at)
+        raise AssertionError("the run never ends")
+
+
+LOOP = asyncio.new_event_loop()
+_acting: list[World] = []
+
+
+@contextmanager
+def acting_in(world: World) -> Iterator[None]:
+    _acting.append(world)
+    try:
+        yield
+    finally:
+        _acting.pop()
+
+
+@action(provider=provider, key="sim.pure", name="Pure", auth_type="none", input_schema=Anything, pure=True)
+async def pure(ctx: RunContext[Anything]) -> Any:
+    return await _acting[-1].act(ctx, effect=False)
+
+
+@action(provider=provider, key="sim.put", name="Put", auth_type="none", input_schema=Anything, idempotent=True)
+async def put(ctx: RunContext[Anything]) -> Any:
+    return await _acting[-1].act(ctx, effect=True)
+
+
+@action(provider=provider, key="sim.send", name="Send", auth_type="none", input_schema=Anything)
+async def send(ctx: RunContext[Anything]) -> Any:
+    return await _acting[-1].act(ctx, effect=True)
+
+
+@action(
+    provider=provider,
+    key="sim.read",
+    name="Read",
+    auth_type="none",
+    input_schema=Anything,
+    idempotent=True,
+    effect="read",
+)
+async def read(ctx: RunContext[Anything]) -> Any:
+    return await _acting[-1].act(ctx, effect=False)
+
+
+@action(provider=other, key="chat.post", name="Post", auth_type="oauth2", input_schema=Anything)
+async def post(ctx: RunContext[Anything]) -> Any:
+    return await _acting[-1].act(ctx, effect=True)
+
+
+ACTIONS = (pure, put, send, read, post)
+
+
+@dataclass
+class Journal:
+    """Reads what was durable when it was made, as a driver does after its claim."""
+
+    world: World
+    recorded: dict[str, list[Attempt]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row in self.world.rows():
+            self.recorded.setdefault(row.path, []).append(copy.copy(row))
+
+    def attempts(self, path: str) -> Sequence[Attempt]:
+        return self.recorded.get(path, ())
+
+    async def begin(self, attempt: Attempt, *, durable: bool) -> None:
+        self.world.keep(attempt)
+        await self.world.place()
+        if durable:
+            self.world.commit()
+            await self.world.place()
+
+    def record(self, attempt: Attempt, *, ride: bool) -> None:
+        self.world.keep(attempt)
+        if not ride:
+            self.world.submit()
+
+
+@dataclass
+class Catalog:
+    world: World
+
+    def find(self, key: str, inputs: Mapping[str, JSONValue]) -> Found | None:
+        found = self.world.catalog.get(key)
+        return None if found is None else Found(action=found, resolved_as="registry", inputs=inputs)
+
+
+@dataclass
+class Vault:
+    world: World
+
+    async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
+        auth = self.world.secrets.get(name)
+        if auth is None:
+            raise NoCredential(f"The credential {name!r} no longer exists.")
+        return OpenCredential(auth=auth, secrets=(str(auth.get("token") or auth.get("api_key")),))
+
+
+class NoClients:
+    def client(self, *args: Any, **options: Any) -> None:
+        return None
+
+
+@dataclass
+class Clock:
+    world: World
+    began: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.world.now
+
+    def now(self) -> datetime:
+        return self.world.now
+
+    def elapsed(self) -> float:
+        return (self.world.now - self.began).total_seconds()
+
+    def random(self) -> float:
+        return self.world.random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.world.place()
+        self.world.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Control:
+    reason: StopReason | None = None
+
+    def check(self) -> None:
+        if self.reason is not None:
+            raise Stopped(self.reason)
+
+
+def step(key: str, action: str = "sim.pure", *, credential: str | None = None, **config: Any) -> dict[str, Any]:
+    """Return a step of a document; without inputs it has its own key as value."""
+    config.setdefault("inputs", {"value": key})
+    return {"key": key, "action": action, "config": config, "credential": credential}
+
+
+def order(
+    *steps: dict[str, Any], output: JSONValue = None, given: Mapping[str, Given] | None = None, **more: Any
+) -> RunOrder:
+    """Return a run of these steps; ``settings`` are the workflow's."""
+    settings = more.pop("settings", {})
+    definition = WorkflowDefinition.model_validate(
+        {"name": "Test", "slug": "test", "steps": steps, "output": output, "settings": settings}
+    )
+    return RunOrder(run_id=7, tenant_id=1, definition=definition, given=given or {}, **more)
