@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
 from orchestrator.tenants.selectors import Authority, valid_authorities
@@ -211,7 +211,7 @@ class Claimer:
     def _mark(self, rows: Sequence[dict[str, Any]], now: datetime) -> None:
         crashed = When(status=RunStatus.RUNNING, then=F("crash_count") + 1)
         Run.unscoped.filter(pk__in=[row["id"] for row in rows]).update(
-            crash_count=Case(crashed, default=F("crash_count")),
+            crash_count=Case(crashed, default=F("crash_count"), output_field=IntegerField()),
             status=RunStatus.RUNNING,
             lease_owner=self.owner,
             lease_expires_at=now + LEASE,

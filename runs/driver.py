@@ -153,6 +153,7 @@ class Driver:
         heart = Heartbeat(driver=self.owner, host=socket.gethostname(), pid=os.getpid(), put=self.writer.put)
         try:
             await readers.read(self._clock.synchronise)
+            self._worked_at = time.monotonic()
             self.writer.start()
             beating = asyncio.create_task(heart.beat(self._active, self._claimer, self._clock))
             await self._slices()
