@@ -31,14 +31,22 @@ class Drawing:
     css: str = ""
 
 
-@lru_cache(maxsize=2_000)
 def drawing_of(provider: Provider) -> Drawing | None:
     """Return the provider's drawing, or None where it has none that a page can show."""
     if provider.icon in ICONS:
         return Drawing(inner=ICONS[provider.icon])
     if not provider.icon.endswith(".svg"):
         return None
-    return parse(_text(provider))
+    return _in_package(provider.origin.partition(":")[0], provider.icon)
+
+
+@lru_cache(maxsize=2_000)
+def _in_package(package: str, name: str) -> Drawing | None:
+    try:
+        text = (importlib.resources.files(package) / name).read_text(encoding="utf-8")
+    except (OSError, ImportError, TypeError, ValueError):
+        return None
+    return parse(text)
 
 
 def parse(text: str) -> Drawing | None:
@@ -49,11 +57,3 @@ def parse(text: str) -> Drawing | None:
         return None
     css = "" if _STROKED.search(found[1]) else "solid"
     return Drawing(view_box=view_box[1], inner=found[2].strip(), css=css)
-
-
-def _text(provider: Provider) -> str:
-    package = provider.origin.partition(":")[0]
-    try:
-        return (importlib.resources.files(package) / provider.icon).read_text(encoding="utf-8")
-    except (OSError, ImportError, TypeError, ValueError):
-        return ""

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("orchestrator.tenants.urls")),
+    path("", include("orchestrator.builder.home_urls")),
+    path("", include("runs.urls")),
+    path("", include("orchestrator.vault.urls")),
+]
+
+handler400 = "orchestrator.errorpages.bad_request"
+handler403 = "orchestrator.errorpages.forbidden"
+handler404 = "orchestrator.errorpages.not_found"
+handler500 = "orchestrator.errorpages.server_error"

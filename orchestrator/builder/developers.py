@@ -25,6 +25,7 @@ from orchestrator.builder import highlight
 from orchestrator.builder.examples import weather
 from orchestrator.tenants.access import Actor, tenant_page
 from orchestrator.tenants.shell import page
+from orchestrator.types import JSONValue
 
 # The three examples of the library: every file of each, as it stands in the source.
 EXAMPLES: Final = (
@@ -76,10 +77,17 @@ class FieldRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionRow:
-    """One action of the reference."""
+    """One action of the reference. Not the Action itself: a template would call it."""
 
-    action: Action
+    key: str
+    name: str
+    description: str
+    provider: Provider
+    auth_type: str
     auth: tuple[str, ...]
+    idempotent: bool
+    sample: JSONValue
+    origin: str
     inputs: tuple[FieldRow, ...]
     output: tuple[FieldRow, ...]
 
@@ -197,8 +205,15 @@ def action_row(action: Action) -> ActionRow:
     """Return an action of the reference, its schemas in words."""
     output = action.output_json_schema()
     return ActionRow(
-        action=action,
+        key=action.key,
+        name=action.name,
+        description=action.description,
+        provider=action.provider,
+        auth_type=action.auth_type,
         auth=tuple(sorted(action.accepted_auth)),
+        idempotent=action.idempotent is True,
+        sample=action.sample,
+        origin=action.origin,
         inputs=_fields(action.input_json_schema()),
         output=_fields(output) if output else (),
     )

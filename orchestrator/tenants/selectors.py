@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from orchestrator.tenants.models import ApiToken, Membership, Tenant
+from orchestrator.tenants.models import ApiToken, AuditEvent, Membership, Tenant
 
 Authority = tuple[int, int | None, int | None]  # tenant id, user id, token id
 
@@ -62,3 +62,8 @@ def valid_authorities(asked: Iterable[Authority]) -> frozenset[Authority]:
         for tenant, user, token in wanted
         if ((tenant, user) in members or user in superusers) and (token is None or (tenant, user, token) in live)
     )
+
+
+def events_of(tenant: Tenant, *, target_type: str, target_id: int) -> QuerySet[AuditEvent]:
+    """Return what people did to one object, newest first."""
+    return AuditEvent.objects.for_tenant(tenant).filter(target_type=target_type, target_id=target_id).order_by("-id")

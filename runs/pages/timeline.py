@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
-from orchestrator.words import duration, status_word
+from orchestrator.words import duration
 from runs.models import Run, StepRun
 from runs.overview import milliseconds
 from runs.pages.outline import TRIGGER, StepOutline
@@ -79,7 +79,7 @@ class TimelineRow:
     faded: bool
     selected: bool
     url: str
-    sentence: str
+    aside: str
     resolved: str
 
 
@@ -183,7 +183,7 @@ def _trigger_row(scene: Scene) -> TimelineRow:
         faded=False,
         selected=scene.selected == TRIGGER,
         url=select_url(scene.base_url, TRIGGER),
-        sentence=_("Trigger, %(name)s, %(took)s") % {"name": trigger_words(run.trigger_type), "took": took},
+        aside="",
         resolved="",
     )
 
@@ -211,7 +211,7 @@ def _step_row(scene: Scene, step: StepOutline, steps: Sequence[StepOutline]) -> 
         faded=not attempts or status == StepStatus.SKIPPED,
         selected=scene.selected == step.key,
         url=select_url(scene.base_url, step.key),
-        sentence=_sentence(step, status, took, note, len(attempts)),
+        aside=_aside(note, len(attempts)),
         resolved=_(RESOLVED_WORDS[last.resolved_as]) if last and last.resolved_as in RESOLVED_WORDS else "",
     )
 
@@ -284,16 +284,10 @@ def _waits(scene: Scene, attempts: Sequence[StepRun]) -> tuple[Wait, ...]:
     return tuple(found)
 
 
-def _sentence(step: StepOutline, status: str, took: str, note: str, attempts: int) -> str:
-    """Return the row as one sentence, for who cannot see the drawing."""
-    parts = [_("Step %(number)d, %(name)s, %(status)s") % _values(step, status)]
-    if attempts > 1:
-        parts.append(_("on the %(ordinal)s try") % {"ordinal": ordinal(attempts)})
-    return ", ".join([*parts, *(part for part in (took, note) if part)])
-
-
-def _values(step: StepOutline, status: str) -> dict[str, Any]:
-    return {"number": step.number, "name": step.name, "status": status_word(status).lower()}
+def _aside(note: str, attempts: int) -> str:
+    """Return what the drawing says, for who cannot see it."""
+    tries = _("on the %(ordinal)s try") % {"ordinal": ordinal(attempts)} if attempts > 1 else ""
+    return ", ".join(part for part in (tries, note) if part)
 
 
 def _ticks(axis: Axis) -> tuple[Tick, ...]:

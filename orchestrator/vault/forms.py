@@ -1,0 +1,284 @@
+"""The form of a credential, made from the JSON schemas of its provider and kind; a secret is never put back into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext as _
+
+from integrations.registry import registry
+from orchestrator.errors import Invalid, Problem
+from orchestrator.vault.models import Credential
+from orchestrator.vault.provider_settings import credential_types
+
+_SECRET, _SETTINGS = "secret-", "settings-"
+MAX_FIELD: Final = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormField:
+    """One field: ``kind`` is text, password, lines, number, choice or date."""
+
+    id: str
+    name: str
+    label: str
+    help: str = ""
+    kind: str = "text"
+    value: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialForm:
+    """A credential's form: for one provider and kind, empty, filled in, or refused."""
+
+    provider: str
+    provider_name: str
+    auth_type: str
+    kind: str
+    help: str
+    docs_url: str
+    name: FormField
+    secret: tuple[FormField, ...]
+    settings: tuple[FormField, ...]
+    expires: FormField
+    error: str = ""
+
+    @property
+    def fields(self) -> tuple[FormField, ...]:
+        return (self.name, *self.secret, *self.settings, self.expires)
+
+    @property
+    def invalid(self) -> tuple[FormField, ...]:
+        """Return the fields with something wrong, for the summary on top."""
+        return tuple(field for field in self.fields if field.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of credential that a provider offers."""
+
+    provider: str
+    auth_type: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A provider to choose, with its kinds of credential."""
+
+    provider: str
+    name: str
+    description: str
+    kinds: tuple[Kind, ...]
+
+
+def offers() -> list[Offer]:
+    """Return every provider that a credential can be made for, by name."""
+    found: dict[str, list[Kind]] = {}
+    for entry in credential_types():
+        found.setdefault(entry["provider"], []).append(_kind(entry))
+    return sorted((_offer(key, kinds) for key, kinds in found.items()), key=lambda offer: offer.name.lower())
+
+
+def _kind(entry: Mapping[str, Any]) -> Kind:
+    return Kind(
+        provider=entry["provider"],
+        auth_type=entry["auth_type"],
+        title=kind_title(entry["provider"], entry["auth_type"]),
+    )
+
+
+def _offer(key: str, kinds: Sequence[Kind]) -> Offer:
+    provider = registry.provider(key)
+    return Offer(
+        provider=key,
+        name=provider.name if provider else key,
+        description=provider.description if provider else "",
+        kinds=tuple(kinds),
+    )
+
+
+def kind_title(provider_key: str, auth_type: str) -> str:
+    """Return what a kind is called: the provider's own label, else the plain one."""
+    provider = registry.provider(provider_key)
+    return provider.auth_kind(auth_type).title if provider else auth_type.replace("_", " ")
+
+
+def credential_form(
+    provider: str, auth_type: str, *, credential: Credential | None = None, next_name: str = ""
+) -> CredentialForm:
+    """Return an empty form, or one with a credential's readable values. Raises Invalid for a kind nobody offers."""
+    entry = _entry(provider, auth_type, credential)
+    known = registry.provider(provider)
+    declared = known.auth_kind(auth_type) if known else None
+    return CredentialForm(
+        provider=provider,
+        provider_name=known.name if known else provider,
+        auth_type=auth_type,
+        kind=kind_title(provider, auth_type),
+        help=declared.help if declared else "",
+        docs_url=declared.docs_url if declared else "",
+        name=FormField(
+            id="f-name",
+            name="name",
+            label=_("Name"),
+            help=_("What it is called in workflows."),
+            value=credential.name if credential else next_name,
+            required=True,
+        ),
+        secret=_secret_fields(entry, required=credential is None),
+        settings=_settings_fields(entry, credential.settings if credential else {}),
+        expires=FormField(
+            id="f-expires",
+            name="expires",
+            label=_("Expires"),
+            help=_("If it ends on a day you know: you are reminded a week before."),
+            kind="date",
+            value=f"{credential.expires_at:%Y-%m-%d}" if credential and credential.expires_at else "",
+        ),
+    )
+
+
+def _entry(provider: str, auth_type: str, credential: Credential | None) -> Mapping[str, Any]:
+    for entry in credential_types():
+        if entry["provider"] == provider and entry["auth_type"] == auth_type:
+            return entry
+    if credential is None:
+        raise Invalid(
+            _("%(provider)s takes no credential of this kind: choose one of those offered.") % _named(provider)
+        )
+    # Its integration was removed: the credential stays, and can be renamed or deleted.
+    return {"secret_schema": {}, "settings_schema": {}}
+
+
+def _named(provider: str) -> dict[str, str]:
+    return {"provider": provider[:63]}
+
+
+def _secret_fields(entry: Mapping[str, Any], *, required: bool) -> tuple[FormField, ...]:
+    schema = entry["secret_schema"]
+    needed = schema.get("required", ()) if required else ()
+    return tuple(
+        FormField(
+            id=f"f-{_SECRET}{name}",
+            name=_SECRET + name,
+            label=str(spec.get("title", name)),
+            help=str(spec.get("description", "")),
+            kind="password" if spec.get("secret") else "text",
+            required=name in needed,
+        )
+        for name, spec in schema.get("properties", {}).items()
+    )
+
+
+def _settings_fields(entry: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[FormField, ...]:
+    schema = entry["settings_schema"]
+    return tuple(
+        _settings_field(name, _plain(spec), values.get(name, spec.get("default")), name in schema.get("required", ()))
+        for name, spec in schema.get("properties", {}).items()
+    )
+
+
+def _plain(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of an optional field without its ``null``."""
+    choices = [choice for choice in spec.get("anyOf", ()) if choice.get("type") != "null"]
+    return {**choices[0], **spec} if choices else spec
+
+
+def _settings_field(name: str, spec: Mapping[str, Any], value: Any, required: bool) -> FormField:
+    kinds = {"array": "lines", "integer": "number"}
+    return FormField(
+        id=f"f-{_SETTINGS}{name}",
+        name=_SETTINGS + name,
+        label=str(spec.get("title", name)),
+        help=str(spec.get("description", "")),
+        kind="choice" if "enum" in spec else kinds.get(str(spec.get("type", "")), "text"),
+        value="\n".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value),
+        required=required,
+        choices=tuple(map(str, spec.get("enum", ()))),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entered:
+    """What a person sent. ``secret`` is None when they left all of it empty: then it stays as it is."""
+
+    name: str
+    secret: dict[str, Any] | None
+    settings: dict[str, Any]
+    expires_at: datetime | None
+
+
+def entered(form: CredentialForm, data: Mapping[str, str], *, time_zone: str) -> Entered:
+    """Return the values of a sent form. Raises Invalid where a date or a number is none."""
+    secret = {field.name.removeprefix(_SECRET): _text(data, field) for field in form.secret}
+    given = {name: value for name, value in secret.items() if value}
+    settings = {field.name.removeprefix(_SETTINGS): _setting(data, field) for field in form.settings}
+    return Entered(
+        name=str(data.get("name", ""))[:MAX_FIELD],
+        secret=given or None,
+        settings={name: value for name, value in settings.items() if value not in ("", [])},
+        expires_at=_end_of_day(str(data.get("expires", "")), time_zone),
+    )
+
+
+def _text(data: Mapping[str, str], field: FormField) -> str:
+    return str(data.get(field.name, ""))[:MAX_FIELD]
+
+
+def _setting(data: Mapping[str, str], field: FormField) -> Any:
+    text = _text(data, field).strip()
+    if field.kind == "lines":
+        return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
+    if field.kind == "number" and text:
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+    return text
+
+
+def _end_of_day(text: str, time_zone: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        message = _("Write the day as 2026-12-31, or leave it empty.")
+        raise Invalid(message, problems=[Problem(path="expires_at", message=message, code="invalid")]) from None
+    return datetime.combine(day, time(23, 59, 59), tzinfo=ZoneInfo(time_zone))
+
+
+def refused(form: CredentialForm, data: Mapping[str, str], error: Invalid) -> CredentialForm:
+    """Return the form as it was sent, secrets left out, with what is wrong at each field."""
+    problems = {_field_of(problem.path): problem.message for problem in error.problems}
+
+    def again(field: FormField) -> FormField:
+        kept = "" if field.kind == "password" else _text(data, field)
+        return replace(field, value=kept, error=_sentence(problems.get(field.name, "")))
+
+    return replace(
+        form,
+        name=again(form.name),
+        secret=tuple(again(field) for field in form.secret),
+        settings=tuple(again(field) for field in form.settings),
+        expires=again(form.expires),
+        error="" if any(field.name in problems for field in form.fields) else error.message,
+    )
+
+
+def _field_of(path: str) -> str:
+    """Return the name of the field that a problem's path means."""
+    if path == "expires_at":
+        return "expires"
+    head, _dot, rest = path.partition(".")
+    name = rest.partition("[")[0].partition(".")[0]
+    return {"secret": _SECRET + name, "settings": _SETTINGS + name}.get(head, head) if rest else head
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] if text else ""
