@@ -1,0 +1,145 @@
+"""From a request of a third party to the trigger document that a run sees."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
+
+from orchestrator import jsongate
+from orchestrator.types import JSONValue
+
+MAX_BODY_BYTES: Final = jsongate.MAX_BYTES
+MAX_FIELDS: Final = 2_000
+# They authenticate the sender to us or a browser to its server, so they are not stored; ``dropped_headers`` says so.
+NOT_STORED: Final = ("authorization", "cookie", "proxy-authorization")
+
+
+class BadRequest(Exception):
+    """A request that cannot be taken; ``status`` is what it is answered."""
+
+    def __init__(self, message: str, *, code: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message, self.code, self.status = message, code, status
+
+
+def trigger_document(request: HttpRequest, *, key: str) -> dict[str, JSONValue]:
+    """Return what expressions read as ``trigger``; header names are lower case. Raises BadRequest."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    dropped: list[JSONValue] = [name for name in NOT_STORED if headers.pop(name, None) is not None]
+    return {
+        "type": "webhook",
+        "key": key,
+        "method": request.method,
+        "headers": {**headers},
+        "dropped_headers": dropped,
+        "query": _pairs(request.META.get("QUERY_STRING", "")),
+        "body": _body(request),
+        "received_at": timezone.now().isoformat(),
+    }
+
+
+def _body(request: HttpRequest) -> JSONValue:
+    """Return the body as its declared content type says; nothing is guessed."""
+    declared = request.content_type or ""
+    if declared == "multipart/form-data":
+        return _multipart(request)
+    data = _bytes(request)
+    if not data:
+        return None
+    if declared == "application/json" or declared.endswith("+json"):
+        return _json(data)
+    parse = _PARSERS.get(declared)
+    return parse(data) if parse else _text(data)
+
+
+def _bytes(request: HttpRequest) -> bytes:
+    _check_length(request)
+    try:
+        return request.body
+    except RequestDataTooBig as error:
+        raise _too_large() from error
+    except UnreadablePostError as error:
+        raise BadRequest("The body broke off before its end. Send it again.", code="incomplete") from error
+
+
+def _too_large() -> BadRequest:
+    return BadRequest(
+        f"The body has more than {MAX_BODY_BYTES:,} bytes, which is all that is taken. Send less.",
+        code="body_too_large",
+        status=413,
+    )
+
+
+def _json(data: bytes) -> JSONValue:
+    try:
+        return jsongate.loads(data)
+    except jsongate.BadJSON as error:
+        raise BadRequest(
+            f"The body is declared as JSON, but {error}. Correct it and send it again.", code="bad_json"
+        ) from error
+
+
+def _form(data: bytes) -> JSONValue:
+    return _pairs(data.decode("utf-8", "replace"))
+
+
+def _text(data: bytes) -> JSONValue:
+    """Return a text, or base64 where the bytes are none."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+_PARSERS: Final[Mapping[str, Callable[[bytes], JSONValue]]] = {"application/x-www-form-urlencoded": _form}
+
+
+def _pairs(text: str) -> dict[str, JSONValue]:
+    """Return names and values of a query or form; a name that comes more than once has a list."""
+    try:
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="replace")
+    except ValueError as error:
+        raise BadRequest(f"More than {MAX_FIELDS:,} fields are not taken.", code="too_many_fields") from error
+    return {name: values[0] if len(values) == 1 else list(values) for name, values in found.items()}
+
+
+def _multipart(request: HttpRequest) -> JSONValue:
+    _check_length(request)
+    try:
+        # Not request.POST, which Django fills for the method POST alone.
+        fields, files = request.parse_file_upload(request.META, request)
+    except (MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
+        raise BadRequest("The multipart body cannot be read. Correct it and send it again.", code="bad_form") from error
+    body: dict[str, JSONValue] = {}
+    for name, texts in fields.lists():
+        body[name] = texts[0] if len(texts) == 1 else list(texts)
+    return {**body, **_files(files)}
+
+
+def _check_length(request: HttpRequest) -> None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise _too_large()
+
+
+def _files(files: MultiValueDict[str, UploadedFile[Any]]) -> dict[str, JSONValue]:
+    found: dict[str, JSONValue] = {}
+    for name, uploads in files.lists():
+        found[name] = [
+            {
+                "filename": upload.name,
+                "content_type": upload.content_type,
+                "base64": base64.b64encode(upload.read()).decode(),
+            }
+            for upload in uploads
+        ]
+    return found
