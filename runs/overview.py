@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from orchestrator.ids import HOUR_OF_ID, first_id_at
 from orchestrator.tenants.models import Tenant
 from orchestrator.words import duration
-from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.models import Run
+from runs.pages.outline import key_of_path, outline
 from runs.states import RunKind, RunStatus
 
 HOURS: Final = 24
@@ -63,7 +64,7 @@ class Failing:
     workflow_name: str
     run_id: int
     count: int
-    path: str
+    step: str
     message: str
 
 
@@ -141,10 +142,13 @@ def typical_range(tenant: Tenant, workflow_id: int) -> str:
 
 
 def failing(tenant: Tenant) -> list[Failing]:
-    """Return what failed in the last day and has not succeeded since, grouped by workflow and cause; two queries."""
+    """Return what failed in the last day and has not succeeded since, grouped by workflow and cause; three queries.
+
+    ``step`` is the name of the step where the runs stopped.
+    """
     since = first_id_at(timezone.now() - DAY)
     rows = _live(tenant).filter(pk__gte=since, status=RunStatus.FAILED).order_by("-pk")
-    failed = rows.values("pk", "workflow_id", "workflow__name", "error")[:_FAILURES_LOOKED_AT]
+    failed = rows.values("pk", "workflow_id", "workflow__name", "version_id", "error")[:_FAILURES_LOOKED_AT]
     good = _live(tenant).filter(pk__gte=since, status=RunStatus.SUCCEEDED).order_by().values("workflow_id")
     newest_good = dict(good.annotate(newest=Max("pk")).values_list("workflow_id", "newest"))
     groups: dict[tuple[int, str, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -152,17 +156,24 @@ def failing(tenant: Tenant) -> list[Failing]:
         error = row["error"] or {}
         if row["pk"] > newest_good.get(row["workflow_id"], 0):
             groups[row["workflow_id"], str(error.get("path", "")), str(error.get("message", ""))].append(row)
+    names = _step_names(tenant, {found[0]["version_id"] for found in groups.values()})
     return [
         Failing(
             workflow_id=workflow_id,
             workflow_name=found[0]["workflow__name"],
             run_id=found[0]["pk"],
             count=len(found),
-            path=path,
+            step=names.get((found[0]["version_id"], key_of_path(path)), path),
             message=message,
         )
         for (workflow_id, path, message), found in groups.items()
     ]
+
+
+def _step_names(tenant: Tenant, version_ids: Iterable[int]) -> dict[tuple[int, str], str]:
+    rows = WorkflowVersion.objects.for_tenant(tenant).filter(pk__in=version_ids)
+    found = rows.values_list("pk", "definition")
+    return {(pk, step.key): step.name for pk, definition in found for step in outline(definition)}
 
 
 def milliseconds(start: datetime | None, end: datetime | None) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +26,7 @@ from orchestrator.tenants.shell import page
 from orchestrator.tenants.views import LAST_TENANT
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credentials_needing_a_person
+from orchestrator.workflows.examples import examples_create
 from orchestrator.workflows.models import Trigger
 from orchestrator.workflows.selectors import workflow_list
 from orchestrator.workflows.services import workflow_create
@@ -105,6 +107,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     rows = workflow_rows(actor.tenant, list(found[:HOME_ROWS]))
     context = {
         "greeting": greeting,
+        "first_name": actor.user.first_name or actor.user.get_username() if actor.user else actor.label,
         "sentence": _sentence(today, len(needs), bool(rows)),
         "needs": needs,
         "rows": rows,
@@ -143,6 +146,21 @@ def workflow_new(request: HttpRequest, actor: Actor) -> HttpResponse:
         messages.error(request, error.message)
         return redirect("workflow-list", actor.tenant.slug)
     return redirect("workflow", actor.tenant.slug, workflow.pk)
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def workflow_examples(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Make the worked examples, which run at once."""
+    base_url = settings.BASE_URL or request.build_absolute_uri("/")
+    try:
+        made = examples_create(actor=actor, base_url=base_url)
+    except ServiceError as error:
+        messages.error(request, error.message)
+    else:
+        said = ngettext("%(count)d example is ready to run.", "%(count)d examples are ready to run.", len(made))
+        messages.success(request, said % {"count": len(made)})
+    return redirect("workflow-list", actor.tenant.slug)
 
 
 def workflow_rows(tenant: Tenant, workflows: Sequence[Any]) -> list[WorkflowRow]:
@@ -211,14 +229,14 @@ def _needs(tenant: Tenant) -> list[Need]:
 
 
 def _failing(tenant: Tenant, found: overview.Failing) -> Need:
-    place = _("at %(path)s: %(message)s") if found.path else "%(message)s"
+    place = _("at “%(step)s”: %(message)s") if found.step else "%(message)s"
     stopped = ngettext("%(count)d run stopped", "%(count)d runs stopped", found.count) % {"count": found.count}
     return Need(
         status="failed",
         word=_("Failing"),
         name=found.workflow_name,
         url=reverse("workflow", args=[tenant.slug, found.workflow_id]),
-        reason=f"{stopped} {place % {'path': found.path, 'message': found.message}}",
+        reason=f"{stopped} {place % {'step': found.step, 'message': found.message}}",
         button=_("See the run"),
         button_url=reverse("run", args=[tenant.slug, found.run_id]),
     )
@@ -242,7 +260,7 @@ def _credential(tenant: Tenant, credential: Credential) -> Need:
 
 def _greeting() -> str:
     hour = timezone.localtime().hour
-    parts = ((5, noop("Good night")), (12, noop("Good morning")), (18, noop("Good afternoon")))
+    parts = ((5, noop("Good evening")), (12, noop("Good morning")), (18, noop("Good afternoon")))
     return _(next((words for limit, words in parts if hour < limit), noop("Good evening")))
 
 

@@ -107,6 +107,9 @@ def _offer(key: str, kinds: Sequence[Kind]) -> Offer:
 
 def kind_title(provider_key: str, auth_type: str) -> str:
     """Return what a kind is called: the provider's own label, else the plain one."""
+    if auth_type == "oauth2":
+        # The provider's label is a sign-in button's; this form takes the tokens that a sign-in gave.
+        return _("Sign-in tokens (OAuth 2)")
     provider = registry.provider(provider_key)
     return provider.auth_kind(auth_type).title if provider else auth_type.replace("_", " ")
 

@@ -61,6 +61,11 @@ def action_words(action: str) -> str:
     return f"{known.provider.name} · {known.name}" if known else action
 
 
+def key_of_path(path: str) -> str:
+    """Return the step's key in a path: ``send`` of ``each[3].send``."""
+    return path.rsplit(".", 1)[-1].partition("[")[0]
+
+
 def _mapping(value: Any) -> Mapping[str, JSONValue]:
     return value if isinstance(value, dict) else {}
 

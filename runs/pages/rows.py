@@ -20,7 +20,7 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import WorkflowVersion
 from runs.models import Run, StepRun
 from runs.overview import milliseconds
-from runs.pages.outline import StepOutline, outline
+from runs.pages.outline import StepOutline, key_of_path, outline
 from runs.pages.words import data_summary, failure_words, ordinal, trigger_words, waiting_words
 from runs.states import RunKind, RunStatus, StepStatus
 
@@ -189,11 +189,6 @@ def _cancelled(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, Ste
         return failure_words(run.error)
     done = sum(1 for tally in tallies.values() if tally.succeeded)
     return ngettext("Cancelled after %(count)d step", "Cancelled after %(count)d steps", done) % {"count": done}
-
-
-def key_of_path(path: str) -> str:
-    """Return the step's key in a path: ``send`` of ``each[3].send``."""
-    return path.rsplit(".", 1)[-1].partition("[")[0]
 
 
 def _squares(steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> Squares:

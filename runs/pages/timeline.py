@@ -18,7 +18,16 @@ from runs.pages.outline import TRIGGER, StepOutline
 from runs.pages.words import RESOLVED_WORDS, ordinal, trigger_words
 from runs.states import RunKind, RunStatus, StepStatus
 
-TICKS: Final = 5
+MOST_TICKS: Final = 5
+_SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
+# The round steps between ticks, in ms.
+_STEPS: Final = (
+    *(factor * power for power in (1, 10, 100) for factor in (1, 2, 5)),
+    *(count * _SECOND for count in (1, 2, 5, 10, 20, 30)),
+    *(count * _MINUTE for count in (1, 2, 5, 10, 20, 30)),
+    *(count * _HOUR for count in (1, 2, 4, 8, 12)),
+    *(count * _DAY for count in (1, 2, 7, 30, 90, 365)),
+)
 BLOCKS_A_ROW: Final = 60
 _LEAST_WIDTH: Final = 0.6  # percent: shorter ones could not be seen
 _TOP, _HEIGHT = 15, 12
@@ -254,9 +263,9 @@ def _note(scene: Scene, step: StepOutline, attempts: Sequence[StepRun], steps: S
 
 
 def _note_x(scene: Scene) -> float:
-    """Return where a note stands: where the run had come to, but with room for its words."""
-    ends = [step.finished_at for steps in scene.attempts.values() for step in steps if step.finished_at]
-    return min(scene.axis.at(max(ends)), 50.0) if ends else 1.0
+    """Return where a note stands: where the last step began, but with room for its words."""
+    starts = [steps[0].started_at for steps in scene.attempts.values() if steps]
+    return min(scene.axis.at(max(starts)), 50.0) if starts else 1.0
 
 
 def _blocks(scene: Scene, attempts: Sequence[StepRun]) -> tuple[Block, ...]:
@@ -291,10 +300,26 @@ def _aside(note: str, attempts: int) -> str:
 
 
 def _ticks(axis: Axis) -> tuple[Tick, ...]:
-    return tuple(
-        Tick(x=100 * index / TICKS, label=duration(axis.total_ms * index / TICKS) if index else "0")
-        for index in range(TICKS)
-    )
+    """Return at most five round times, the first of them zero."""
+    step = tick_step(axis.total_ms)
+    count = min(MOST_TICKS, int(axis.total_ms / step) + 1)
+    # None so near to the end that its label would leave the drawing.
+    places = [index * step for index in range(count) if index * step < 0.93 * axis.total_ms]
+    return tuple(Tick(x=round(100 * at / axis.total_ms, 2), label=_tick_label(at)) for at in places)
+
+
+def tick_step(total_ms: float) -> float:
+    """Return the least round step, in ms, that divides the axis into at most five parts."""
+    return next((step for step in _STEPS if total_ms / step <= MOST_TICKS), _STEPS[-1])
+
+
+def _tick_label(at: float) -> str:
+    """Return ``0``, ``500 ms``, ``1.5 s``, ``20 s``, ``2 min``."""
+    if not at:
+        return "0"
+    if 1_000 <= at < 60_000:
+        return f"{at / 1_000:g} s"
+    return duration(at)
 
 
 def _legend(rows: Sequence[TimelineRow]) -> tuple[tuple[str, str], ...]:

@@ -35,7 +35,7 @@ KIND_WORDS: Final[Mapping[str, str]] = {
 }
 TRIGGER_WORDS: Final[Mapping[str, str]] = {
     "webhook": noop("Request"),
-    "manual": noop("By hand or API"),
+    "manual": noop("By hand"),
     "schedule": noop("Schedule"),
     "form": noop("Form"),
     "polling": noop("App change"),
