@@ -113,12 +113,10 @@ class Claimer:
         if room <= 0:
             return []
         rows = self._due(now, room)
-        if time.monotonic() - self._expired_looked_at >= EXPIRED_EVERY_SECONDS:
+        if self._looks_for_expired():
             self._expired_looked_at = time.monotonic()
-            rows = [
-                *self._rows(Run.unscoped.filter(lease_expires_at__lt=now).order_by("lease_expires_at"), room),
-                *rows,
-            ]
+            expired = Run.unscoped.filter(lease_expires_at__lt=now).order_by("lease_expires_at")
+            rows = [*self._rows(expired, room), *rows]
         return self._take(self._without_lost_causes(rows, now), now)
 
     def renew(self, run_ids: Iterable[int]) -> None:

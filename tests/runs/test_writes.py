@@ -1,0 +1,205 @@
+"""What a driver writes: fenced, shared, and never failed by a neighbour."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+from orchestrator.ids import new_id
+from orchestrator.tenants.models import Tenant
+from runs import writer as writer_module
+from runs.engine.ports import LeaseLost
+from runs.engine.records import Attempt
+from runs.models import Run, StepRun
+from runs.states import RunStatus, StepStatus
+from runs.writer import Job, Writer
+from runs.writes import Ending, Write, write_all
+from tests.runs.ground import make_workflow, rows, start, step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Outcome = list[BaseException | None]
+
+
+def running(tenant: Tenant, *, owner: str = "me", fence: int = 1, slug: str = "test") -> Run:
+    """Return a run that ``owner`` drives."""
+    run = start(make_workflow(tenant, step("a"), slug=slug))
+    Run.unscoped.filter(pk=run.pk).update(
+        status=RunStatus.RUNNING,
+        wake_at=None,
+        lease_owner=owner,
+        lease_expires_at=timezone.now() + timedelta(seconds=15),
+        fence=fence,
+    )
+    return run.refresh()
+
+
+def attempt(path: str = "a", status: StepStatus = StepStatus.SUCCEEDED, **more: Any) -> Attempt:
+    values: dict[str, Any] = {"output": {"n": 1}, "number": 1, "started_at": timezone.now(), "row_id": new_id(), **more}
+    return Attempt(path=path, key=path, action="data.set", status=status, **values)
+
+
+def write(run: Run, outcome: Outcome, *, fence: int = 1, **changes: Any) -> Write:
+    return Write(run_id=run.pk, tenant_id=run.tenant_id, fence=fence, done=outcome.append, **changes)
+
+
+def ending(status: RunStatus = RunStatus.SUCCEEDED) -> Ending:
+    return Ending(status=status, output={"n": 1}, finished_at=timezone.now())
+
+
+def write_now(owner: str, *writes: Write) -> None:
+    with transaction.atomic():
+        told = write_all(owner, writes)
+    for tell in told:
+        tell()
+
+
+def test_a_write_of_the_lease_holder_is_kept(tenant: Tenant) -> None:
+    run, outcome = running(tenant), Outcome()
+    write_now("me", write(run, outcome, new=[attempt()], ending=ending()))
+    run.refresh()
+    assert outcome == [None]
+    assert (run.status, run.output, run.lease_owner, run.lease_expires_at) == ("succeeded", {"n": 1}, "", None)
+    assert [row.output for row in rows(run)] == [{"n": 1}]
+
+
+@pytest.mark.parametrize(("owner", "fence"), [("me", 1), ("somebody", 2), ("me", 3)])
+def test_a_stale_fence_or_owner_writes_nothing(tenant: Tenant, owner: str, fence: int) -> None:
+    run, outcome = running(tenant, owner="me", fence=2), Outcome()
+    before = (run.revision, run.status)
+    write_now(owner, write(run, outcome, fence=fence, new=[attempt()], ending=ending()))
+    assert isinstance(outcome[0], LeaseLost)
+    run.refresh()
+    assert (run.revision, run.status) == before
+    assert rows(run) == []
+
+
+def test_a_run_that_has_ended_takes_no_more_writes(tenant: Tenant) -> None:
+    run = running(tenant)
+    write_now("me", write(run, Outcome(), ending=ending()))
+    late = Outcome()
+    write_now("me", write(run, late, new=[attempt()], ending=ending(RunStatus.FAILED)))
+    assert isinstance(late[0], LeaseLost)
+    assert run.refresh().status == "succeeded"
+    assert rows(run) == []
+
+
+def test_an_attempt_that_begins_and_ends_in_one_batch_is_kept_as_it_ended(tenant: Tenant) -> None:
+    run = running(tenant)
+    begun = attempt(status=StepStatus.RUNNING, output=None)
+    ended = attempt(row_id=begun.row_id, finished_at=timezone.now())
+    write_now("me", write(run, Outcome(), new=[begun]), write(run, Outcome(), ended=[ended]))
+    assert [(row.status, row.output) for row in rows(run)] == [("succeeded", {"n": 1})]
+
+
+def test_each_commit_that_changes_a_run_raises_its_revision(tenant: Tenant) -> None:
+    run = running(tenant)
+    before = run.revision
+    write_now("me", write(run, Outcome(), new=[attempt()]))
+    assert run.refresh().revision == before + 1
+    write_now("me", write(run, Outcome(), ending=ending()))
+    assert run.refresh().revision == before + 2
+
+
+def test_a_batch_costs_the_same_queries_however_many_runs_are_in_it(
+    tenant: Tenant, django_assert_num_queries: Any
+) -> None:
+    runs = [running(tenant, slug=f"w{index}") for index in range(20)]
+    # The leases, the new attempts, the ends of the runs.
+    with transaction.atomic(), django_assert_num_queries(3):
+        write_all("me", [write(run, Outcome(), new=[attempt()], ending=ending()) for run in runs])
+
+
+def test_a_write_may_be_repeated_when_its_commit_was_not_answered(tenant: Tenant) -> None:
+    run = running(tenant)
+    first = attempt(status=StepStatus.RUNNING)
+    for _ in range(2):
+        with transaction.atomic():
+            write_all("me", [write(run, Outcome(), new=[first])], again=True)
+    assert len(rows(run)) == 1
+
+
+class Harness:
+    """A writer whose results are delivered at once, in its own thread."""
+
+    def __init__(self) -> None:
+        self.delivered = threading.Event()
+        self.writer = Writer(
+            owner="me",
+            interval=lambda: 0.01,
+            before=lambda: False,
+            claim=list,
+            unclaim=lambda claimed: None,
+            deliver=self._deliver,
+        )
+
+    def _deliver(self, results: list[Callable[[], None]], claimed: Any) -> None:
+        for result in results:
+            result()
+        self.delivered.set()
+
+    def run(self, *items: Write | Job) -> None:
+        """Put everything before the thread starts, so that it is one batch; return when it is written."""
+        for item in items:
+            self.writer.put(item)
+        self.writer.start()
+        self.writer.close()
+
+
+def test_what_waits_is_one_commit(tenant: Tenant) -> None:
+    runs = [running(tenant, slug=f"w{index}") for index in range(30)]
+    harness, outcome = Harness(), Outcome()
+    harness.run(*(write(run, outcome, new=[attempt()], ending=ending()) for run in runs))
+    assert outcome == [None] * 30
+    assert harness.writer.commits == 1
+
+
+def test_a_write_that_the_database_refuses_does_not_fail_its_neighbours(tenant: Tenant) -> None:
+    runs = [running(tenant, slug=f"w{index}") for index in range(3)]
+    outcomes: list[Outcome] = [[], [], []]
+    poisoned = [attempt(), attempt()]
+    harness = Harness()
+    harness.run(
+        write(runs[0], outcomes[0], new=[attempt()], ending=ending()),
+        write(runs[1], outcomes[1], new=poisoned, ending=ending()),
+        write(runs[2], outcomes[2], new=[attempt()], ending=ending()),
+    )
+    assert [outcome[0] is None for outcome in outcomes] == [True, False, True]
+    assert [run.refresh().status for run in runs] == ["succeeded", "running", "succeeded"]
+    assert rows(runs[1]) == []
+
+
+def test_a_job_that_fails_tells_its_error_and_nobody_else_notices(tenant: Tenant) -> None:
+    run, outcome, told = running(tenant), Outcome(), Outcome()
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    harness = Harness()
+    harness.run(Job(work=fail, done=lambda _, error: told.append(error)), write(run, outcome, ending=ending()))
+    assert outcome == [None]
+    assert isinstance(told[0], ValueError)
+
+
+def test_a_database_that_is_away_is_waited_for(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, outcome = running(tenant), Outcome()
+    real, tries = write_all, []
+
+    def away_twice(*args: Any, **options: Any) -> Any:
+        tries.append(options)
+        if len(tries) <= 2:
+            raise OperationalError("the server is starting up")
+        return real(*args, **options)
+
+    monkeypatch.setattr(writer_module, "write_all", away_twice)
+    Harness().run(write(run, outcome, new=[attempt()], ending=ending()))
+    assert outcome == [None]
+    assert run.refresh().status == "succeeded"
+    assert StepRun.objects.for_tenant(tenant).count() == 1
+    assert [options["again"] for options in tries] == [False, True, True]
