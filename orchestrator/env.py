@@ -10,8 +10,10 @@ import base64
 import binascii
 import contextlib
 import importlib.util
+import ipaddress
 import json
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 KEYS_FILE: Final = "keys.env"
@@ -31,6 +33,9 @@ PROCESS_VARIABLE: Final = "ORCHESTRATOR_PROCESS"
 MAKES_KEYS: Final = frozenset({"up", "setup"})
 NEEDS_KEYS: Final = frozenset({"up", "setup", "web", "worker", "token", "tenant", "user", "member", "vault"})
 
+_HOST: Final = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?", re.I
+)
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -82,15 +87,21 @@ def load() -> Environment:
     values: dict[str, str] = {**file_values, **{k: v for k, v in os.environ.items() if v != ""}}
     database_url = values.get("DATABASE_URL") or f"sqlite:///{data_dir / 'orchestrator.sqlite3'}"
     _check_url("DATABASE_URL", database_url, ("sqlite", "postgres", "postgresql"))
+    _check_database(database_url)
     uses_sqlite = database_url.startswith("sqlite")
     self_made = uses_sqlite and bool(made) and not (values.get("SECRET_KEY") and values.get("VAULT_KEYS"))
     keys = {**made, **values} if uses_sqlite else values
     redis_url = values.get("REDIS_URL")
     if redis_url:
         _check_url("REDIS_URL", redis_url, ("redis", "rediss", "unix"))
+        _check_redis(redis_url)
     base_url = values.get("BASE_URL")
     if base_url:
         _check_url("BASE_URL", base_url, ("http", "https"))
+        _check_root("BASE_URL", base_url)
+    email_url = values.get("EMAIL_URL")
+    if email_url:
+        _check_email(email_url)
     return Environment(
         data_dir=data_dir,
         debug=_boolean("DEBUG", values.get("DEBUG", "off")),
@@ -100,15 +111,15 @@ def load() -> Environment:
         database_url=database_url,
         redis_url=redis_url,
         base_url=base_url.rstrip("/") if base_url else None,
-        allowed_hosts=_words(values.get("ALLOWED_HOSTS", "")),
-        egress_allow=_words(values.get("EGRESS_ALLOW", "")),
+        allowed_hosts=tuple(_allowed_host(word) for word in _words(values.get("ALLOWED_HOSTS", ""))),
+        egress_allow=tuple(_reachable(word) for word in _words(values.get("EGRESS_ALLOW", ""))),
         base_urls=_string_map("INTEGRATIONS_BASE_URLS", values),
         oauth_token_urls=_string_map("INTEGRATIONS_OAUTH_TOKEN_URLS", values),
         oauth_authorize_urls=_string_map("INTEGRATIONS_OAUTH_AUTHORIZE_URLS", values),
         oauth_clients=_client_map(values),
         admin_password=values.get("ORCHESTRATOR_ADMIN_PASSWORD"),
         workers=_positive("WORKERS", values.get("WORKERS", "2")),
-        email_url=values.get("EMAIL_URL"),
+        email_url=email_url,
     )
 
 
@@ -238,6 +249,77 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
         )
 
 
+def _check_database(url: str) -> None:
+    parts = urlsplit(url)
+    name = parts.path.strip("/")
+    if parts.scheme == "sqlite" and (name in ("", ":memory:") or "mode=memory" in parts.query):
+        raise ConfigurationError(
+            "DATABASE_URL names no file, and a database in memory is another one for each process: "
+            "write it like sqlite:////srv/orchestrator/orchestrator.sqlite3."
+        )
+    if not name:
+        raise ConfigurationError("DATABASE_URL names no database: add its name, like postgresql://host/orchestrator.")
+
+
+def _check_redis(url: str) -> None:
+    parts = urlsplit(url)
+    number = parts.path.strip("/")
+    if parts.scheme != "unix" and number and not number.isdecimal():
+        raise ConfigurationError(
+            f"REDIS_URL ends in {number[:40]!r}, which is not the number of a database: write it like redis://host:6379/0."
+        )
+
+
+def _check_root(name: str, url: str) -> None:
+    """Refuse what is more than a scheme, a host and a port."""
+    parts = urlsplit(url)
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None or not parts.hostname:
+        raise ConfigurationError(
+            f"{name} is more or less than scheme, host and port: write it like https://flows.example.com."
+        )
+
+
+def _check_email(url: str) -> None:
+    _check_url("EMAIL_URL", url, ("smtp", "smtps"))
+    parts = urlsplit(url)
+    if not parts.hostname or parts.path.strip("/"):
+        raise ConfigurationError("EMAIL_URL names no mail server: write it like smtp://user:password@host:587?tls=1.")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for option in options.keys() - {"tls"}:
+        raise ConfigurationError(f"EMAIL_URL has the option {option[:40]!r}, and only tls is known: take it out.")
+    if "tls" in options:
+        _boolean("EMAIL_URL's option tls", options["tls"])
+
+
+def _allowed_host(word: str) -> str:
+    if word == "*" or _HOST.fullmatch(word.removeprefix(".")) or _is_network(word.strip("[]")):
+        return word
+    raise ConfigurationError(
+        f"ALLOWED_HOSTS has {word[:80]!r}, which is not a host name: leave out scheme, port and path."
+    )
+
+
+def _reachable(word: str) -> str:
+    if _is_network(word):
+        return word
+    host, separator, port = word.rpartition(":")
+    host = host if separator else word
+    wrong_port = separator and not (port.isdecimal() and 0 < int(port) < 65_536)
+    if wrong_port or not (_HOST.fullmatch(host) or _is_network(host.removeprefix("[").removesuffix("]"))):
+        raise ConfigurationError(
+            f"EGRESS_ALLOW has {word[:80]!r}, which is not a host, a host:port or a network like 10.0.0.0/8."
+        )
+    return word
+
+
+def _is_network(word: str) -> bool:
+    try:
+        ipaddress.ip_network(word, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _vault_keys(value: str) -> tuple[bytes, ...]:
     keys: list[bytes] = []
     for position, word in enumerate(_words(value), start=1):
@@ -270,10 +352,19 @@ def _json_object(name: str, values: Mapping[str, str]) -> dict[str, object]:
 def _string_map(name: str, values: Mapping[str, str]) -> dict[str, str]:
     result: dict[str, str] = {}
     for key, value in _json_object(name, values).items():
-        if not isinstance(value, str) or urlsplit(value).scheme not in ("http", "https"):
+        if not isinstance(value, str) or not _is_web_address(value):
             raise ConfigurationError(f"{name} entry {key!r} is not an http or https URL: correct it.")
         result[key] = value.rstrip("/")
     return result
+
+
+def _is_web_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
 
 
 def _client_map(values: Mapping[str, str]) -> dict[str, dict[str, str]]:

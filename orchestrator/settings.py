@@ -179,7 +179,7 @@ REST_FRAMEWORK = {
         "orchestrator.api.authentication.TokenAuthentication",
         "orchestrator.api.authentication.TenantSessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["orchestrator.api.views.TenantAccess"],
+    "DEFAULT_PERMISSION_CLASSES": ["orchestrator.api.permissions.TenantAccess"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["orchestrator.api.parsers.GatedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "orchestrator.api.schema.ContractSchema",

@@ -15,7 +15,6 @@ from typing import Final, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
-from integrations.builtin.fallback import fallback_for
 
 from integrations.registry import http_options, registry
 from integrations.sdk.action import Action
@@ -24,6 +23,7 @@ from integrations.sdk.http import HttpPool, StepHttp
 from orchestrator.types import JSONValue
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
 from runs.engine.ports import Found, NoCredential, OpenCredential, Stopped, StopReason
+from runs.engine.records import ResolvedAs
 
 READERS: Final = 3
 # A credential that somebody deletes or changes is out of use this much later.
@@ -76,7 +76,29 @@ class RegistryCatalog:
         action = registry.get(key)
         if action is not None:
             return Found(action=action, resolved_as="registry", inputs=inputs)
-        return fallback_for(inputs)
+        return _fallback(inputs)
+
+
+# What each stand-in takes of the inputs: a step that was written for another action has more.
+_HTTP_INPUTS: Final = ("url", "method", "query", "headers", "body", "form", "multipart", "raw", "response")
+_CODE_ACTIONS: Final = {"python": "code.python", "javascript": "code.javascript"}
+
+
+def _fallback(inputs: Mapping[str, JSONValue]) -> Found | None:
+    """Return the step that stands in for an unregistered action: its ``url`` is called, or its ``code`` is run."""
+    if "url" in inputs:
+        taken = {name: inputs[name] for name in _HTTP_INPUTS if name in inputs}
+        return _stand_in("http.request", "http", taken)
+    if "code" in inputs:
+        key = _CODE_ACTIONS.get(str(inputs.get("language", "python")).lower())
+        taken = {name: inputs[name] for name in ("code", "input") if name in inputs}
+        return _stand_in(key, "sandbox", taken) if key else None
+    return None
+
+
+def _stand_in(key: str, resolved_as: ResolvedAs, inputs: Mapping[str, JSONValue]) -> Found | None:
+    action = registry.get(key)
+    return Found(action=action, resolved_as=resolved_as, inputs=inputs) if action else None
 
 
 class VaultCredentials:

@@ -6,34 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from django.db import models
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from orchestrator.api.idempotency import answer_once
 from orchestrator.api.pagination import CursorPages
-from orchestrator.errors import Forbidden, Invalid
+from orchestrator.errors import Invalid
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404
 from orchestrator.tenants.models import Scope, Tenant
-
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class TenantAccess(BasePermission):
-    """A caller with an actor, and a token scope that covers the method; roles are the services' to check."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        actor = request.auth
-        if not isinstance(actor, Actor):
-            return False
-        default = Scope.READ if request.method in _SAFE else Scope.WRITE
-        needed: Scope = getattr(view, "scopes", {}).get(request.method, default)
-        if needed not in actor.scopes:
-            raise Forbidden(
-                f"This token lacks the scope `{needed.value}`. Make a token that has it, or ask somebody who may."
-            )
-        return True
 
 
 class TenantAPIView(APIView):

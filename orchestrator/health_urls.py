@@ -1,0 +1,7 @@
+"""What a load balancer asks."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
