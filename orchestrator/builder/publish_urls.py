@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from orchestrator.builder import add_step, publish, settings_page, versions
+
+_AT = "w/<slug:tenant>/workflows/<int:pk>/"
+
+urlpatterns = [
+    path(f"{_AT}add/", add_step.step_add, name="step-add"),
+    path(f"{_AT}publish/", publish.publish, name="workflow-publish"),
+    path(f"{_AT}versions/", versions.versions, name="workflow-versions"),
+    path(f"{_AT}versions/<int:number>/", versions.version, name="workflow-version"),
+    path(f"{_AT}versions/<int:number>/restore/", versions.version_restore, name="workflow-version-restore"),
+    path(f"{_AT}settings/", settings_page.settings, name="workflow-settings"),
+]
