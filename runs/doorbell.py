@@ -1,39 +1,145 @@
 """Rings for a worker: a django-q2 message that carries nothing but "there is work". The only importer of django_q.
 
 It may be lost, doubled or late without harm: the queue is the run rows, and the worker's ticker looks at them too.
+A thread of its own rings, so that whoever made the work does not wait for the broker:
+
+1. While a live driver has room nobody is rung: it looks for work itself every few milliseconds.
+2. What is still due LATER_SECONDS after that gets one more worker, until enough of them share it.
+3. A message that waits already is enough: who is free takes it.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-import time
+from datetime import timedelta
 from typing import Any, Final
 
+from django.conf import settings
+from django.db import connection
 from django_q.brokers import get_broker
+from django_q.cluster import Cluster
 from django_q.tasks import async_task
 
-DRIVE: Final = "runs.tasks.drive"
-# Rings within this time are one ring: the worker that answers the first claims a batch.
-COALESCE_SECONDS: Final = 0.02
+from runs.clock import DatabaseClock
+from runs.models import Run, WorkerBeat
+from runs.slots import CAPACITY
 
-_lock = threading.Lock()
-_local = threading.local()
-_last = 0.0
+log = logging.getLogger(__name__)
+
+DRIVE: Final = "runs.tasks.drive"
+LATER_SECONDS: Final = 0.02
+# A driver that said so within this time is taken to live still; the ticker finds what it missed.
+LIVE: Final = timedelta(seconds=4)
+# The bell's thread gives its connections back after this long without a ring.
+_IDLE_SECONDS: Final = 10.0
+_MOST_RINGS: Final = 8
+
+
+class Bell:
+    """The thread that rings for one process, begun at its first ring: never before a fork."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def ring(self) -> None:
+        """Ask for a worker; call it after the commit that made the work. Costs microseconds and never raises."""
+        if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
+            self._begin()
+        self._asked.set()
+
+    def close(self) -> None:
+        """End the thread; for tests."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._asked.set()
+        if thread is not None:
+            thread.join()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
+                self._pid, self._asked = os.getpid(), threading.Event()
+                self._thread = threading.Thread(target=self._main, name="doorbell", daemon=True)
+                self._thread.start()
+
+    def _main(self) -> None:
+        ringer = Ringer()
+        me = threading.current_thread()
+        try:
+            while self._thread is me:
+                if not self._asked.wait(_IDLE_SECONDS):
+                    ringer.close()
+                    self._asked.wait()
+                self._asked.clear()
+                self._serve(ringer, me)
+        finally:
+            ringer.close()
+
+    def _serve(self, ringer: Ringer, me: threading.Thread) -> None:
+        try:
+            if not ringer.has_live_driver():
+                ringer.send()
+            for _ in range(_MOST_RINGS):
+                threading.Event().wait(LATER_SECONDS)
+                if self._thread is not me or not ringer.is_work_due():
+                    return
+                ringer.send()
+        except Exception:
+            # The runs are kept, and the ticker of a worker finds them.
+            log.warning("The doorbell could not be rung", exc_info=True)
+            ringer.close()
+
+
+class Ringer:
+    """Rings over one broker, kept open: making one for every ring would connect to Redis each time."""
+
+    def __init__(self) -> None:
+        self._broker: Any = None
+        self._clock = DatabaseClock()
+
+    def send(self) -> None:
+        """Put one message in the queue, unless one waits there."""
+        if self._broker is None:
+            self._broker = get_broker()
+        if not self._broker.queue_size():
+            async_task(DRIVE, broker=self._broker, save=False)
+
+    def is_work_due(self) -> bool:
+        return Run.unscoped.filter(wake_at__lte=self._clock.now()).exists()
+
+    def has_live_driver(self) -> bool:
+        """Whether some driver lives and has room."""
+        since = self._clock.now() - LIVE
+        return WorkerBeat.objects.filter(beat_at__gte=since, active_runs__lt=CAPACITY * 3 // 4).exists()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._broker = None
+        connection.close()
+
+
+def start_cluster() -> Cluster:
+    """Fork django-q2's processes off this one and return the cluster, whose signal handlers are in place."""
+    cluster = Cluster()
+    cluster.start()
+    return cluster
+
+
+def broker_state() -> str:
+    """Ask the broker whether it answers; return what it calls itself. Raises what its client raises."""
+    broker = get_broker()
+    broker.ping()
+    return "Redis" if settings.ENV.redis_url else "database"
+
+
+_bell = Bell()
 
 
 def ring() -> None:
     """Ask for a worker; call it after the commit that made the work."""
-    global _last
-    now = time.monotonic()
-    with _lock:
-        if now - _last < COALESCE_SECONDS:
-            return
-        _last = now
-    async_task(DRIVE, broker=_broker(), save=False)
-
-
-def _broker() -> Any:
-    """Return this thread's broker, kept open: making one for every ring would connect to Redis each time."""
-    if not hasattr(_local, "broker"):
-        _local.broker = get_broker()
-    return _local.broker
+    _bell.ring()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -50,6 +51,8 @@ _TICK: Final = 0.02
 _LOOKS: Final = ((1.0, 0.002), (5.0, 0.005), (float("inf"), 0.01))
 _FULL_LOOK: Final = 0.05
 
+# Shared with the processes that are forked off this one; see `stop_everywhere`.
+_stopping = mmap.mmap(-1, 1)
 _drivers: set[Driver] = set()
 _drivers_lock = threading.Lock()
 
@@ -67,6 +70,8 @@ class Times:
 
 def drive(*, slice_seconds: float | None = None, idle_seconds: float = IDLE_SECONDS) -> None:
     """Claim and drive runs until there are none for ``idle_seconds``, or until the slice's end. Blocks."""
+    if _stopping[0]:
+        return
     seconds = float(slice_seconds or settings.DRIVER_SLICE_SECONDS)
     hard = max(seconds, float(str(settings.Q_CLUSTER.get("timeout") or seconds)) - STOP_SECONDS)
     run_driver(Driver(Times(slice=seconds, idle=idle_seconds, hard=hard)))
@@ -76,6 +81,11 @@ def request_stop() -> None:
     """Have every driver of this process give its runs back and end; safe from a signal handler."""
     for driver in tuple(_drivers):
         driver.request_stop()
+
+
+def stop_everywhere() -> None:
+    """Have every driver of this process and of those forked off it give its runs back, and none begin."""
+    _stopping[0] = 1
 
 
 def run_driver(driver: Driver) -> None:
@@ -216,6 +226,7 @@ class Driver:
         while not met() and time.monotonic() < end:
             if not self.writer.is_alive:
                 raise RuntimeError("the journal's thread is gone")
+            self._stop = self._stop or bool(_stopping[0])
             await asyncio.sleep(_TICK)
 
     def _is_idle(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a ticker looks after: work that nobody was rung for, drivers that are gone, and what is past its retention."""
+"""What a ticker looks after: drivers that are gone, and what is past its retention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from django.utils import timezone
 from orchestrator.ids import first_id_at
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
-from runs import doorbell
 from runs.claims import release_dead
 from runs.clock import DatabaseClock
 from runs.models import Payload, Run, StepRun, WorkerBeat
@@ -37,11 +36,8 @@ _state = threading.local()
 
 
 def sweep() -> None:
-    """Look once: free what dead drivers hold, ring for work that is due, and now and then prune a little."""
-    now = _clock().now()
-    free_dead_drivers(now)
-    if is_work_due(now):
-        doorbell.ring()
+    """Look once: free what dead drivers hold, and now and then prune a little."""
+    free_dead_drivers(_clock().now())
     if _is_time_for("prune", PRUNE_EVERY_SECONDS):
         prune(seconds=PRUNE_SECONDS)
 

@@ -8,6 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from orchestrator.tenants.models import Membership, Role, Tenant
+from runs import doorbell
+
+
+@pytest.fixture(autouse=True)
+def _silent_doorbell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the bell's thread, which asks the database, out of tests that are not about it."""
+    monkeypatch.setattr(doorbell, "ring", lambda: None)
 
 
 @pytest.fixture

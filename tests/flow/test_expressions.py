@@ -164,11 +164,30 @@ def test_references_are_known_without_running() -> None:
 
 _fragments = st.lists(
     st.sampled_from(
-        [*string.ascii_lowercase[:4], *string.digits[:3], *"()[]{}.,:'\"\\+-*/%<>=! \n#@~|&^;", "and", "or", "not", "in",  # fmt: skip
-         "if", "else", "{{", "}}", "trigger", ".body", "default(", "join(", "lambda", "é", "\x00", "𝒳"]
+        [
+            *string.ascii_lowercase[:4],
+            *string.digits[:3],
+            *"()[]{}.,:'\"\\+-*/%<>=! \n#@~|&^;",
+            "and",
+            "or",
+            "not",
+            "in",
+            "if",
+            "else",
+            "{{",
+            "}}",
+            "trigger",
+            ".body",
+            "default(",
+            "join(",
+            "lambda",
+            "é",
+            "\x00",
+            "𝒳",
+        ]
     ),
     max_size=40,
-).map(" ".join)  # fmt: skip
+).map(" ".join)
 
 
 @settings(max_examples=600, deadline=None)

@@ -1,0 +1,71 @@
+"""The leader of a worker's processes: django-q2's cluster, and a ticker over it; ``python -m runs.cluster``.
+
+1. What the workers need is imported first, so that they share its memory; no connection and no thread crosses a fork.
+2. The cluster is forked off. It is this process's group, which the process above kills when this one dies.
+3. When the cluster's sentinel dies, or nothing moves although work is due, the whole group ends at once.
+4. SIGTERM: drivers give their runs back, the cluster ends in its own order, and what is left is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any, Final, NoReturn
+
+import django
+
+from orchestrator.supervise import lifeline, pulse
+
+log = logging.getLogger(__name__)
+
+# Longer than a driver takes to give its runs back, shorter than the process above waits.
+STOP_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.25
+
+
+def lead() -> NoReturn:
+    """Lead a cluster until SIGTERM, or until it cannot go on."""
+    django.setup()
+    from django.db import connections
+
+    from integrations.registry import registry
+    from runs import doorbell, driver
+    from runs.ticker import Ticker
+
+    registry.load()
+    connections.close_all()
+    gc.collect()
+    gc.freeze()
+    stop = threading.Event()
+    cluster = doorbell.start_cluster()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    lifeline(grace=STOP_SECONDS + 2)
+    Ticker(beat=pulse(), wedged=_end_group).start()
+    while not stop.wait(_LOOK_SECONDS):
+        if not cluster.sentinel.is_alive():
+            log.critical("The cluster's sentinel is gone")
+            _end_group()
+    driver.stop_everywhere()
+    _end_in_order(cluster)
+    _end_group()
+
+
+def _end_in_order(cluster: Any) -> None:
+    cluster.stop_event.set()
+    cluster.sentinel.join(timeout=STOP_SECONDS)
+
+
+def _end_group() -> NoReturn:
+    """Kill this group, this process included: only what is in the database is ours to keep."""
+    sys.stderr.flush()
+    os.killpg(0, signal.SIGKILL)
+    raise AssertionError("killed")
+
+
+if __name__ == "__main__":
+    lead()

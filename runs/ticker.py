@@ -1,0 +1,90 @@
+"""The ticker of a worker's leader: looks at the run rows, for work that nobody took and for processes that hang.
+
+django-q2 can wedge for ever when one of its processes is killed: the dead one holds a queue's lock. So a driver must
+be seen to begin or to beat while work is due; else the leader ends, and everything is started again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from django.db import DatabaseError, connection
+
+from runs import doorbell, sweeper
+from runs.clock import DatabaseClock
+from runs.models import WorkerBeat
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.25
+SWEEP_SECONDS: Final = 1.0
+WEDGED_SECONDS: Final = 10.0
+
+
+class Ticker:
+    """Ticks in a thread of the leader. ``beat`` tells the process above that we are not stuck."""
+
+    def __init__(self, *, beat: Callable[[], None], wedged: Callable[[], None]) -> None:
+        self._beat, self._wedged = beat, wedged
+        self._clock = DatabaseClock()
+        self._host = socket.gethostname()
+        self._ringer = doorbell.Ringer()
+        self._since: float | None = None
+        self._seen: datetime | None = None
+        self._swept_at = 0.0
+
+    def start(self) -> None:
+        threading.Thread(target=self._main, name="ticker", daemon=True).start()
+
+    def _main(self) -> None:
+        while True:
+            self._beat()
+            try:
+                self.tick(time.monotonic())
+            except DatabaseError as error:
+                # While the database is away nothing can be driven, so nothing is wedged either.
+                log.warning("The database cannot be asked for work: %s", type(error).__name__)
+                self._since = None
+                self._ringer.close()
+            except Exception:
+                log.exception("A tick failed")
+                connection.close()
+            time.sleep(TICK_SECONDS)
+
+    def tick(self, now: float) -> None:
+        """Look once: ring for what is due, sweep now and then, and give the alarm when nothing moves."""
+        if now - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = now
+            sweeper.sweep()
+        if not self._is_work_due():
+            self._since = None
+            return
+        self._ringer.send()
+        seen = self._last_beat()
+        if self._since is None or seen != self._seen:
+            self._since, self._seen = now, seen
+        elif now - self._since > WEDGED_SECONDS:
+            log.critical("Work has been due for %s s and no driver moves", WEDGED_SECONDS)
+            self._wedged()
+
+    def _is_work_due(self) -> bool:
+        return sweeper.is_work_due(self._clock.now())
+
+    def _last_beat(self) -> datetime | None:
+        """Return when a driver of this group last told of itself."""
+        mine = WorkerBeat.objects.filter(host=self._host).values_list("pid", "beat_at")
+        return max((at for pid, at in mine if _is_in_this_group(pid)), default=None)
+
+
+def _is_in_this_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == os.getpgrp()
+    except ProcessLookupError:
+        return False
