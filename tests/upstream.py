@@ -1,0 +1,103 @@
+"""A server that steps call: it counts what it was asked, and can answer slowly."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(kw_only=True)
+class Upstream:
+    """Answers every request with JSON: that of ``answers`` by path, else an echo; ``?slow=SECONDS`` waits first."""
+
+    address: str = ""
+    answers: dict[str, Any] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self) -> Counter[str]:
+        """Return how often each path was asked."""
+        with self._lock:
+            return Counter(call.path for call in self.calls)
+
+    def note(self, call: Call) -> None:
+        with self._lock:
+            self.calls.append(call)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: callers are killed in mid-call here."""
+
+
+@contextmanager
+def upstream() -> Iterator[Upstream]:
+    """Serve on a free port of this machine until the end of the block."""
+    found = Upstream()
+    server = _Server(("127.0.0.1", 0), _handler(found))
+    found.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(found: Upstream) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            parts = urlsplit(self.path)
+            query = parse_qs(parts.query)
+            length = int(self.headers.get("Content-Length") or 0)
+            call = Call(
+                method=self.command,
+                path=parts.path,
+                query=query,
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=self.rfile.read(length),
+            )
+            found.note(call)
+            time.sleep(float(query.get("slow", ["0"])[0]))
+            body = json.dumps(found.answers.get(parts.path, {"path": parts.path, "query": query})).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Keep the suite's output clean."""
+
+    return Handler
