@@ -1,0 +1,245 @@
+"""``python -m tests.bench [--postgres] [--redis] [--only W1,W5]``: the workloads, one after the other, as a table.
+
+W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time · W2 ten trivial steps, 10 at once ·
+W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory when idle ·
+a second start. "Saved" is: the run and its steps are in the database, ended. CPU is that of all of the product's
+processes, user and system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.bench import wire
+from tests.product import ROOT, Product, free_port, product, step, wait_for, workflow
+from tests.services import postgres_database, redis_database
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+BODY: Final = b'{"name": "Ada", "domain": "example.com", "employees": 12}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    work: str
+    figure: str
+    target: str
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """One sitting: a product, an upstream, and what was measured."""
+
+    found: Product
+    upstream: int
+    database_url: str | None
+    rows: list[Row] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def add(self, work: str, figure: str, target: str) -> None:
+        self.rows.append(Row(work=work, figure=figure, target=target))
+        sys.stderr.write(f"{work}: {figure}\n")
+
+    def publish(self, name: str, steps: list[dict[str, Any]]) -> None:
+        """Publish a workflow and keep its webhook's path under ``name``."""
+        made = self.found.publish(workflow(name, steps))
+        triggers = self.found.api("GET", f"triggers/?workflow={made}")["results"]
+        url = next(trigger["url"] for trigger in triggers if trigger["type"] == "webhook")
+        self.addresses[name] = "/h/" + url.rpartition("/h/")[2]
+
+    def saved(self) -> int:
+        """Return how many runs have ended."""
+        sql = "SELECT count(*) FROM runs_run WHERE finished_at IS NOT NULL"
+        if self.database_url is None:
+            with contextlib.closing(
+                sqlite3.connect(self.found.folder / "orchestrator.sqlite3", timeout=20)
+            ) as database:
+                return int(database.execute(sql).fetchone()[0])
+        import psycopg
+
+        with psycopg.connect(self.database_url) as connection:
+            found = connection.execute(sql).fetchone()
+            return int(found[0]) if found else 0
+
+    def cpu(self) -> float:
+        """Return the CPU seconds of the product's processes so far."""
+        total = 0
+        for process in self.found.processes():
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+                total += int(fields[11]) + int(fields[12])
+        return total / _TICKS
+
+    def burst(self, name: str, count: int, at_once: int) -> tuple[float, float]:
+        """Send ``count`` webhooks; return seconds until all runs are saved, and CPU seconds."""
+        requests = [wire.request(self.found.port, self.addresses[name], BODY)] * count
+        before, cpu, began = self.saved(), self.cpu(), time.monotonic()
+        statuses = wire.post_all(self.found.port, requests, at_once=at_once)
+        assert statuses == {"202": count}, statuses
+        wait_for(lambda: self.saved() >= before + count, seconds=300, what="all runs to be saved", every=0.01)
+        return time.monotonic() - began, self.cpu() - cpu
+
+
+def w1(bench: Bench) -> None:
+    bench.burst("one", 500, 50)
+    for count in (3000, 3000):
+        seconds, cpu = bench.burst("one", count, 50)
+        bench.add(
+            "W1 webhook → HTTP → saved, 50 at once",
+            f"{count / seconds:,.0f} runs/s, {cpu / count * 1000:.2f} ms CPU a run",
+            "≥ 1,100/s, ≤ 1.2 ms CPU (floor 200/s)",
+        )
+
+
+def w1_alone(bench: Bench) -> None:
+    times = []
+    for _ in range(100):
+        seconds, _cpu = bench.burst("one", 1, 1)
+        times.append(seconds * 1000)
+    bench.add("W1 one at a time, trigger → saved", _percentiles(times) + " (polled every 10 ms)", "p50 ≤ 5 ms")
+
+
+def w2(bench: Bench) -> None:
+    bench.burst("chain", 200, 10)
+    for count in (1500, 1500):
+        seconds, cpu = bench.burst("chain", count, 10)
+        bench.add(
+            "W2 chain of ten trivial steps, 10 at once",
+            f"{count / seconds:,.0f} runs/s, {cpu / count * 1000:.2f} ms CPU a run",
+            "≥ 1,000/s",
+        )
+
+
+def w4b(bench: Bench) -> None:
+    bench.burst("slow", 100, 100)
+    times = [bench.burst("slow", 100, 100)[0] for _ in range(5)]
+    bench.add("W4b 100 runs at once, each waits 200 ms", _seconds(times), "≤ 0.35 s")
+
+
+def w5(bench: Bench) -> None:
+    for label, pause, count in (("0.5 s", 0.5, 40), ("7 s", 7.0, 8)):
+        times = []
+        for number in range(count):
+            time.sleep(pause)
+            mark = f"{label.replace(' ', '')}{number}"
+            body = json.dumps({"at": mark}).encode()
+            sent = time.monotonic()
+            wire.post_all(bench.found.port, [wire.request(bench.found.port, bench.addresses["at"], body)], at_once=1)
+            times.append((_arrival(bench, mark) - sent) * 1000)
+        bench.add(f"W5 idle for {label}: trigger → request arrives", _percentiles(times), "p50 ≤ 6, p95 ≤ 15 ms")
+
+
+def _arrival(bench: Bench, mark: str) -> float:
+    def asked() -> float | None:
+        answer = httpx.get(f"http://127.0.0.1:{bench.upstream}/arrivals").json()
+        return float(answer[mark]) if mark in answer else None
+
+    return float(wait_for(asked, seconds=30, what="the request to arrive"))
+
+
+def memory(bench: Bench) -> None:
+    time.sleep(7)
+    total, lines = 0.0, []
+    for process in bench.found.processes():
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        pss = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+        total += pss
+        lines.append(f"{pss:.0f}")
+    bench.add("memory when idle, web and two workers", f"{total:.0f} MB PSS ({' + '.join(lines)})", "≤ 250 MB")
+
+
+def start(bench: Bench) -> None:
+    bench.found.stop(bench.found.tops[-1])
+    began = time.monotonic()
+    bench.found.up()
+    bench.add("second start, to the first answer", f"{time.monotonic() - began:.1f} s", "≤ 4 s")
+
+
+WORK: Final[dict[str, Callable[[Bench], None]]] = {
+    "W1": w1,
+    "W1a": w1_alone,
+    "W2": w2,
+    "W4b": w4b,
+    "W5": w5,
+    "memory": memory,
+    "start": start,
+}
+
+
+@contextlib.contextmanager
+def upstream() -> Iterator[int]:
+    """Serve in a process of its own and yield the port."""
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", "tests.bench.wire", str(port)], cwd=ROOT)
+    try:
+        wait_for(lambda: _listens(port), seconds=10, what="the upstream")
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+    return False
+
+
+def _percentiles(milliseconds: list[float]) -> str:
+    ordered = sorted(milliseconds)
+    return f"p50 {statistics.median(ordered):.1f} ms, p95 {ordered[int(len(ordered) * 0.95)]:.1f} ms"
+
+
+def _seconds(times: list[float]) -> str:
+    return f"{min(times):.2f} – {max(times):.2f} s, median {statistics.median(times):.2f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--redis", action="store_true")
+    parser.add_argument("--only", default=",".join(WORK), help="comma-separated: %(default)s")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(upstream())
+        environment = {"EGRESS_ALLOW": f"127.0.0.1:{port}"}
+        database_url = stack.enter_context(postgres_database()) if options.postgres else None
+        if database_url:
+            environment["DATABASE_URL"] = database_url
+        if options.redis:
+            environment["REDIS_URL"] = stack.enter_context(redis_database())
+        found = stack.enter_context(product(keys=bool(database_url), **environment))
+        found.up()
+        bench = Bench(found=found, upstream=port, database_url=database_url)
+        root = f"http://127.0.0.1:{port}"
+        bench.publish("one", [step("call", "http.request", {"url": f"{root}/fast"})])
+        bench.publish("slow", [step("call", "http.request", {"url": f"{root}/slow"})])
+        bench.publish("at", [step("call", "http.request", {"url": f"{root}/?at={{{{ trigger.body.at }}}}"})])
+        values = {"name": "{{ trigger.body.name }}", "number": 1}
+        bench.publish("chain", [step(f"s{number}", "data.set", {"values": values}) for number in range(10)])
+        for name in options.only.split(","):
+            WORK[name](bench)
+    width = max(len(row.work) for row in bench.rows)
+    print(f"{sys.version.split()[0]}, {os.cpu_count()} processors, {'PostgreSQL' if database_url else 'SQLite'}, "
+          f"{'Redis' if options.redis else 'ORM'} broker")  # fmt: skip
+    for row in bench.rows:
+        print(f"{row.work:<{width}}  {row.figure:<50}  target {row.target}")
+
+
+if __name__ == "__main__":
+    main()
