@@ -19,7 +19,7 @@ from orchestrator.words import duration
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.models import Run
 from runs.pages.outline import key_of_path, outline
-from runs.states import RunKind, RunStatus
+from runs.states import RUN_TERMINAL, RunKind, RunStatus
 
 HOURS: Final = 24
 DAY: Final = timedelta(days=1)
@@ -181,6 +181,11 @@ def milliseconds(start: datetime | None, end: datetime | None) -> float:
     if start is None or end is None:
         return 0.0
     return max(0.0, (end - start) / timedelta(milliseconds=1))
+
+
+def in_progress(tenant: Tenant, workflow_id: int) -> int:
+    """Return how many of a workflow's live runs have not ended."""
+    return _live(tenant).filter(workflow=workflow_id).exclude(status__in=RUN_TERMINAL).count()
 
 
 def _live(tenant: Tenant) -> QuerySet[Run]:

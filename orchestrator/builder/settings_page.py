@@ -1,34 +1,190 @@
-"""The settings of a workflow: its name and limits, on and off, and deleting it."""
+"""The settings of a workflow: what it is called, its limits, on and off, and deleting it."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 from django.views.decorators.http import require_http_methods
 
-from orchestrator.errors import ServiceError
+from orchestrator.errors import Forbidden, Invalid, Problem, ServiceError
+from orchestrator.flow.definition import WorkflowSettings
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import page
 from orchestrator.workflows import services
 from orchestrator.workflows.models import Workflow
 
+_TOP: Final = ("name", "slug", "description")
+# The form's name, the document's key within ``settings``, and whether the number is whole.
+_LIMITS: Final = (("timeout", False), ("retention_days", True))
+_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "name": (noop("Name"), "text", ""),
+    "slug": (
+        noop("Address name"),
+        "text",
+        noop("What the API and other workflows call it by: lower-case letters, digits and hyphens."),
+    ),
+    "description": (noop("Description"), "area", noop("What it is for, for the people who find it later.")),
+    "timeout": (
+        noop("Time limit, in seconds"),
+        "number",
+        noop("Of running, not of waiting. Empty means no limit. Takes effect with the next publish."),
+    ),
+    "retention_days": (
+        noop("Days that ended runs are kept"),
+        "number",
+        noop("Empty means as long as the tenant says. Takes effect at once."),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of the form, with what was entered and what is wrong with it."""
+
+    name: str
+    label: str
+    kind: str
+    help: str
+    value: str
+    error: str = ""
+
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @tenant_page()
 def settings(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
-    """Show the settings, or change them."""
+    """Show the settings, or change them: ``do`` says whether to save, switch on or off, or delete."""
     workflow = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    if request.method == "POST":
-        require(actor, Role.EDITOR)
-        changes = {key: request.POST[key] for key in ("name", "slug", "description") if key in request.POST}
+    if request.method != "POST":
+        return _page(request, actor, workflow)
+    require(actor, Role.EDITOR)
+    work = {"on": _switch, "off": _switch, "delete": _delete}.get(request.POST.get("do", ""), _save)
+    return work(request, actor, workflow)
+
+
+def _page(
+    request: HttpRequest,
+    actor: Actor,
+    workflow: Workflow,
+    *,
+    entered: Mapping[str, str] | None = None,
+    problems: tuple[Problem, ...] = (),
+    said: str = "",
+    delete_error: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    fields = _fields(workflow, entered, problems)
+    context = {
+        "workflow": workflow,
+        "fields": fields,
+        "invalid": [field for field in fields if field.error],
+        "said": said,
+        "delete_error": delete_error,
+    }
+    return page(request, actor, "builder/settings.html", context, nav="workflow-list", narrow=True, status=status)
+
+
+def _fields(workflow: Workflow, entered: Mapping[str, str] | None, problems: tuple[Problem, ...]) -> list[Field]:
+    """Return the form: what was entered if something was, else what is kept."""
+    errors = {problem.path.removeprefix("settings."): problem.message for problem in reversed(problems)}
+    kept = _kept(workflow)
+    return [
+        Field(
+            name=name,
+            label=_(label),
+            kind=kind,
+            help=_(help_) if help_ else "",
+            value=entered.get(name, "")[:10_000] if entered is not None else kept[name],
+            error=errors.get(name, ""),
+        )
+        for name, (label, kind, help_) in _WORDS.items()
+    ]
+
+
+def _kept(workflow: Workflow) -> dict[str, str]:
+    limits = WorkflowSettings.model_validate(workflow.settings)
+    texts = {name: str(getattr(workflow, name)) for name in _TOP}
+    return {**texts, **{name: _number_text(getattr(limits, name)) for name, _whole in _LIMITS}}
+
+
+def _number_text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if value < 1_000_000 else str(int(value))
+
+
+def _save(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResponse:
+    changes: dict[str, Any] = {name: _text(request.POST.get(name, "")) for name in _TOP if name in request.POST}
+    if "name" in changes:
+        changes["name"] = changes["name"].strip()
+    try:
+        changes["settings"] = {**workflow.settings, **_limits(request.POST)}
+        services.workflow_patch(actor=actor, workflow=workflow, changes=changes)
+    except Invalid as error:
+        fresh = get_for_tenant_or_404(Workflow, actor.tenant, pk=workflow.pk)
+        return _page(
+            request, actor, fresh, entered=request.POST, problems=error.problems, said=error.message, status=422
+        )
+    messages.success(request, _("Saved."))
+    return redirect("workflow-settings", actor.tenant.slug, workflow.pk)
+
+
+def _text(value: str) -> str:
+    """Return what was entered as the database takes it: line ends as one character, no NUL."""
+    return value.replace("\r\n", "\n").replace("\x00", "")
+
+
+def _limits(data: Mapping[str, str]) -> dict[str, float | None]:
+    """Return the numbers that were entered. Raises Invalid naming the field that is none."""
+    found: dict[str, float | None] = {}
+    for name, whole in _LIMITS:
+        if name not in data:
+            continue
+        text = data[name].strip()
         try:
-            services.workflow_patch(actor=actor, workflow=workflow, changes=changes)
-        except ServiceError as error:
-            messages.error(request, error.message)
-        else:
-            messages.success(request, _("Saved."))
-        return redirect("workflow-settings", actor.tenant.slug, workflow.pk)
-    return page(request, actor, "builder/settings.html", {"workflow": workflow}, nav="workflow-list", narrow=True)
+            number = float(text) if text else None
+        except ValueError:
+            number = math.nan
+        if number is not None and (not math.isfinite(number) or (whole and number != int(number))):
+            message = _("Enter a whole number, or nothing.") if whole else _("Enter a number, or nothing.")
+            raise Invalid(
+                _("Nothing was saved."), problems=[Problem(path=f"settings.{name}", message=message, code="number")]
+            )
+        found[name] = int(number) if whole and number is not None else number
+    return found
+
+
+def _switch(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResponse:
+    on = request.POST.get("do") == "on"
+    try:
+        services.workflow_set_enabled(actor=actor, workflow=workflow, enabled=on)
+    except Forbidden:
+        raise
+    except ServiceError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(
+            request, _("It is on: its triggers start runs.") if on else _("It is off: its triggers start nothing.")
+        )
+    return redirect("workflow-settings", actor.tenant.slug, workflow.pk)
+
+
+def _delete(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResponse:
+    """Delete the workflow, if its address name was typed in: nothing brings it back."""
+    if request.POST.get("confirm", "").strip() != workflow.slug:
+        said = _("It was not deleted. Type %(slug)s to confirm.") % {"slug": workflow.slug}
+        return _page(request, actor, workflow, delete_error=said, status=422)
+    try:
+        services.workflow_delete(actor=actor, workflow=workflow)
+    except Forbidden:
+        raise
+    except ServiceError as error:
+        return _page(request, actor, workflow, delete_error=error.message, status=error.status)
+    messages.success(request, _("Deleted “%(name)s” with its versions and runs.") % {"name": workflow.name})
+    return redirect("workflow-list", actor.tenant.slug)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -22,6 +21,7 @@ from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import Credential
 from orchestrator.workflows.drafts import credential_ids, draft_definition
 from orchestrator.workflows.models import Trigger, Variable, Workflow, WorkflowVersion
+from orchestrator.workflows.selectors import next_version_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def publish(*, actor: Actor, workflow: Workflow, note: str = "") -> PublishResul
             f"{len(errors)} problem(s) to fix before this can be published.", problems=errors, code="unpublishable"
         )
     first = workflow.published_version_id is None
-    version = _make_version(actor, workflow, definition, number=_next_number(workflow), note=note)
+    version = _make_version(actor, workflow, definition, number=next_version_number(workflow), note=note)
     workflow.published_version = version
     workflow.enabled = workflow.enabled or first
     workflow.updated_at = timezone.now()
@@ -136,11 +136,6 @@ def _make_version(
 
 def _bindings(tenant_id: int, definition: WorkflowDefinition) -> dict[str, int]:
     return credential_ids(tenant_id, (step.credential for _, step in definition.walk()))
-
-
-def _next_number(workflow: Workflow) -> int:
-    rows = WorkflowVersion.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
-    return (rows.aggregate(last=Max("number"))["last"] or 0) + 1
 
 
 def _take_live(workflow: Workflow) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.flow.diff import diff
@@ -24,6 +24,8 @@ __all__ = [
     "credential_usages",
     "draft_definition",
     "draft_document",
+    "next_version_number",
+    "published_versions",
     "trigger_document",
     "usages_by_credential",
     "version_diff",
@@ -87,6 +89,18 @@ def trigger_document(trigger: Trigger, *, actor: Actor) -> dict[str, Any]:
         "next_fire_at": trigger.next_fire_at,
         "config": trigger.config,
     }
+
+
+def published_versions(workflow: Workflow) -> QuerySet[WorkflowVersion]:
+    """Return a workflow's published versions, newest first, without their documents."""
+    rows = WorkflowVersion.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, number__isnull=False)
+    return rows.select_related("author").defer("definition", "bindings").order_by("-number")
+
+
+def next_version_number(workflow: Workflow) -> int:
+    """Return the number that the next publish takes."""
+    rows = WorkflowVersion.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
+    return (rows.aggregate(last=Max("number"))["last"] or 0) + 1
 
 
 def version_diff(old: WorkflowVersion, new: WorkflowVersion) -> list[dict[str, Any]]:
