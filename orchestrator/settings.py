@@ -98,6 +98,8 @@ def _database() -> dict[str, Any]:
     if ENV.uses_sqlite:
         Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         config["OPTIONS"] = {**SQLITE_OPTIONS, **config.get("OPTIONS", {})}
+        # Opening the file and its pragmas costs more than most requests do.
+        config["CONN_MAX_AGE"] = None
         return config
     env.require_driver("DATABASE_URL", "psycopg", "postgres")
     options = dict(config.get("OPTIONS", {}))
