@@ -32,7 +32,10 @@ def ids(settings: Settings) -> Ids:
     """Return a function that changes settings and gives the ids of what the checks say."""
 
     def found(**changes: Any) -> list[str]:
-        good = dataclasses.replace(django_settings.ENV, vault_keys=(RANDOM,), workers=1)
+        sqlite = "sqlite:////srv/orchestrator.sqlite3"
+        good = dataclasses.replace(
+            django_settings.ENV, vault_keys=(RANDOM,), workers=1, database_url=sqlite, redis_url=None
+        )
         settings.ENV = dataclasses.replace(good, **changes)
         return [str(message.id).removeprefix("orchestrator.") for message in checks.check_settings()]
 
