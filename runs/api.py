@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from django.conf import settings
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict
 from rest_framework.request import Request
@@ -262,7 +263,7 @@ class RunSteps(TenantAPIView):
 
 
 class RunValue(TenantAPIView):
-    @extend_schema(operation_id="runs_value", responses=JSONValue)
+    @extend_schema(operation_id="runs_value", responses=OpenApiTypes.ANY)
     def get(self, request: Request, pk: str, ref: int) -> Response:
         """A large value of a run, whole."""
         return Response(selectors.payload_value(self.find(Run, pk), ref))

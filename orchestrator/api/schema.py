@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from pydantic import BaseModel
 
@@ -50,3 +51,26 @@ class ContractSchema(AutoSchema):
         for status, description in wanted.items():
             operation["responses"].setdefault(status, {"description": description, "content": content})
         return operation
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """``Authorization: Bearer <token>``."""
+
+    target_class = "orchestrator.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "A token of one tenant, from `POST tokens/`."}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The browser's session; both parts are needed."""
+
+    target_class = "orchestrator.api.authentication.TenantSessionAuthentication"
+    name = ["session", "tenant"]  # noqa: RUF012
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        return [
+            {"type": "apiKey", "in": "cookie", "name": "sessionid"},
+            {"type": "apiKey", "in": "header", "name": "X-Tenant", "description": "The tenant's slug."},
+        ]
