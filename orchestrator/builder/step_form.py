@@ -1,0 +1,346 @@
+"""The form of a step's inputs, made from the action's JSON schema, and the inputs made from a posted form.
+
+Every field takes an expression, whatever its type. A draft may be wrong: what does not fit the schema is kept and
+told at the field by the check; only text that cannot be read back, like broken JSON, refuses the save.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+
+from orchestrator import jsongate
+from orchestrator.types import JSONValue
+
+PREFIX: Final = "in."
+SPARE_PAIRS: Final = 2
+MAX_PAIRS: Final = 200
+FEW: Final = 5
+_SCALARS: Final = frozenset({"string", "number", "integer", "boolean"})
+_AREAS: Final = {"textarea": "area", "html": "area", "code": "code"}
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One row of a field of names and values."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field, ready to draw.
+
+    ``kind`` is text, area, code, number, choice, switch, lines, pairs or json; ``value`` is what its control holds;
+    ``choices`` are pairs of value and words; ``data_url`` leads to the same form with this field as text.
+    """
+
+    name: str
+    kind: str
+    label: str
+    help: str = ""
+    value: str = ""
+    example: str = ""
+    limits: str = ""
+    required: bool = False
+    advanced: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    default: str = ""
+    error: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"field-{self.name}"
+
+    @property
+    def post_name(self) -> str:
+        return f"{PREFIX}{self.name}"
+
+    @property
+    def is_filled(self) -> bool:
+        return bool(self.value or any(pair.name or pair.value for pair in self.pairs))
+
+
+class Unreadable(Exception):
+    """Posted text that cannot be read back; ``messages`` are by field name."""
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        super().__init__("; ".join(messages.values()))
+        self.messages = dict(messages)
+
+
+def fields(
+    schema: Schema,
+    inputs: Mapping[str, JSONValue],
+    *,
+    errors: Mapping[str, str] | None = None,
+    as_text: Sequence[str] = (),
+) -> tuple[Field, ...]:
+    """Return the fields of a schema with what is filled in; inputs that it does not know come last, as JSON."""
+    known = schema.get("properties", {})
+    required = set(schema.get("required", ()))
+    found = [
+        _field(schema, name, part, inputs, required=name in required, as_text=name in as_text)
+        for name, part in known.items()
+    ]
+    for name, value in inputs.items():
+        if name not in known:
+            help_text = _("This action has no such field: empty it to take it out.")
+            found.append(Field(name=name, kind="json", label=name, help=help_text, value=_json_text(value)))
+    return tuple(replace(field, error=(errors or {}).get(field.name, "")) for field in found)
+
+
+def parse(schema: Schema, posted: Mapping[str, Sequence[str]]) -> dict[str, JSONValue]:
+    """Return the inputs of a posted form; empty fields are left out. Raises Unreadable."""
+    known = schema.get("properties", {})
+    names = dict.fromkeys([*known, *(_top(key) for key in posted if key.startswith(PREFIX))])
+    inputs: dict[str, JSONValue] = {}
+    wrong: dict[str, str] = {}
+    for name in names:
+        resolved = _resolved(schema, known[name]) if name in known else {}
+        try:
+            value = _parsed(schema, resolved, f"{PREFIX}{name}", posted)
+        except jsongate.BadJSON as error:
+            wrong[name] = _("This is not JSON: %(why)s. Text goes in quotes.") % {"why": error}
+            continue
+        if value is not None:
+            inputs[name] = value
+    if wrong:
+        raise Unreadable(wrong)
+    return inputs
+
+
+def _top(key: str) -> str:
+    """Return the field that a posted name belongs to: ``in.headers.k0`` is of ``headers``."""
+    return key.removeprefix(PREFIX).rpartition(".")[0] if _is_pair_key(key) else key.removeprefix(PREFIX)
+
+
+def _is_pair_key(key: str) -> bool:
+    _front, dot, last = key.removeprefix(PREFIX).rpartition(".")
+    return bool(dot) and last[:1] in ("k", "v") and last[1:].isdigit()
+
+
+def _field(
+    schema: Schema, name: str, part: Schema, inputs: Mapping[str, JSONValue], *, required: bool, as_text: bool
+) -> Field:
+    resolved = _resolved(schema, part)
+    kind = _kind(schema, resolved)
+    value = inputs.get(name)
+    if kind in ("choice", "switch") and (as_text or _is_free(value, resolved, kind)):
+        kind = "text"
+    if kind in ("pairs", "lines", "number") and isinstance(value, str) and "{{" in value:
+        kind = "area" if "\n" in value else "text"
+    if kind == "pairs" and value is not None and not isinstance(value, dict):
+        kind = "json"
+    if kind == "lines" and value is not None and not isinstance(value, list):
+        kind = "json"
+    default = resolved.get("default", part.get("default"))
+    base = Field(
+        name=name,
+        kind=kind,
+        label=str(part.get("title") or resolved.get("title") or name),
+        help=str(part.get("description") or resolved.get("description") or ""),
+        example=_example(part, kind),
+        limits=_limits(resolved),
+        required=required,
+        advanced=bool(part.get("x-advanced")),
+        default="" if default in (None, "", [], {}) else _plain(default),
+    )
+    if kind == "pairs":
+        rows = value if isinstance(value, dict) else {}
+        texts_only = _is_text(schema, resolved.get("additionalProperties", {}))
+        pairs = tuple(Pair(name=key, value=_value_text(each, texts_only)) for key, each in rows.items())
+        return replace(base, pairs=(*pairs, *(Pair(name="", value=""),) * SPARE_PAIRS))
+    return replace(base, value=_shown(value, kind), choices=_choices(resolved, kind, base.default))
+
+
+def _resolved(schema: Schema, part: Any) -> Schema:
+    """Return what a property is, references followed and "or null" left out."""
+    for _hop in range(8):
+        if not isinstance(part, Mapping):
+            return {}
+        if "$ref" in part:
+            target = schema.get("$defs", {}).get(str(part["$ref"]).rpartition("/")[2], {})
+            part = {**target, **{key: value for key, value in part.items() if key != "$ref"}}
+            continue
+        for word in ("anyOf", "oneOf", "allOf"):
+            others = [each for each in part.get(word, ()) if each.get("type") != "null"]
+            if len(others) == 1:
+                part = {**others[0], **{key: value for key, value in part.items() if key != word}}
+                break
+        else:
+            return part
+    return {}
+
+
+def _kind(schema: Schema, part: Schema) -> str:
+    if "enum" in part:
+        return "choice"
+    match part.get("type"):
+        case "string":
+            return _AREAS.get(str(part.get("format", "")), "text")
+        case "boolean":
+            return "switch"
+        case "integer" | "number":
+            return "number"
+        case "array" if _resolved(schema, part.get("items", {})).get("type") in _SCALARS:
+            return "lines"
+        case "object" if part.get("additionalProperties", False) is not False and not part.get("properties"):
+            return "pairs"
+    scalars = {each.get("type") for each in part.get("anyOf", ()) if isinstance(each, Mapping)}
+    return "area" if "string" in scalars and part.get("format") in _AREAS else "json"
+
+
+def _is_text(schema: Schema, part: Any) -> bool:
+    return _resolved(schema, part).get("type") == "string"
+
+
+def _is_free(value: JSONValue, part: Schema, kind: str) -> bool:
+    """Whether a value is none of the choices, so that only a text field can show it."""
+    if value is None:
+        return False
+    return not isinstance(value, bool) if kind == "switch" else value not in part.get("enum", ())
+
+
+def _choices(part: Schema, kind: str, default: str) -> tuple[tuple[str, str], ...]:
+    if kind == "switch":
+        return (("true", _("On")), ("false", _("Off")))
+    if kind == "choice":
+        return tuple((_plain(value), _plain(value)) for value in part.get("enum", ()))
+    return ()
+
+
+def _limits(part: Schema) -> str:
+    low, high = part.get("minimum"), part.get("maximum")
+    if low is not None and high is not None:
+        return _("%(low)s to %(high)s") % {"low": low, "high": high}
+    if low is not None:
+        return _("%(low)s or more") % {"low": low}
+    return _("up to %(high)s") % {"high": high} if high is not None else ""
+
+
+def _example(part: Schema, kind: str) -> str:
+    examples = part.get("examples") or ()
+    if not examples or kind in ("choice", "switch", "pairs"):
+        return ""
+    if kind == "lines" and isinstance(examples[0], list):
+        return "\n".join(_plain(each) for each in examples[0])
+    return _json_text(examples[0]) if kind == "json" else _plain(examples[0])
+
+
+def _shown(value: JSONValue, kind: str) -> str:
+    if value is None:
+        return ""
+    if kind == "json":
+        return _json_text(value)
+    if kind == "lines" and isinstance(value, list):
+        return "\n".join(_plain(each) for each in value)
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _json_text(value: Any) -> str:
+    if isinstance(value, str) and is_expression(value):
+        return value
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _value_text(value: JSONValue, texts_only: bool) -> str:
+    """Return a value so that ``_value`` reads the same back: a text that looks like JSON gets quotes."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False) if not texts_only and _reads_as_json(value) else value
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        jsongate.loads(text.strip().encode("utf-8", "surrogatepass"))
+    except jsongate.BadJSON:
+        return False
+    return True
+
+
+def is_expression(text: str) -> bool:
+    """Whether a text is one whole expression."""
+    stripped = text.strip()
+    return stripped.startswith("{{") and stripped.endswith("}}")
+
+
+def _parsed(schema: Schema, part: Schema, name: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
+    kind = _kind(schema, part) if part else "json"
+    if kind == "pairs" and f"{name}.k0" in posted:
+        return _pairs(schema, part, name, posted)
+    text = _one(posted, name)
+    if not text.strip():
+        return None
+    if "{{" in text and kind not in ("json", "lines"):
+        return text
+    return _READ[kind](text) if kind in _READ else text
+
+
+def _pairs(schema: Schema, part: Schema, name: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
+    texts_only = _is_text(schema, part.get("additionalProperties", {}))
+    found: dict[str, JSONValue] = {}
+    for index in range(MAX_PAIRS):
+        if f"{name}.k{index}" not in posted:
+            break
+        key = _one(posted, f"{name}.k{index}").strip()
+        text = _one(posted, f"{name}.v{index}")
+        if key:
+            found[key] = text if texts_only else _value(text)
+    return found or None
+
+
+def _value(text: str) -> JSONValue:
+    """Return a value that was typed: JSON where it reads as such, else the text itself."""
+    try:
+        return jsongate.loads(text.strip().encode("utf-8", "surrogatepass"))
+    except jsongate.BadJSON:
+        return text
+
+
+def _number(text: str) -> JSONValue:
+    value = _value(text)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+def _switch(text: str) -> JSONValue:
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _json(text: str) -> JSONValue:
+    return text if is_expression(text) else jsongate.loads(text.encode("utf-8", "surrogatepass"))
+
+
+def _lines(text: str) -> JSONValue:
+    if is_expression(text):
+        return text
+    return [_number_or_text(line) for line in _stripped(text)]
+
+
+def _number_or_text(line: str) -> JSONValue:
+    value = _number(line)
+    return value if _plain(value) == line else line
+
+
+def _stripped(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+_READ: Final = {"number": _number, "switch": _switch, "json": _json, "lines": _lines}
+
+
+def _one(posted: Mapping[str, Sequence[str]], name: str) -> str:
+    """Return a posted text, with the line ends that a textarea had before the browser sent it."""
+    values = posted.get(name) or ("",)
+    return values[-1].replace("\r\n", "\n")

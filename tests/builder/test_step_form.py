@@ -1,0 +1,128 @@
+"""A step's form shows what is stored and gives back the same; whatever is posted, it never breaks."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from integrations.registry import registry
+from orchestrator.builder.step_form import Field, Unreadable, fields, parse
+
+SCHEMA: dict[str, Any] = {
+    "properties": {
+        "channel": {"type": "string", "title": "Channel", "examples": ["#sales"]},
+        "text": {"type": "string", "format": "textarea"},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9},
+        "on": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None},
+        "method": {"enum": ["GET", "POST"], "type": "string", "default": "GET"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+        "values": {"type": "object", "additionalProperties": {}},
+        "body": {},
+    },
+    "required": ["channel"],
+}
+
+
+def posted(drawn: tuple[Field, ...]) -> dict[str, list[str]]:
+    """Return what a browser posts of a form as it was drawn."""
+    data: dict[str, list[str]] = {}
+    for field in drawn:
+        if field.kind == "pairs":
+            for index, pair in enumerate(field.pairs):
+                data[f"{field.post_name}.k{index}"] = [pair.name]
+                data[f"{field.post_name}.v{index}"] = [pair.value]
+        else:
+            data[field.post_name] = [field.value.replace("\n", "\r\n")]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("channel", "text"), ("text", "area"), ("count", "number"), ("on", "switch"), ("method", "choice"),
+        ("tags", "lines"), ("headers", "pairs"), ("values", "pairs"), ("body", "json"),
+    ],
+)  # fmt: skip
+def test_each_type_has_its_control(name: str, kind: str) -> None:
+    assert {field.name: field.kind for field in fields(SCHEMA, {})}[name] == kind
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"channel": "#a", "text": "one\ntwo", "count": 3, "on": True, "method": "POST"},
+        {"on": False, "tags": ["a", "b"], "headers": {"X-A": "1", "X-B": "{}"}},
+        {"values": {"text": "5", "number": 5, "list": [1, "2"], "none": None, "quoted": '"x"', "words": "a b"}},
+        {"body": {"a": [1, {"b": None}]}},
+        {"body": "text"},
+        {"count": "{{ trigger.body.n }}", "on": "{{ true }}", "method": "{{ 'GET' }}", "body": "{{ trigger.body }}"},
+        {"tags": "{{ trigger.body.tags }}", "headers": "{{ trigger.headers }}"},
+        {"count": "many", "method": "PURGE"},
+        {"gone": {"an": "old field"}},
+    ],
+)
+def test_what_is_stored_comes_back_the_same(inputs: dict[str, Any]) -> None:
+    assert parse(SCHEMA, posted(fields(SCHEMA, inputs))) == inputs
+
+
+def test_required_limits_and_defaults_are_said() -> None:
+    found = {field.name: field for field in fields(SCHEMA, {})}
+    assert found["channel"].required
+    assert not found["text"].required
+    assert found["count"].limits == "1 to 9"
+    assert found["method"].default == "GET"
+    assert found["channel"].example == "#sales"
+
+
+def test_broken_json_is_refused_with_its_field() -> None:
+    with pytest.raises(Unreadable) as caught:
+        parse(SCHEMA, {"in.body": ['{"a": '], "in.channel": ["#a"]})
+    assert set(caught.value.messages) == {"body"}
+    assert "not JSON" in caught.value.messages["body"]
+
+
+def test_a_choice_can_be_turned_into_text() -> None:
+    found = {field.name: field for field in fields(SCHEMA, {"method": "POST"}, as_text=["method"])}
+    assert found["method"].kind == "text"
+    assert found["method"].value == "POST"
+
+
+def test_every_action_of_the_library_has_a_form_that_keeps_its_examples() -> None:
+    for action in registry.actions():
+        schema = action.input_json_schema()
+        inputs = {
+            name: part["examples"][0]
+            for name, part in schema.get("properties", {}).items()
+            if part.get("examples") and part["examples"][0] is not None
+        }
+        assert parse(schema, posted(fields(schema, inputs))) == inputs, action.key
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "other"]), _json))
+def test_any_stored_value_can_be_shown(inputs: dict[str, Any]) -> None:
+    fields(SCHEMA, inputs)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([f"in.{name}" for name in SCHEMA["properties"]] + ["in.values.k0", "in.values.v0", "in."]),
+        st.lists(st.text(max_size=20), min_size=1, max_size=2),
+    )
+)
+def test_any_posted_text_is_read_or_refused(data: dict[str, list[str]]) -> None:
+    with suppress(Unreadable):
+        fields(SCHEMA, parse(SCHEMA, data))
