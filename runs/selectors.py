@@ -227,3 +227,12 @@ def _shown(run: Run, value: JSONValue, ref: int | None, sizes: Mapping[int, int]
 
 def _body(trigger: Any) -> JSONValue:
     return trigger.get("body") if isinstance(trigger, dict) else None
+
+
+def last_attempts(workflow: Workflow) -> dict[str, StepRun]:
+    """Return each step's latest attempt among the workflow's last runs, without its data: what an outline shows."""
+    runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow).order_by("-id")
+    ids = list(runs.values_list("pk", flat=True)[:_RUNS_LOOKED_AT])
+    rows = StepRun.objects.for_tenant(workflow.tenant_id).filter(run__in=ids).order_by("id")
+    wanted = ("tenant_id", "run_id", "key", "status", "failure_kind", "started_at", "finished_at")
+    return {row.key: row for row in rows.only(*wanted)}

@@ -101,14 +101,14 @@ def _row(
     steps: dict[str, StepDefinition],
     problem: Problem,
 ) -> ProblemRow:
-    path = _step_path(steps, problem.path)
+    path = step_path_of(steps, problem.path)
     blocking = problem.severity == "error"
     if path is None:
         title = _("Output") if problem.path.startswith("output") else _trigger_title(definition, problem.path)
         url = reverse("workflow", args=[tenant.slug, workflow.pk])
         return ProblemRow(blocks=blocking, title=title, field="", message=problem.message, url=url)
     step, field = steps[path], problem.path.removeprefix(path).lstrip(".")
-    name = _field_name(field)
+    name = field_name_of(field)
     url = reverse("workflow-step", args=[tenant.slug, workflow.pk, step.key])
     return ProblemRow(
         blocks=blocking,
@@ -119,13 +119,13 @@ def _row(
     )
 
 
-def _step_path(steps: dict[str, StepDefinition], path: str) -> str | None:
+def step_path_of(steps: dict[str, StepDefinition], path: str) -> str | None:
     """Return the path of the innermost step that ``path`` is within."""
     within = [known for known in steps if path == known or path.startswith(f"{known}.")]
     return max(within, key=len, default=None)
 
 
-def _field_name(field: str) -> str:
+def field_name_of(field: str) -> str:
     """Return the name of a step's field, as its form has it: ``config.inputs.to[0]`` is ``to``."""
     for prefix in ("config.inputs.", "config."):
         if field.startswith(prefix):

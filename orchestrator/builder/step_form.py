@@ -69,11 +69,11 @@ class Field:
 
 
 class Unreadable(Exception):
-    """Posted text that cannot be read back; ``messages`` are by field name."""
+    """Posted text that cannot be read back: ``messages`` and ``texts`` by field name, and the ``inputs`` that can."""
 
-    def __init__(self, messages: Mapping[str, str]) -> None:
+    def __init__(self, messages: Mapping[str, str], texts: Mapping[str, str], inputs: dict[str, JSONValue]) -> None:
         super().__init__("; ".join(messages.values()))
-        self.messages = dict(messages)
+        self.messages, self.texts, self.inputs = dict(messages), dict(texts), inputs
 
 
 def fields(
@@ -81,9 +81,13 @@ def fields(
     inputs: Mapping[str, JSONValue],
     *,
     errors: Mapping[str, str] | None = None,
+    texts: Mapping[str, str] | None = None,
     as_text: Sequence[str] = (),
 ) -> tuple[Field, ...]:
-    """Return the fields of a schema with what is filled in; inputs that it does not know come last, as JSON."""
+    """Return the fields of a schema with what is filled in; inputs that it does not know come last, as JSON.
+
+    ``texts`` are shown instead of what is stored: what was typed and could not be read.
+    """
     known = schema.get("properties", {})
     required = set(schema.get("required", ()))
     found = [
@@ -94,7 +98,10 @@ def fields(
         if name not in known:
             help_text = _("This action has no such field: empty it to take it out.")
             found.append(Field(name=name, kind="json", label=name, help=help_text, value=_json_text(value)))
-    return tuple(replace(field, error=(errors or {}).get(field.name, "")) for field in found)
+    return tuple(
+        replace(field, error=(errors or {}).get(field.name, ""), value=(texts or {}).get(field.name, field.value))
+        for field in found
+    )
 
 
 def parse(schema: Schema, posted: Mapping[str, Sequence[str]]) -> dict[str, JSONValue]:
@@ -103,17 +110,19 @@ def parse(schema: Schema, posted: Mapping[str, Sequence[str]]) -> dict[str, JSON
     names = dict.fromkeys([*known, *(_top(key) for key in posted if key.startswith(PREFIX))])
     inputs: dict[str, JSONValue] = {}
     wrong: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name in names:
         resolved = _resolved(schema, known[name]) if name in known else {}
         try:
             value = _parsed(schema, resolved, f"{PREFIX}{name}", posted)
         except jsongate.BadJSON as error:
             wrong[name] = _("This is not JSON: %(why)s. Text goes in quotes.") % {"why": error}
+            texts[name] = _one(posted, f"{PREFIX}{name}")
             continue
         if value is not None:
             inputs[name] = value
     if wrong:
-        raise Unreadable(wrong)
+        raise Unreadable(wrong, texts, inputs)
     return inputs
 
 

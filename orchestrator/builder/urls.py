@@ -2,6 +2,35 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path, register_converter
 
-urlpatterns: list[URLPattern] = []
+from orchestrator.builder import editing
+from orchestrator.flow.definition import KEY_PATTERN
+
+
+class KeyConverter:
+    """The key of a step or trigger."""
+
+    regex = KEY_PATTERN
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(KeyConverter, "key")
+_AT = "w/<slug:tenant>/workflows/<int:pk>"
+
+urlpatterns = [
+    path(f"{_AT}/", editing.workflow, name="workflow"),
+    path(f"{_AT}/test/", editing.workflow_test, name="workflow-test"),
+    path(f"{_AT}/steps/<key:key>/", editing.step, name="workflow-step"),
+    path(f"{_AT}/steps/<key:key>/move/", editing.step_move, name="workflow-step-move"),
+    path(f"{_AT}/steps/<key:key>/remove/", editing.step_remove, name="workflow-step-remove"),
+    path(f"{_AT}/steps/<key:key>/test/", editing.step_test, name="workflow-step-test"),
+    path(f"{_AT}/triggers/add/", editing.trigger_add, name="workflow-trigger-add"),
+    path(f"{_AT}/triggers/<key:key>/", editing.trigger, name="workflow-trigger"),
+    path(f"{_AT}/triggers/<key:key>/remove/", editing.trigger_remove, name="workflow-trigger-remove"),
+]

@@ -1,5 +1,7 @@
 // What a page does better with a script. Everything here also works without one, through plain forms and links.
 
+document.documentElement.dataset.script = "on";
+
 const announce = (text) => {
   const region = document.getElementById("announcer");
   if (region) region.textContent = text;

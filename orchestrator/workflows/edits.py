@@ -45,6 +45,9 @@ def step_add(
         raise Invalid(f"A workflow has at most {MAX_STEPS} steps. Move some into a workflow of their own.")
     previous = _step(rows, after) if after else None
     holder = previous.parent if previous else (_step(rows, parent) if parent else None)
+    if holder is not None and previous is None and lane not in holder.lanes:
+        raise NotFound(f"{holder.name or holder.key} has no lane {lane!r:.80}.")
+    declared = registry.get(action)
     step = Step(
         tenant=actor.tenant,
         workflow=workflow,
@@ -53,6 +56,8 @@ def step_add(
         action=action[:128],
         parent=holder,
         lane=previous.lane if previous else (lane if holder else ""),
+        # The lanes an action always has are there from the start, so that steps can be put into them.
+        lanes=list(declared.lanes or ()) if declared else [],
     )
     siblings = _siblings(rows, step)
     place = siblings.index(previous) + 1 if previous else 0

@@ -1,0 +1,526 @@
+"""What the builder's page shows: the outline of steps, the form of one of them, and the data that it can use."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
+from django.utils.translation import ngettext
+
+from integrations.registry import registry
+from integrations.sdk import Action
+from orchestrator.builder import picker, step_form
+from orchestrator.builder.changes import step_title
+from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
+from orchestrator.errors import NotFound, Problem
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
+from orchestrator.tenants.access import Actor
+from orchestrator.tenants.models import Role, Tenant
+from orchestrator.types import JSONValue
+from orchestrator.vault.models import Credential
+from orchestrator.vault.selectors import credential_list
+from orchestrator.words import duration
+from orchestrator.workflows import services
+from orchestrator.workflows.models import Trigger, Workflow
+from orchestrator.workflows.selectors import draft_definition, trigger_document
+from runs import selectors
+from runs.models import StepRun
+from runs.pages.words import RESOLVED_WORDS, again_words
+from runs.states import StepStatus
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+LOG_LINES: Final = 200
+_TRIGGERS: Final[Mapping[str, tuple[str, str]]] = {
+    "webhook": (noop("When a request arrives"), noop("Webhook")),
+    "manual": (noop("When somebody presses Run"), noop("By hand")),
+}
+_LANES: Final[Mapping[str, str]] = {
+    "then": noop("If so"), "else": noop("Otherwise"), "body": noop("For each"), "default": noop("Anything else")
+}  # fmt: skip
+# What an unregistered step can say: it runs as an HTTP or a sandbox step.
+UNREGISTERED: Final[Mapping[str, Any]] = {
+    "properties": {
+        "url": {"type": "string", "title": "URL", "description": "Given, the step runs as an HTTP request to it."},
+        "method": {"type": "string", "title": "Method", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
+        "headers": {"type": "object", "title": "Headers", "additionalProperties": {"type": "string"}},
+        "body": {"title": "JSON body"},
+        "code": {
+            "type": "string", "title": "Code", "format": "code",
+            "description": "Given instead of a URL, the step runs this code in the sandbox.",
+        },
+        "language": {"type": "string", "title": "Language", "enum": ["python", "javascript"]},
+        "input": {"title": "Input of the code"},
+    }
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """A lane of a step, with what is in it."""
+
+    words: str
+    cards: tuple[Card, ...]
+    add_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One step of the outline. ``status`` is succeeded, failed, running, not_tested or attention."""
+
+    number: int
+    key: str
+    title: str
+    words: str
+    tile: str
+    url: str
+    add_url: str
+    status: str
+    fact: str
+    selected: bool
+    lanes: tuple[Lane, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerCard:
+    number: int
+    key: str
+    title: str
+    words: str
+    tile: str
+    url: str
+    selected: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialChoice:
+    name: str
+    words: str
+    selected: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The last attempt of a step: where it stands, and what it got and gave."""
+
+    status: str
+    word: str
+    took: str
+    at: datetime
+    message: str
+    hint: str
+    again: str
+    resolved: str
+    inputs: JSONValue
+    output: JSONValue
+    is_large: bool
+    log: tuple[str, ...]
+    run_url: str
+
+    @property
+    def is_running(self) -> bool:
+        return self.status == StepStatus.RUNNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepPanel:
+    """The form of one step."""
+
+    key: str
+    number: int
+    title: str
+    name: str
+    words: str
+    action: str
+    description: str
+    tile: str
+    registered: bool
+    takes_credential: bool
+    credential_required: bool
+    credentials: tuple[CredentialChoice, ...]
+    new_credential_url: str
+    provider_name: str
+    credential_error: str
+    fields: tuple[step_form.Field, ...]
+    folded: tuple[step_form.Field, ...]
+    folded_open: bool
+    retry: Mapping[str, Any]
+    config: Mapping[str, Any]
+    rule: str
+    notes: str
+    problems: tuple[Finding, ...]
+    sends: bool
+    result: Result | None
+    previous_url: str
+    next_url: str
+    error: str = ""
+    rule_errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rule_open(self) -> bool:
+        return bool(self.rule_errors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A problem of a step: ``field`` is empty when it is of the step as a whole."""
+
+    field: str
+    label: str
+    message: str
+    blocks: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerPanel:
+    key: str
+    type: str
+    title: str
+    words: str
+    address: str
+    methods: tuple[tuple[str, bool], ...]
+    live: bool
+    problems: tuple[str, ...]
+    sample: str
+    error: str = ""
+
+
+class Board:
+    """One workflow's draft, read once, from which the page's parts are made."""
+
+    def __init__(self, request: HttpRequest, actor: Actor, workflow: Workflow) -> None:
+        self.request, self.actor, self.workflow = request, actor, workflow
+        self.tenant: Tenant = actor.tenant
+        self.definition: WorkflowDefinition = draft_definition(workflow)
+        self.steps = dict(self.definition.walk())
+        self.by_key = {step.key: step for step in self.steps.values()}
+        self.numbers = {step.key: number for number, step in enumerate(self.steps.values(), self._first_number)}
+
+    @property
+    def _first_number(self) -> int:
+        return max(1, len(self.definition.triggers)) + 1
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        return services.check(self.workflow)
+
+    @cached_property
+    def attempts(self) -> dict[str, StepRun]:
+        return selectors.last_attempts(self.workflow)
+
+    @cached_property
+    def findings(self) -> dict[str, list[Finding]]:
+        """Return the problems of each step, by its key."""
+        found: dict[str, list[Finding]] = defaultdict(list)
+        for problem in self.problems:
+            path = step_path_of(self.steps, problem.path)
+            if path is None:
+                continue
+            step = self.steps[path]
+            name = field_name_of(problem.path.removeprefix(path).lstrip("."))
+            finding = Finding(
+                field=name,
+                label=self._label(step, name),
+                message=problem.message,
+                blocks=problem.severity == "error",
+            )
+            if finding not in found[step.key]:
+                found[step.key].append(finding)
+        return dict(found)
+
+    def _label(self, step: StepDefinition, name: str) -> str:
+        part = input_schema(registry.get(step.action)).get("properties", {}).get(name, {})
+        return str(part.get("title") or name.replace("_", " ").capitalize())
+
+    def url(self, name: str, *parts: Any) -> str:
+        return reverse(name, args=[self.tenant.slug, self.workflow.pk, *parts])
+
+    def add_url(self, **query: str) -> str:
+        return f"{self.url('step-add')}?{urlencode(query)}"
+
+    def header(self) -> dict[str, Any]:
+        """Return what the top of the page says."""
+        live = self.workflow.published_version
+        changes = len(draft_changes(self.workflow, self.definition)) if live else len(self.steps)
+        blocking = sum(problem.severity == "error" for problem in self.problems)
+        return {"live": live, "changes": changes, "blocking": blocking, "may_edit": self.actor.may(Role.EDITOR)}
+
+    def triggers(self, selected: str) -> list[TriggerCard]:
+        return [
+            TriggerCard(
+                number=number,
+                key=trigger.key,
+                title=_(_TRIGGERS.get(trigger.type.value, (trigger.key, ""))[0]),
+                words=_trigger_words(trigger.type.value, trigger.config),
+                tile=trigger.type.value,
+                url=self.url("workflow-trigger", trigger.key),
+                selected=trigger.key == selected,
+            )
+            for number, trigger in enumerate(self.definition.triggers, 1)
+        ]
+
+    def cards(self, selected: str) -> tuple[Card, ...]:
+        return tuple(self._card(step, selected) for step in self.definition.steps)
+
+    def _card(self, step: StepDefinition, selected: str) -> Card:
+        status, fact = self.standing(step.key)
+        return Card(
+            number=self.numbers[step.key],
+            key=step.key,
+            title=self.title(step),
+            words=action_words(step.action),
+            tile=step.action,
+            url=self.url("workflow-step", step.key),
+            add_url=self.add_url(after=step.key),
+            status=status,
+            fact=fact,
+            selected=step.key == selected,
+            lanes=tuple(
+                Lane(
+                    words=_(_LANES.get(name, name)),
+                    cards=tuple(self._card(inner, selected) for inner in steps),
+                    add_url=self.add_url(parent=step.key, lane=name),
+                )
+                for name, steps in step.lanes.items()
+            ),
+        )
+
+    def title(self, step: StepDefinition) -> str:
+        action = registry.get(step.action)
+        return step.name or (action.name if action else step_title(step))
+
+    def standing(self, key: str) -> tuple[str, str]:
+        """Return how the last test of a step went and one short fact; what is missing comes first."""
+        if any(finding.blocks for finding in self.findings.get(key, ())):
+            return "attention", _("to fill in")
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            return "not_tested", _("not tested")
+        took = selectors.duration_ms(attempt.started_at, attempt.finished_at)
+        match attempt.status:
+            case StepStatus.SUCCEEDED:
+                return "succeeded", duration(took)
+            case StepStatus.RUNNING | StepStatus.WAITING:
+                return "running", _("running")
+            case StepStatus.SKIPPED:
+                return "skipped", _("skipped")
+        return "failed", _("failed")
+
+    def step(
+        self,
+        key: str,
+        *,
+        posted: Mapping[str, Any] | None = None,
+        errors: Mapping[str, str] | None = None,
+        said: str = "",
+    ) -> StepPanel:
+        """Return the form of a step, as it is stored or as it was ``posted``. Raises NotFound."""
+        step = self.by_key.get(key)
+        if step is None:
+            raise NotFound(_("There is no step %(key)s in this workflow.") % {"key": key[:80]})
+        action = registry.get(step.action)
+        config = {**step.config.model_dump(mode="json"), **(posted or {}).get("config", {})}
+        findings = self.findings.get(key, [])
+        told = {finding.field: finding.message for finding in reversed(findings) if finding.field}
+        drawn = step_form.fields(
+            input_schema(action),
+            config["inputs"],
+            errors={**told, **(errors or {})},
+            texts=(posted or {}).get("texts"),
+            as_text=self.request.GET.getlist("text"),
+        )
+        folded = tuple(each for each in drawn if _is_folded(each))
+        order = list(self.numbers)
+        place = order.index(key)
+        credential = (posted or {}).get("credential", step.credential)
+        return StepPanel(
+            key=key,
+            number=self.numbers[key],
+            title=self.title(step),
+            name=(posted or {}).get("name", step.name),
+            words=action_words(step.action),
+            action=step.action,
+            description=action.description if action else "",
+            tile=step.action,
+            registered=action is not None,
+            takes_credential=bool(action and action.accepted_auth),
+            credential_required=bool(action and action.auth_required),
+            credentials=self._credentials(action, credential),
+            new_credential_url=self._new_credential_url(action, key),
+            provider_name=action.provider.name if action else "",
+            credential_error=told.get("credential", ""),
+            fields=tuple(each for each in drawn if not _is_folded(each)),
+            folded=folded,
+            folded_open=any(each.is_filled or each.error for each in folded),
+            retry=config.get("retry") or {},
+            config=config,
+            rule=_rule(config),
+            notes=(posted or {}).get("notes", step.notes),
+            problems=tuple(findings),
+            sends=bool(action and action.effect in ("create", "update", "delete")),
+            result=self.result(key),
+            previous_url=self.url("workflow-step", order[place - 1]) if place else "",
+            next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",
+            error=said,
+            rule_errors={name: text for name, text in (errors or {}).items() if name in ("retry", "timeout", "run_if")},
+        )
+
+    def _credentials(self, action: Action | None, chosen: str | None) -> tuple[CredentialChoice, ...]:
+        if action is None or not action.accepted_auth:
+            return ()
+        rows: list[Credential] = list(credential_list(self.tenant))
+        found = [
+            CredentialChoice(name=row.name, words=row.name, selected=row.name == chosen)
+            for row in rows
+            if row.auth_type in action.accepted_auth and (action.any_provider or row.provider == action.provider.key)
+        ]
+        if chosen and all(choice.name != chosen for choice in found):
+            found.append(CredentialChoice(name=chosen, words=_("%s (does not fit)") % chosen, selected=True))
+        return tuple(found)
+
+    def _new_credential_url(self, action: Action | None, key: str) -> str:
+        query = {"next": self.url("workflow-step", key)}
+        if action is not None and not action.any_provider:
+            query["provider"] = action.provider.key
+        return f"{reverse('credential-new', args=[self.tenant.slug])}?{urlencode(query)}"
+
+    def result(self, key: str) -> Result | None:
+        """Return the last attempt of a step in full; None before the first."""
+        short = self.attempts.get(key)
+        if short is None:
+            return None
+        row = StepRun.objects.for_tenant(self.tenant).filter(pk=short.pk).first()
+        if row is None:
+            return None
+        error = row.error or {}
+        status = str(row.status)
+        return Result(
+            status=status,
+            word=_RESULT_WORDS.get(status, ""),
+            took=duration(selectors.duration_ms(row.started_at, row.finished_at)),
+            at=row.started_at,
+            message=str(error.get("message", "")),
+            hint=str(error.get("hint", "")),
+            again=again_words(row.error) if row.failure_kind else "",
+            resolved=_(RESOLVED_WORDS[row.resolved_as]) if row.resolved_as in RESOLVED_WORDS else "",
+            inputs=row.inputs,
+            output=row.output,
+            is_large=row.output_ref is not None or row.inputs_ref is not None,
+            log=tuple(str(line.get("message", "")) for line in (row.logs or [])[-LOG_LINES:]),
+            run_url=f"{reverse('run', args=[self.tenant.slug, row.run_id])}?step={key}",
+        )
+
+    def trigger(self, key: str, *, error: str = "", sample: str | None = None) -> TriggerPanel:
+        """Return the form of a trigger. Raises NotFound."""
+        rows = Trigger.objects.for_tenant(self.tenant).filter(workflow=self.workflow, key=key, in_draft=True)
+        row = rows.select_related("workflow").first()
+        if row is None:
+            raise NotFound(_("There is no trigger %(key)s in this workflow.") % {"key": key[:80]})
+        path = trigger_document(row, actor=self.actor)["url"]
+        chosen = row.config.get("methods") or ["POST"]
+        index = next((i for i, each in enumerate(self.definition.triggers) if each.key == key), 0)
+        return TriggerPanel(
+            key=key,
+            type=row.type,
+            title=_(_TRIGGERS.get(row.type, (key, ""))[0]),
+            words=_trigger_words(row.type, row.config),
+            address=self.request.build_absolute_uri(path) if path else "",
+            methods=tuple((method, method in chosen) for method in METHODS),
+            live=row.live_config is not None and self.workflow.enabled,
+            problems=tuple(p.message for p in self.problems if p.path.startswith(f"triggers[{index}]")),
+            sample=self._sample() if sample is None else sample,
+            error=error,
+        )
+
+    def _sample(self) -> str:
+        last = selectors.last_trigger(self.workflow) or {}
+        return json.dumps(last.get("body", {}), indent=2, ensure_ascii=False)
+
+    def sources(self, key: str) -> list[picker.Source]:
+        """Return what the step ``key`` can use: the trigger and the steps before it, the nearest last and open."""
+        outputs = selectors.last_outputs(self.workflow)
+        last = selectors.last_trigger(self.workflow)
+        found = [self._trigger_source(last)]
+        before = list(self._before(key))
+        found += [self._source(step, outputs.get(step.key), is_last=step is before[-1]) for step in before]
+        return found
+
+    def _before(self, key: str) -> Iterator[StepDefinition]:
+        for step in self.steps.values():
+            if step.key == key:
+                return
+            yield step
+
+    def _trigger_source(self, last: Mapping[str, JSONValue] | None) -> picker.Source:
+        kind = self.definition.triggers[0].type.value if self.definition.triggers else "manual"
+        missing = "" if last else _("Send a sample, or run it once, to see what the trigger gives.")
+        tree = picker.tree(dict(last), "trigger") if last else None
+        return picker.Source(
+            number=1, tile=kind, name=_("Trigger"), fact=_("last sample"), tree=tree, missing=missing, open=True
+        )
+
+    def _source(self, step: StepDefinition, last: Mapping[str, JSONValue] | None, *, is_last: bool) -> picker.Source:
+        path = f"steps.{step.key}.output"
+        action = registry.get(step.action)
+        if last is not None:
+            tree, fact, missing = picker.tree(last.get("output"), path), _("last test"), ""
+        elif action is not None and action.sample is not None:
+            tree, fact, missing = picker.tree(action.sample, path), _("example, not tested yet"), ""
+        else:
+            tree, fact, missing = None, _("not tested"), _("Test this step to see its data.")
+        return picker.Source(
+            number=self.numbers[step.key],
+            tile=step.action,
+            name=self.title(step),
+            fact=fact,
+            tree=tree,
+            missing=missing,
+            open=is_last,
+        )
+
+
+_RESULT_WORDS: Final[Mapping[str, str]] = {
+    StepStatus.SUCCEEDED: noop("Test passed"),
+    StepStatus.FAILED: noop("Test failed"),
+    StepStatus.LOST: noop("Interrupted"),
+}
+
+
+def input_schema(action: Action | None) -> Mapping[str, Any]:
+    """Return the schema of an action's inputs, or of a step whose action is not registered."""
+    return action.input_json_schema() if action else UNREGISTERED
+
+
+def action_words(key: str) -> str:
+    """Return ``Slack · Send message``, or the key of an action that is not registered."""
+    action = registry.get(key)
+    return f"{action.provider.name} · {action.name}" if action else key
+
+
+def _is_folded(drawn: step_form.Field) -> bool:
+    return drawn.advanced and not drawn.required
+
+
+def _trigger_words(kind: str, config: Mapping[str, JSONValue]) -> str:
+    words = _(_TRIGGERS.get(kind, ("", kind))[1])
+    methods = config.get("methods")
+    return f"{words} · {', '.join(map(str, methods))}" if isinstance(methods, list) and methods else words
+
+
+def _rule(config: Mapping[str, Any]) -> str:
+    """Return what happens when a step fails, as a sentence or two."""
+    retry = config.get("retry") or {}
+    times = int(retry.get("max_attempts") or 3)
+    first = ngettext("Tries once.", "Tries up to %(count)d times when the fault may pass.", times) % {"count": times}
+    goes_on = config.get("on_error") == "continue"
+    then = _("If it still fails, the run goes on.") if goes_on else _("If it still fails, the run stops here.")
+    return f"{first} {then}"

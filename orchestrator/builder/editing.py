@@ -1,0 +1,362 @@
+"""The builder's views: one workflow's draft, looked at and changed one step or trigger at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from integrations.registry import registry
+from orchestrator import jsongate
+from orchestrator.builder import step_form
+from orchestrator.builder.board import METHODS, Board, StepPanel, TriggerPanel, input_schema
+from orchestrator.errors import Conflict, Invalid, ServiceError
+from orchestrator.flow.definition import StepDefinition, TriggerType
+from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
+from orchestrator.tenants.models import Role
+from orchestrator.tenants.shell import fragment, is_fragment, page
+from orchestrator.types import JSONValue
+from orchestrator.workflows import edits
+from orchestrator.workflows.models import Workflow
+from runs import services as run_services
+from runs.models import Run
+from runs.selectors import last_trigger
+from runs.states import RUN_TERMINAL
+
+# How long a test may hold its request, so that its result is there at once, without a script too.
+TEST_SECONDS: Final = 2.5
+_LOOK_SECONDS: Final = 0.03
+_TERMINAL: Final = frozenset(status.value for status in RUN_TERMINAL)
+MAX_TEXT: Final = 200_000
+
+
+@require_safe
+@tenant_page()
+def workflow(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+    """Show the draft with its first step open, or its trigger while there is no step."""
+    board = _board(request, actor, pk)
+    first = next(iter(board.by_key), None)
+    if first is not None:
+        return _page(board, step=board.step(first), chosen=False)
+    if board.definition.triggers:
+        return _page(board, trigger=board.trigger(board.definition.triggers[0].key), chosen=False)
+    return _page(board, chosen=False)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@tenant_page()
+def step(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Show a step's form, or save it; ``then=test`` tests it after that."""
+    board = _board(request, actor, pk)
+    if request.method == "POST":
+        require(actor, Role.EDITOR)
+        return _save(board, key)
+    panel = board.step(key)
+    if is_fragment(request):
+        context = {"step": panel, "result": panel.result, "standing": board.standing(key), "poll_url": request.path}
+        return fragment(request, actor, "builder/_result.html", context)
+    return _page(board, step=panel)
+
+
+def _save(board: Board, key: str) -> HttpResponse:
+    """Save what was posted; what cannot be read is shown again as it was typed."""
+    request, stored = board.request, board.by_key[board.step(key).key]
+    typed = _texts(request)
+    try:
+        typed["config"] = {"inputs": _inputs(request, stored.action)}
+        typed["config"] = {**stored.config.model_dump(mode="json"), **typed["config"], **_rule(request, stored)}
+        edits.step_update(
+            actor=board.actor, workflow=board.workflow, key=key, changes=typed, if_match=_revision(request)
+        )
+    except step_form.Unreadable as error:
+        typed |= {"config": {"inputs": error.inputs}, "texts": error.texts}
+        return _refused(board, key, typed, errors=error.messages, said=_("It was not saved."))
+    except _WrongRule as error:
+        return _refused(board, key, typed, errors={error.field: str(error)}, said=_("It was not saved."))
+    except Conflict as error:
+        said = f"{error.message} {_('What you typed is still here: press Save to put it over the other change.')}"
+        return _refused(board, key, typed, said=said, status=409)
+    except Invalid as error:
+        return _refused(board, key, typed, said=error.message)
+    if request.headers.get("Accept") == "application/json":
+        return _saved_json(board, key)
+    if request.POST.get("then") == "test":
+        return _test(board, key)
+    return redirect("workflow-step", board.tenant.slug, board.workflow.pk, key)
+
+
+def _saved_json(board: Board, key: str) -> HttpResponse:
+    """Answer a script: the new revision, and what is still wrong at which field."""
+    after = _board(board.request, board.actor, board.workflow.pk)
+    panel = after.step(key)
+    status, fact = after.standing(key)
+    return JsonResponse(
+        {
+            "revision": after.workflow.revision,
+            "title": panel.title,
+            "status": status,
+            "fact": fact,
+            "rule": panel.rule,
+            "problems": {finding.field: finding.message for finding in reversed(panel.problems)},
+            **{name: after.header()[name] for name in ("changes", "blocking")},
+        }
+    )
+
+
+def _refused(
+    board: Board,
+    key: str,
+    typed: Mapping[str, Any],
+    *,
+    errors: Mapping[str, str] | None = None,
+    said: str,
+    status: int = 400,
+) -> HttpResponse:
+    if board.request.headers.get("Accept") == "application/json":
+        return JsonResponse({"message": said, "problems": dict(errors or {})}, status=status)
+    fresh = _board(board.request, board.actor, board.workflow.pk)
+    return _page(fresh, step=fresh.step(key, posted=typed, errors=errors, said=said), status=status)
+
+
+class _WrongRule(Exception):
+    """A number of the failure rule that is none; ``field`` is its control's name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def _texts(request: HttpRequest) -> dict[str, Any]:
+    """Return the posted fields that any text suits."""
+    post = request.POST
+    found: dict[str, Any] = {name: _clean(post[name]).strip() for name in ("name", "notes") if name in post}
+    if "credential" in post:
+        found["credential"] = _clean(post["credential"]).strip() or None
+    return found
+
+
+def _inputs(request: HttpRequest, action: str) -> dict[str, JSONValue]:
+    """Return the posted inputs. Raises Unreadable."""
+    posted = {name: [_clean(text) for text in request.POST.getlist(name)] for name in request.POST}
+    return step_form.parse(input_schema(registry.get(action)), posted)
+
+
+def _rule(request: HttpRequest, stored: StepDefinition) -> dict[str, Any]:
+    """Return what the step does when it fails, and when it is left out. Raises _WrongRule."""
+    post = request.POST
+    if "on_error" not in post:
+        return {}
+    retry = stored.config.retry.model_dump(mode="json") if stored.config.retry else None
+    return {
+        "retry": _retry(post, retry),
+        "timeout": _number(post, "timeout", low=0.1, high=86_400),
+        "on_error": "continue" if post.get("on_error") == "continue" else "fail",
+        "run_if": _clean(post.get("run_if", "")).strip() or None,
+    }
+
+
+def _retry(post: Mapping[str, str], stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    attempts = _number(post, "retry_attempts", low=1, high=20)
+    delay = _number(post, "retry_delay", low=0, high=86_400)
+    if attempts is None and delay is None:
+        return None
+    found = dict(stored or {})
+    if attempts is not None:
+        found["max_attempts"] = round(attempts)
+    if delay is not None:
+        found["delay"] = delay
+        found["max_delay"] = max(delay, float(found.get("max_delay") or 60.0))
+    return found
+
+
+def _number(post: Mapping[str, str], name: str, *, low: float, high: float) -> float | None:
+    text = post.get(name, "").strip().replace(",", ".")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        field = "retry" if name.startswith("retry") else name
+        raise _WrongRule(field, _("Enter a number from %(low)g to %(high)g.") % {"low": low, "high": high})
+    return value
+
+
+def _clean(text: str) -> str:
+    """Return posted text without what no database keeps, cut where nobody types."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_TEXT]
+
+
+def _revision(request: HttpRequest) -> int | None:
+    text = request.POST.get("revision", "")
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def step_move(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Move a step up or down within its lane."""
+    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
+    direction: Any = "up" if request.POST.get("direction") == "up" else "down"
+    return _after(
+        request, actor, found, key, lambda: edits.step_move(actor=actor, workflow=found, key=key, direction=direction)
+    )
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def step_remove(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Remove a step and what its lanes hold."""
+    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
+    return _after(request, actor, found, "", lambda: edits.step_remove(actor=actor, workflow=found, key=key))
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def step_test(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Run one step of the draft with the stored data of those before it."""
+    board = _board(request, actor, pk)
+    board.step(key)
+    return _test(board, key)
+
+
+def _test(board: Board, key: str) -> HttpResponse:
+    try:
+        started = run_services.step_test(actor=board.actor, workflow=board.workflow, key=key)
+    except ServiceError as error:
+        messages.error(board.request, error.message)
+    else:
+        _wait_for(started)
+    return redirect("workflow-step", board.tenant.slug, board.workflow.pk, key)
+
+
+def _wait_for(started: Run) -> None:
+    """Wait for a test's end, for a moment: most are over before a page could ask again."""
+    end = time.monotonic() + TEST_SECONDS
+    rows = Run.objects.for_tenant(started.tenant_id).filter(pk=started.pk)
+    while time.monotonic() < end:
+        if rows.values_list("status", flat=True).first() in _TERMINAL:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def workflow_test(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+    """Run the whole draft with a given body, or with the last one, and show the run."""
+    board = _board(request, actor, pk)
+    try:
+        payload = _payload(board)
+        started = run_services.run_start_by_actor(
+            actor=actor, workflow=board.workflow, payload=payload, version="draft"
+        )
+    except jsongate.BadJSON as error:
+        key = request.POST.get("trigger", "")
+        said = _("This is not JSON: %(why)s. It was not sent.") % {"why": error}
+        if key and any(trigger.key == key for trigger in board.definition.triggers):
+            typed = _clean(request.POST.get("payload", ""))
+            return _page(board, trigger=board.trigger(key, error=said, sample=typed), status=400)
+        messages.error(request, said)
+        return redirect("workflow", board.tenant.slug, board.workflow.pk)
+    except ServiceError as error:
+        messages.error(request, error.message)
+        return redirect("workflow", board.tenant.slug, board.workflow.pk)
+    return redirect("run", actor.tenant.slug, started.pk)
+
+
+def _payload(board: Board) -> JSONValue:
+    """Return the posted body, else that of the last run. Raises BadJSON."""
+    text = board.request.POST.get("payload")
+    if text is None:
+        return (last_trigger(board.workflow) or {}).get("body")
+    return jsongate.loads(_clean(text).encode()) if text.strip() else None
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@tenant_page()
+def trigger(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Show a trigger, or save which methods it takes."""
+    board = _board(request, actor, pk)
+    panel = board.trigger(key)
+    if request.method != "POST":
+        return _page(board, trigger=panel)
+    require(actor, Role.EDITOR)
+    stored = next(each for each in board.definition.triggers if each.key == key)
+    chosen = [method for method in METHODS if method in request.POST.getlist("methods")]
+    config: dict[str, Any] = {**stored.config, "methods": chosen or ["POST"]}
+    try:
+        edits.trigger_update(actor=actor, workflow=board.workflow, key=key, config=config)
+    except ServiceError as error:
+        return _page(board, trigger=board.trigger(key, error=error.message), status=400)
+    return redirect("workflow-trigger", actor.tenant.slug, pk, key)
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def trigger_add(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+    """Add a trigger of a type."""
+    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
+    kind = TriggerType.MANUAL if request.POST.get("type") == "manual" else TriggerType.WEBHOOK
+    try:
+        made = edits.trigger_add(actor=actor, workflow=found, type=kind)
+    except ServiceError as error:
+        messages.error(request, error.message)
+        return redirect("workflow", actor.tenant.slug, pk)
+    return redirect("workflow-trigger", actor.tenant.slug, pk, made.key)
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def trigger_remove(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Take a trigger out of the draft."""
+    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
+    return _after(request, actor, found, "", lambda: edits.trigger_remove(actor=actor, workflow=found, key=key))
+
+
+def _after(request: HttpRequest, actor: Actor, found: Workflow, key: str, act: Callable[[], Any]) -> HttpResponse:
+    try:
+        act()
+    except ServiceError as error:
+        messages.error(request, error.message)
+        key = ""
+    parts: Sequence[Any] = (actor.tenant.slug, found.pk, *([key] if key else []))
+    return redirect("workflow-step" if key else "workflow", *parts)
+
+
+def _board(request: HttpRequest, actor: Actor, pk: int) -> Board:
+    return Board(request, actor, get_for_tenant_or_404(Workflow, actor.tenant, pk=pk))
+
+
+def _page(
+    board: Board,
+    *,
+    step: StepPanel | None = None,
+    trigger: TriggerPanel | None = None,
+    chosen: bool = True,
+    status: int = 200,
+) -> HttpResponse:
+    selected = step.key if step else ""
+    context = {
+        "workflow": board.workflow,
+        "head": board.header(),
+        "triggers": board.triggers(trigger.key if trigger else ""),
+        "cards": board.cards(selected),
+        "first_url": board.add_url(first="1"),
+        "count": len(board.steps),
+        "step": step,
+        "result": step.result if step else None,
+        "trigger": trigger,
+        "sources": board.sources(step.key) if step else [],
+        "chosen": chosen,
+        "poll_url": board.request.path,
+    }
+    return page(
+        board.request, board.actor, "builder/builder.html", context, nav="workflow-list", narrow=True, status=status
+    )

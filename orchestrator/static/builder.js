@@ -1,0 +1,124 @@
+// What the builder does better with a script: saves by itself, inserts data where the caret is, searches the data.
+// Everything also works through the plain form.
+
+const form = document.getElementById("step-form");
+const saved = document.getElementById("saved");
+let last = null;
+
+const say = (text) => { if (saved) saved.textContent = text; };
+const nameOf = (control) => {
+  const field = control.closest(".f");
+  return field?.querySelector("label,.lb")?.firstChild?.textContent.trim() ?? "";
+};
+
+// Data: the field that had the focus last takes what is pressed in the data column.
+document.addEventListener("focusin", (event) => {
+  if (!event.target.matches("[data-takes]")) return;
+  last = event.target;
+  const into = document.querySelector("[data-into]");
+  if (into) { into.hidden = false; into.querySelector("[data-into-name]").textContent = nameOf(last); }
+});
+
+const insert = (text) => {
+  const target = last ?? form?.querySelector("[data-takes]");
+  if (!target) return;
+  const start = target.selectionStart ?? target.value.length;
+  target.setRangeText(text, start, target.selectionEnd ?? start, "end");
+  target.focus();
+  target.dispatchEvent(new Event("input", { bubbles: true }));
+};
+
+document.addEventListener("click", (event) => {
+  const leaf = event.target.closest("[data-insert]");
+  if (leaf) insert(leaf.dataset.insert);
+});
+
+const find = document.querySelector("[data-find-in]");
+if (find) {
+  find.closest("[data-search]").hidden = false;
+  find.addEventListener("input", () => {
+    const wanted = find.value.trim().toLowerCase();
+    for (const leaf of document.querySelectorAll("[data-picker] [data-find]")) {
+      leaf.hidden = wanted !== "" && !leaf.dataset.find.includes(wanted);
+      if (wanted && !leaf.hidden) for (let up = leaf.parentElement; up; up = up.parentElement) if (up.tagName === "DETAILS") up.open = true;
+    }
+  });
+}
+
+// Names and values: a row more as soon as the last one is used.
+document.addEventListener("input", (event) => {
+  const group = event.target.closest("[data-pairs]");
+  const row = event.target.closest(".kvr");
+  if (!group || row !== group.lastElementChild) return;
+  const index = group.children.length;
+  const copy = row.cloneNode(true);
+  copy.querySelectorAll("input").forEach((input, place) => {
+    input.value = "";
+    input.name = `${group.dataset.pairs}.${"kv"[place]}${index}`;
+    input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, index + 1));
+  });
+  group.append(copy);
+});
+
+// Saving: on leaving a field, or 600 ms after the last key.
+let timer = 0, dirty = false, saving = false;
+
+const showProblems = (problems) => {
+  for (const line of form.querySelectorAll("[data-error]")) {
+    const text = problems[line.dataset.error] ?? "";
+    line.hidden = !text;
+    line.querySelector("span").textContent = text;
+    const control = document.getElementById(`field-${line.dataset.error}`);
+    if (control?.matches("input,select,textarea")) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
+  }
+};
+
+const showSaved = (answer) => {
+  form.elements.revision.value = answer.revision;
+  showProblems(answer.problems);
+  for (const title of document.querySelectorAll(`[data-title="${form.dataset.step}"],[data-panel-title]`)) title.textContent = answer.title;
+  form.querySelector("[data-rule]").textContent = answer.rule;
+  const changes = document.getElementById("changes");
+  if (changes) { changes.hidden = !answer.changes; changes.textContent = answer.changes === 1 ? "1 change" : `${answer.changes} changes`; }
+};
+
+const save = async () => {
+  clearTimeout(timer);
+  if (!dirty || saving) return;
+  dirty = false;
+  saving = true;
+  say("Saving…");
+  try {
+    const response = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
+    const answer = await response.json();
+    if (response.ok) { showSaved(answer); say("Saved"); }
+    else { showProblems(answer.problems ?? {}); say(answer.message ?? "Not saved"); }
+  } catch {
+    dirty = true;
+    say("Not saved, trying again");
+    timer = setTimeout(save, 3000);
+  } finally {
+    saving = false;
+    if (dirty) timer = setTimeout(save, 600);
+  }
+};
+
+if (form && !form.querySelector("fieldset").disabled) {
+  form.addEventListener("input", () => { dirty = true; clearTimeout(timer); timer = setTimeout(save, 600); });
+  form.addEventListener("change", () => { dirty = true; save(); });
+  form.addEventListener("submit", () => { clearTimeout(timer); dirty = false; });
+  addEventListener("beforeunload", (event) => { if (dirty || saving) { save(); event.preventDefault(); } });
+  form.querySelector("[data-save]").hidden = true;
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    document.querySelector('[name="then"][value="test"]').click();
+  });
+}
+
+// A link from the publish page names the field in the address.
+const wanted = location.hash.startsWith("#field-") && document.getElementById(location.hash.slice(1));
+if (wanted) {
+  for (let up = wanted.parentElement; up; up = up.parentElement) if (up.tagName === "DETAILS") up.open = true;
+  (wanted.matches("input,select,textarea") ? wanted : wanted.querySelector("input"))?.focus();
+}
