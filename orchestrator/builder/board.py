@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -38,11 +38,17 @@ from runs.models import StepRun
 from runs.pages.words import RESOLVED_WORDS, again_words
 from runs.states import StepStatus
 
+RULE_FIELDS: Final = ("retry", "retry_attempts", "retry_delay", "timeout", "on_error", "run_if")
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 LOG_LINES: Final = 200
 _TRIGGERS: Final[Mapping[str, tuple[str, str]]] = {
     "webhook": (noop("When a request arrives"), noop("Webhook")),
     "manual": (noop("When somebody presses Run"), noop("By hand")),
+    "schedule": (noop("At set times"), noop("Schedule")),
+    "form": (noop("When a form is sent"), noop("Form")),
+    "polling": (noop("When something new appears"), noop("Polling")),
+    "error": (noop("When a run fails"), noop("Error")),
+    "workflow": (noop("When another workflow calls it"), noop("Workflow")),
 }
 _LANES: Final[Mapping[str, str]] = {
     "then": noop("If so"), "else": noop("Otherwise"), "body": noop("For each"), "default": noop("Anything else")
@@ -149,12 +155,10 @@ class StepPanel:
     credentials: tuple[CredentialChoice, ...]
     new_credential_url: str
     provider_name: str
-    credential_error: str
     fields: tuple[step_form.Field, ...]
     folded: tuple[step_form.Field, ...]
     folded_open: bool
-    retry: Mapping[str, Any]
-    config: Mapping[str, Any]
+    rule_texts: Mapping[str, str]
     rule: str
     notes: str
     problems: tuple[Finding, ...]
@@ -163,11 +167,11 @@ class StepPanel:
     previous_url: str
     next_url: str
     error: str = ""
-    rule_errors: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rule_open(self) -> bool:
-        return bool(self.rule_errors)
+        return any(name in self.told for name in RULE_FIELDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +195,7 @@ class TriggerPanel:
     live: bool
     problems: tuple[str, ...]
     sample: str
+    config: Mapping[str, JSONValue]
     error: str = ""
 
 
@@ -330,11 +335,11 @@ class Board:
         action = registry.get(step.action)
         config = {**step.config.model_dump(mode="json"), **(posted or {}).get("config", {})}
         findings = self.findings.get(key, [])
-        told = {finding.field: finding.message for finding in reversed(findings) if finding.field}
+        told = {finding.field: finding.message for finding in reversed(findings) if finding.field} | dict(errors or {})
         drawn = step_form.fields(
             input_schema(action),
             config["inputs"],
-            errors={**told, **(errors or {})},
+            errors=told,
             texts=(posted or {}).get("texts"),
             as_text=self.request.GET.getlist("text"),
         )
@@ -357,12 +362,10 @@ class Board:
             credentials=self._credentials(action, credential),
             new_credential_url=self._new_credential_url(action, key),
             provider_name=action.provider.name if action else "",
-            credential_error=told.get("credential", ""),
             fields=tuple(each for each in drawn if not _is_folded(each)),
             folded=folded,
             folded_open=any(each.is_filled or each.error for each in folded),
-            retry=config.get("retry") or {},
-            config=config,
+            rule_texts=_rule_texts(config) | (posted or {}).get("rule", {}),
             rule=_rule(config),
             notes=(posted or {}).get("notes", step.notes),
             problems=tuple(findings),
@@ -371,7 +374,7 @@ class Board:
             previous_url=self.url("workflow-step", order[place - 1]) if place else "",
             next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",
             error=said,
-            rule_errors={name: text for name, text in (errors or {}).items() if name in ("retry", "timeout", "run_if")},
+            told=told,
         )
 
     def _credentials(self, action: Action | None, chosen: str | None) -> tuple[CredentialChoice, ...]:
@@ -438,6 +441,7 @@ class Board:
             live=row.live_config is not None and self.workflow.enabled,
             problems=tuple(p.message for p in self.problems if p.path.startswith(f"triggers[{index}]")),
             sample=self._sample() if sample is None else sample,
+            config=row.config,
             error=error,
         )
 
@@ -450,15 +454,11 @@ class Board:
         outputs = selectors.last_outputs(self.workflow)
         last = selectors.last_trigger(self.workflow)
         found = [self._trigger_source(last)]
-        before = list(self._before(key))
+        before, in_loop = _before(self.definition.steps, key) or ((), False)
         found += [self._source(step, outputs.get(step.key), is_last=step is before[-1]) for step in before]
+        if in_loop:
+            found.append(picker.Source(number=0, tile="flow", name=_("This item"), fact="", tree=picker.loop()))
         return found
-
-    def _before(self, key: str) -> Iterator[StepDefinition]:
-        for step in self.steps.values():
-            if step.key == key:
-                return
-            yield step
 
     def _trigger_source(self, last: Mapping[str, JSONValue] | None) -> picker.Source:
         kind = self.definition.triggers[0].type.value if self.definition.triggers else "manual"
@@ -495,6 +495,23 @@ _RESULT_WORDS: Final[Mapping[str, str]] = {
 }
 
 
+def _before(
+    steps: Sequence[StepDefinition], key: str, in_loop: bool = False
+) -> tuple[tuple[StepDefinition, ...], bool] | None:
+    """Return the steps that the step ``key`` may refer to, as publish checks it, and whether a loop holds it.
+
+    Those are the earlier ones of its lane and of the lanes around: what other lanes hold may not have run.
+    """
+    for index, step in enumerate(steps):
+        if step.key == key:
+            return tuple(steps[:index]), in_loop
+        for inner in step.lanes.values():
+            found = _before(inner, key, in_loop or step.action == "flow.foreach")
+            if found is not None:
+                return (*steps[:index], *found[0]), found[1]
+    return None
+
+
 def input_schema(action: Action | None) -> Mapping[str, Any]:
     """Return the schema of an action's inputs, or of a step whose action is not registered."""
     return action.input_json_schema() if action else UNREGISTERED
@@ -514,6 +531,21 @@ def _trigger_words(kind: str, config: Mapping[str, JSONValue]) -> str:
     words = _(_TRIGGERS.get(kind, ("", kind))[1])
     methods = config.get("methods")
     return f"{words} · {', '.join(map(str, methods))}" if isinstance(methods, list) and methods else words
+
+
+def _rule_texts(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the fields of the failure rule hold."""
+    retry = config.get("retry") or {}
+    values = {
+        "retry_attempts": retry.get("max_attempts"),
+        "retry_delay": retry.get("delay"),
+        "timeout": config.get("timeout"),
+    }
+    return {
+        **{name: "" if value is None else f"{value:g}" for name, value in values.items()},
+        "on_error": str(config.get("on_error")),
+        "run_if": config.get("run_if") or "",
+    }
 
 
 def _rule(config: Mapping[str, Any]) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from integrations.registry import registry
 from orchestrator import jsongate
 from orchestrator.builder import step_form
-from orchestrator.builder.board import METHODS, Board, StepPanel, TriggerPanel, input_schema
+from orchestrator.builder.board import METHODS, RULE_FIELDS, Board, StepPanel, TriggerPanel, input_schema
 from orchestrator.errors import Conflict, Invalid, ServiceError
 from orchestrator.flow.definition import StepDefinition, TriggerType
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
@@ -59,7 +62,7 @@ def step(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
         return _save(board, key)
     panel = board.step(key)
     if is_fragment(request):
-        context = {"step": panel, "result": panel.result, "standing": board.standing(key), "poll_url": request.path}
+        context = {"step": panel, "result": panel.result, "standing": board.standing(key), **_polling(board, panel)}
         return fragment(request, actor, "builder/_result.html", context)
     return _page(board, step=panel)
 
@@ -75,9 +78,10 @@ def _save(board: Board, key: str) -> HttpResponse:
             actor=board.actor, workflow=board.workflow, key=key, changes=typed, if_match=_revision(request)
         )
     except step_form.Unreadable as error:
-        typed |= {"config": {"inputs": error.inputs}, "texts": error.texts}
+        typed |= {"config": {"inputs": error.inputs}, "texts": error.texts, "rule": _rule_texts(request)}
         return _refused(board, key, typed, errors=error.messages, said=_("It was not saved."))
     except _WrongRule as error:
+        typed["rule"] = _rule_texts(request)
         return _refused(board, key, typed, errors={error.field: str(error)}, said=_("It was not saved."))
     except Conflict as error:
         said = f"{error.message} {_('What you typed is still here: press Save to put it over the other change.')}"
@@ -104,6 +108,7 @@ def _saved_json(board: Board, key: str) -> HttpResponse:
             "fact": fact,
             "rule": panel.rule,
             "problems": {finding.field: finding.message for finding in reversed(panel.problems)},
+            "summary": render_to_string("builder/_problems.html", {"step": panel}),
             **{name: after.header()[name] for name in ("changes", "blocking")},
         }
     )
@@ -119,7 +124,8 @@ def _refused(
     status: int = 400,
 ) -> HttpResponse:
     if board.request.headers.get("Accept") == "application/json":
-        return JsonResponse({"message": said, "problems": dict(errors or {})}, status=status)
+        revision = board.workflow.refresh().revision
+        return JsonResponse({"message": said, "problems": dict(errors or {}), "revision": revision}, status=status)
     fresh = _board(board.request, board.actor, board.workflow.pk)
     return _page(fresh, step=fresh.step(key, posted=typed, errors=errors, said=said), status=status)
 
@@ -161,6 +167,11 @@ def _rule(request: HttpRequest, stored: StepDefinition) -> dict[str, Any]:
     }
 
 
+def _rule_texts(request: HttpRequest) -> dict[str, str]:
+    """Return the failure rule as it was typed."""
+    return {name: _clean(request.POST[name])[:200] for name in RULE_FIELDS if name in request.POST}
+
+
 def _retry(post: Mapping[str, str], stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
     attempts = _number(post, "retry_attempts", low=1, high=20)
     delay = _number(post, "retry_delay", low=0, high=86_400)
@@ -184,8 +195,7 @@ def _number(post: Mapping[str, str], name: str, *, low: float, high: float) -> f
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
-        field = "retry" if name.startswith("retry") else name
-        raise _WrongRule(field, _("Enter a number from %(low)g to %(high)g.") % {"low": low, "high": high})
+        raise _WrongRule(name, _("Enter a number from %(low)g to %(high)g.") % {"low": low, "high": high})
     return value
 
 
@@ -233,18 +243,30 @@ def _test(board: Board, key: str) -> HttpResponse:
     except ServiceError as error:
         messages.error(board.request, error.message)
     else:
-        _wait_for(started)
+        if not _has_ended(started):
+            at = reverse("workflow-step", args=[board.tenant.slug, board.workflow.pk, key])
+            return redirect(f"{at}?{urlencode({'testing': started.pk})}")
     return redirect("workflow-step", board.tenant.slug, board.workflow.pk, key)
 
 
-def _wait_for(started: Run) -> None:
+def _has_ended(started: Run) -> bool:
     """Wait for a test's end, for a moment: most are over before a page could ask again."""
     end = time.monotonic() + TEST_SECONDS
     rows = Run.objects.for_tenant(started.tenant_id).filter(pk=started.pk)
     while time.monotonic() < end:
         if rows.values_list("status", flat=True).first() in _TERMINAL:
-            return
+            return True
         time.sleep(_LOOK_SECONDS)
+    return False
+
+
+def _testing(board: Board) -> Run | None:
+    """Return the test that the address names while it has not ended: its result is not the last one's yet."""
+    text = board.request.GET.get("testing", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        return None
+    rows = Run.objects.for_tenant(board.tenant).filter(workflow=board.workflow, pk=int(text))
+    return rows.exclude(status__in=_TERMINAL).only("tenant_id", "status").first()
 
 
 @require_POST
@@ -289,6 +311,9 @@ def trigger(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpRespon
         return _page(board, trigger=panel)
     require(actor, Role.EDITOR)
     stored = next(each for each in board.definition.triggers if each.key == key)
+    if stored.type is not TriggerType.WEBHOOK:
+        said = _("Nothing was saved: a trigger of this type takes no methods. Change it through the API.")
+        return _page(board, trigger=board.trigger(key, error=said), status=400)
     chosen = [method for method in METHODS if method in request.POST.getlist("methods")]
     config: dict[str, Any] = {**stored.config, "methods": chosen or ["POST"]}
     try:
@@ -334,6 +359,13 @@ def _board(request: HttpRequest, actor: Actor, pk: int) -> Board:
     return Board(request, actor, get_for_tenant_or_404(Workflow, actor.tenant, pk=pk))
 
 
+def _polling(board: Board, panel: StepPanel) -> dict[str, Any]:
+    """Return where a test's result is asked for, and the test that has not ended yet."""
+    at = board.url("workflow-step", panel.key)
+    testing = _testing(board)
+    return {"testing": testing, "poll_url": f"{at}?{urlencode({'testing': testing.pk})}" if testing else at}
+
+
 def _page(
     board: Board,
     *,
@@ -355,7 +387,7 @@ def _page(
         "trigger": trigger,
         "sources": board.sources(step.key) if step else [],
         "chosen": chosen,
-        "poll_url": board.request.path,
+        **(_polling(board, step) if step else {}),
     }
     return page(
         board.request, board.actor, "builder/builder.html", context, nav="workflow-list", narrow=True, status=status

@@ -53,6 +53,20 @@ def tree(value: JSONValue, path: str) -> SafeString:
     return format_html('<div class="js">{}</div>', body)
 
 
+def loop() -> SafeString:
+    """Return what a step inside a loop can use beside the steps' data."""
+    rows = (("item", _("the element of this turn")), ("index", _("its number, from 0")))
+    return format_html(
+        '<div class="js">{}</div>',
+        format_html_join(
+            "",
+            '<button type="button" class="lf" data-insert="{{{{ {} }}}}" data-find="{} {}"><span class="k">{}</span>'
+            '<span class="v m">{}</span><span class="insb">{}</span><code class="px">{{{{ {} }}}}</code></button>',
+            ((name, name, words, name, words, _("Insert"), name) for name, words in rows),
+        ),
+    )
+
+
 def member(path: str, key: str | int) -> str:
     """Return the path of a member, as expressions write it: ``a.b``, ``a["x-y"]``, ``a[0]``."""
     if isinstance(key, int):

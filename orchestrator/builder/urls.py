@@ -30,7 +30,7 @@ urlpatterns = [
     path(f"{_AT}/steps/<key:key>/move/", editing.step_move, name="workflow-step-move"),
     path(f"{_AT}/steps/<key:key>/remove/", editing.step_remove, name="workflow-step-remove"),
     path(f"{_AT}/steps/<key:key>/test/", editing.step_test, name="workflow-step-test"),
-    path(f"{_AT}/triggers/add/", editing.trigger_add, name="workflow-trigger-add"),
+    path(f"{_AT}/triggers/", editing.trigger_add, name="workflow-trigger-add"),
     path(f"{_AT}/triggers/<key:key>/", editing.trigger, name="workflow-trigger"),
     path(f"{_AT}/triggers/<key:key>/remove/", editing.trigger_remove, name="workflow-trigger-remove"),
 ]

@@ -62,6 +62,7 @@ document.addEventListener("input", (event) => {
 
 // Saving: on leaving a field, or 600 ms after the last key.
 let timer = 0, dirty = false, saving = false;
+let asks = Boolean(form?.querySelector("[role=alert]"));
 
 const showProblems = (problems) => {
   for (const line of form.querySelectorAll("[data-error]")) {
@@ -76,15 +77,25 @@ const showProblems = (problems) => {
 const showSaved = (answer) => {
   form.elements.revision.value = answer.revision;
   showProblems(answer.problems);
+  document.getElementById("problems").innerHTML = answer.summary;
   for (const title of document.querySelectorAll(`[data-title="${form.dataset.step}"],[data-panel-title]`)) title.textContent = answer.title;
   form.querySelector("[data-rule]").textContent = answer.rule;
   const changes = document.getElementById("changes");
   if (changes) { changes.hidden = !answer.changes; changes.textContent = answer.changes === 1 ? "1 change" : `${answer.changes} changes`; }
 };
 
+// Not saved: a conflict waits for the person's word, everything else for the next change.
+const refuse = (status, answer) => {
+  say(answer.message ?? "Not saved");
+  if (status !== 409) return showProblems(answer.problems ?? {});
+  asks = true;
+  form.elements.revision.value = answer.revision;
+  form.querySelector("[data-save]").hidden = false;
+};
+
 const save = async () => {
   clearTimeout(timer);
-  if (!dirty || saving) return;
+  if (!dirty || saving || asks) return;
   dirty = false;
   saving = true;
   say("Saving…");
@@ -92,7 +103,7 @@ const save = async () => {
     const response = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
     const answer = await response.json();
     if (response.ok) { showSaved(answer); say("Saved"); }
-    else { showProblems(answer.problems ?? {}); say(answer.message ?? "Not saved"); }
+    else refuse(response.status, answer);
   } catch {
     dirty = true;
     say("Not saved, trying again");
@@ -108,7 +119,7 @@ if (form && !form.querySelector("fieldset").disabled) {
   form.addEventListener("change", () => { dirty = true; save(); });
   form.addEventListener("submit", () => { clearTimeout(timer); dirty = false; });
   addEventListener("beforeunload", (event) => { if (dirty || saving) { save(); event.preventDefault(); } });
-  form.querySelector("[data-save]").hidden = true;
+  form.querySelector("[data-save]").hidden = !asks;
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
