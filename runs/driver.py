@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from integrations import sandbox
 from integrations.registry import registry
 from runs.adapters import PooledClients, Readers, RegistryCatalog, VaultCredentials
 from runs.claims import Claimed, Claimer
@@ -173,6 +174,7 @@ class Driver:
             if self.writer.is_alive:
                 await asyncio.to_thread(self.writer.close)
             await clients.pool.aclose()
+            await sandbox.aclose()
             await asyncio.to_thread(readers.close)
 
     async def _slices(self) -> None:
