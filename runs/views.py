@@ -209,7 +209,7 @@ def run_json(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
 def run_as_text(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Return a run as a few lines of text: to read on a telephone, or to paste."""
     text = run_text(_find(actor, pk))
-    return private(HttpResponse(text, content_type="text/plain; charset=utf-8"))
+    return private(HttpResponse(text.encode("utf-8", "backslashreplace"), content_type="text/plain; charset=utf-8"))
 
 
 @require_safe

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -107,7 +107,7 @@ def page(
     """
     shell = shell_for(request, actor, nav=nav, narrow=narrow)
     with timezone.override(actor.tenant.time_zone):
-        response = render(request, template, {**(context or {}), "shell": shell}, status=status)
+        response = _rendered(request, template, {**(context or {}), "shell": shell}, status)
     return private(response)
 
 
@@ -122,8 +122,14 @@ def fragment(
         "may_edit": actor.may(Role.EDITOR),
     }
     with timezone.override(actor.tenant.time_zone):
-        response = render(request, template, values, status=status)
+        response = _rendered(request, template, values, status)
     return private(response)
+
+
+def _rendered(request: HttpRequest, template: str, values: Mapping[str, Any], status: int) -> HttpResponse:
+    """Render a template; half a surrogate pair, which JSON may hold and UTF-8 may not, shows as its escape."""
+    text = render_to_string(template, dict(values), request)
+    return HttpResponse(text.encode("utf-8", "backslashreplace"), status=status)
 
 
 def private(response: HttpResponse) -> HttpResponse:

@@ -159,7 +159,7 @@ def _of_step(scene: Scene, step: StepOutline, *, attempt: int | None, tab: str) 
         log=tuple(log[:LOG_LINES]),
         more_log=max(0, len(log) - LOG_LINES),
         setup=dict(step.config),
-        edit_url=reverse("step", args=[scene.run.tenant.slug, scene.run.workflow_id, step.key]),
+        edit_url=reverse("workflow-step", args=[scene.run.tenant.slug, scene.run.workflow_id, step.key]),
         mark=f"{step.key}-{len(attempts)}-{full.pk if full else 0}-{full.status if full else ''}-{len(log)}",
     )
 

@@ -214,7 +214,7 @@ def _failure(actor: Actor, run: Run, steps: Sequence[StepOutline], stopped: str)
         again=again_words(error),
         others=said % {"count": count} if count else "",
         others_url=url,
-        fix_url=reverse("step", args=[actor.tenant.slug, run.workflow_id, step.key])
+        fix_url=reverse("workflow-step", args=[actor.tenant.slug, run.workflow_id, step.key])
         if step and actor.may(Role.EDITOR)
         else "",
         from_key=step.key if step and step.depth == 0 and run.kind != RunKind.STEP else "",
