@@ -418,7 +418,7 @@ class Board:
             inputs=row.inputs,
             output=row.output,
             is_large=row.output_ref is not None or row.inputs_ref is not None,
-            log=tuple(str(line.get("message", "")) for line in (row.logs or [])[-LOG_LINES:]),
+            log=tuple(str(line.get("text", "")) for line in (row.logs or [])[-LOG_LINES:]),
             run_url=f"{reverse('run', args=[self.tenant.slug, row.run_id])}?step={key}",
         )
 
