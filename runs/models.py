@@ -45,7 +45,8 @@ class Run(TenantOwned):
     # The composite indexes below begin with these two; one of their own would only slow every insert.
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
     workflow = models.ForeignKey("workflows.Workflow", on_delete=models.CASCADE, related_name="runs", db_index=False)
-    version = models.ForeignKey("workflows.WorkflowVersion", on_delete=models.PROTECT, related_name="+")
+    # Not PROTECT: a version that a run needs stays, and goes together with the run when the workflow is deleted.
+    version = models.ForeignKey("workflows.WorkflowVersion", on_delete=models.RESTRICT, related_name="+")
     kind = models.CharField(max_length=8, choices=_choices(RunKind), default=RunKind.LIVE)
     trigger_type = models.CharField(max_length=16)
     trigger_key = models.CharField(max_length=63, blank=True, default="")

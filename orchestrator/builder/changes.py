@@ -54,13 +54,13 @@ _LABELS: Final[Mapping[str, str]] = {
     "settings.retention_days": noop("Days that runs are kept"),
 }
 _TRIGGERS: Final[Mapping[str, str]] = {
-    "manual": noop("Start by hand"),
-    "webhook": noop("When a request comes in"),
+    "manual": noop("When somebody presses Run"),
+    "webhook": noop("When a request arrives"),
     "schedule": noop("At set times"),
     "form": noop("When a form is sent"),
-    "polling": noop("When an app has something new"),
+    "polling": noop("When something new appears"),
     "error": noop("When a run fails"),
-    "workflow": noop("When a workflow calls it"),
+    "workflow": noop("When another workflow calls it"),
 }
 
 
@@ -86,6 +86,7 @@ class Block:
 
     tile: str
     title: str
+    number: int = 0
     tags: tuple[tuple[str, str], ...] = ()
     facts: str = ""
     lines: tuple[Line, ...] = ()
@@ -99,7 +100,8 @@ def blocks(old: WorkflowDefinition | None, new: WorkflowDefinition) -> list[Bloc
     grouped: dict[str, list[Change]] = {}
     for change in diff(before, new):
         grouped.setdefault(change.subject, []).append(change)
-    return [_block(subject, changes, before, new) for subject, changes in grouped.items()]
+    numbers = step_numbers(new)
+    return [_block(subject, changes, before, new, numbers) for subject, changes in grouped.items()]
 
 
 def document_blocks(definition: WorkflowDefinition) -> list[Block]:
@@ -107,18 +109,26 @@ def document_blocks(definition: WorkflowDefinition) -> list[Block]:
     triggers = [
         Block(
             tile=trigger.type.value,
-            title=_trigger_title(trigger.type.value),
+            title=trigger_title(trigger.type.value),
             facts=trigger.key,
             lines=_config_lines(trigger.config, ""),
         )
         for trigger in definition.triggers
     ]
-    return [*triggers, *(_step_block(path, step) for path, step in definition.walk())]
+    numbers = step_numbers(definition)
+    return [*triggers, *(_step_block(path, step, numbers[step.key]) for path, step in definition.walk())]
 
 
 def step_title(step: StepDefinition) -> str:
-    """Return what a step is called on a page."""
-    return step.name or step.key
+    """Return what a step is called on a page: by its own name, else by what it does."""
+    action = registry.get(step.action)
+    return step.name or (action.name if action else step.key)
+
+
+def step_numbers(definition: WorkflowDefinition) -> dict[str, int]:
+    """Return the number of each step, by key: triggers count first, as in the builder."""
+    first = max(1, len(definition.triggers)) + 1
+    return {step.key: number for number, (_path, step) in enumerate(definition.walk(), first)}
 
 
 def field_label(action_key: str, field: str) -> str:
@@ -135,7 +145,13 @@ def field_label(action_key: str, field: str) -> str:
     return field
 
 
-def _block(subject: str, changes: Sequence[Change], old: WorkflowDefinition, new: WorkflowDefinition) -> Block:
+def _block(
+    subject: str,
+    changes: Sequence[Change],
+    old: WorkflowDefinition,
+    new: WorkflowDefinition,
+    numbers: Mapping[str, int],
+) -> Block:
     kind, _dot, key = subject.partition(".")
     tags = tuple((name, _(words)) for name, words in _TAGS.items() if any(c.kind == name for c in changes))
     fields = [change for change in changes if change.kind == "changed"]
@@ -146,6 +162,7 @@ def _block(subject: str, changes: Sequence[Change], old: WorkflowDefinition, new
         return Block(
             tile=step.action,
             title=step_title(step),
+            number=numbers.get(key, 0),
             tags=tags,
             facts="" if lines else _facts(step),
             lines=lines,
@@ -155,7 +172,7 @@ def _block(subject: str, changes: Sequence[Change], old: WorkflowDefinition, new
         found = next(trigger for trigger in (*new.triggers, *old.triggers) if trigger.key == key)
         return Block(
             tile=found.type.value,
-            title=_trigger_title(found.type.value),
+            title=trigger_title(found.type.value),
             tags=tags,
             facts=key,
             lines=_lines(fields, ""),
@@ -164,7 +181,7 @@ def _block(subject: str, changes: Sequence[Change], old: WorkflowDefinition, new
     return Block(tile="workflow", title=_("The workflow itself"), tags=tags, lines=_lines(fields, ""))
 
 
-def _step_block(path: str, step: StepDefinition) -> Block:
+def _step_block(path: str, step: StepDefinition, number: int) -> Block:
     document = step.model_dump(mode="json", exclude={"key", "name", "action", "lanes"}, exclude_defaults=True)
     config = document.pop("config", {})
     lines = [Line(label=field_label("", name), bits=_whole(value)) for name, value in document.items()]
@@ -177,6 +194,7 @@ def _step_block(path: str, step: StepDefinition) -> Block:
     return Block(
         tile=step.action,
         title=step_title(step),
+        number=number,
         facts=_action_words(step),
         lines=tuple(lines),
         depth=min(path.count(".lanes."), 6),
@@ -187,7 +205,8 @@ def _config_lines(config: Mapping[str, JSONValue], prefix: str) -> tuple[Line, .
     return tuple(Line(label=field_label("", f"{prefix}{name}"), bits=_whole(value)) for name, value in config.items())
 
 
-def _trigger_title(kind: str) -> str:
+def trigger_title(kind: str) -> str:
+    """Return what a trigger of this type is called on a page."""
     return _(_TRIGGERS.get(kind, kind))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,15 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from orchestrator.builder.changes import Block, blocks, definition_of, field_label, step_title
+from orchestrator.builder.changes import (
+    Block,
+    blocks,
+    definition_of,
+    field_label,
+    step_numbers,
+    step_title,
+    trigger_title,
+)
 from orchestrator.errors import Invalid, Problem
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
@@ -35,9 +43,10 @@ class ProblemRow:
 
     blocks: bool
     title: str
-    field: str
     message: str
     url: str
+    number: int = 0
+    field: str = ""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -88,35 +97,43 @@ def problem_rows(
     tenant: Tenant, workflow: Workflow, definition: WorkflowDefinition, problems: Sequence[Problem]
 ) -> list[ProblemRow]:
     """Return the findings of a check with a link to each one's field, those that block first."""
-    steps = dict(definition.walk())
+    at = (tenant.slug, workflow.pk)
+    steps, numbers = dict(definition.walk()), step_numbers(definition)
     # Two references in one field can say the same: once is enough.
-    rows = dict.fromkeys(_row(tenant, workflow, definition, steps, problem) for problem in problems)
+    rows = dict.fromkeys(
+        _step_row(at, steps[path], numbers, path, problem) if path else _other_row(at, definition, problem)
+        for problem in problems
+        for path in (step_path_of(steps, problem.path),)
+    )
     return sorted(rows, key=lambda row: not row.blocks)
 
 
-def _row(
-    tenant: Tenant,
-    workflow: Workflow,
-    definition: WorkflowDefinition,
-    steps: dict[str, StepDefinition],
-    problem: Problem,
+def _step_row(
+    at: tuple[str, int], step: StepDefinition, numbers: Mapping[str, int], path: str, problem: Problem
 ) -> ProblemRow:
-    path = step_path_of(steps, problem.path)
-    blocking = problem.severity == "error"
-    if path is None:
-        title = _("Output") if problem.path.startswith("output") else _trigger_title(definition, problem.path)
-        url = reverse("workflow", args=[tenant.slug, workflow.pk])
-        return ProblemRow(blocks=blocking, title=title, field="", message=problem.message, url=url)
-    step, field = steps[path], problem.path.removeprefix(path).lstrip(".")
+    field = problem.path.removeprefix(path).lstrip(".")
     name = field_name_of(field)
-    url = reverse("workflow-step", args=[tenant.slug, workflow.pk, step.key])
+    url = reverse("workflow-step", args=[*at, step.key])
     return ProblemRow(
-        blocks=blocking,
+        blocks=problem.severity == "error",
+        number=numbers[step.key],
         title=step_title(step),
         field=field_label(step.action, field) if name else "",
         message=problem.message,
         url=f"{url}#field-{name}" if name else url,
     )
+
+
+def _other_row(at: tuple[str, int], definition: WorkflowDefinition, problem: Problem) -> ProblemRow:
+    """Return what is wrong with a trigger, with the output or with the workflow as a whole."""
+    title, url = _("The workflow"), reverse("workflow", args=at)
+    found = re.match(r"triggers\[(\d+)\]", problem.path)
+    if found and int(found.group(1)) < len(definition.triggers):
+        trigger = definition.triggers[int(found.group(1))]
+        title, url = trigger_title(trigger.type.value), reverse("workflow-trigger", args=[*at, trigger.key])
+    elif problem.path.startswith("output"):
+        title = _("Output")
+    return ProblemRow(blocks=problem.severity == "error", title=title, message=problem.message, url=url)
 
 
 def step_path_of(steps: dict[str, StepDefinition], path: str) -> str | None:
@@ -136,10 +153,3 @@ def field_name_of(field: str) -> str:
             return ""
     found = _NAME.match(field)
     return found.group() if found else ""
-
-
-def _trigger_title(definition: WorkflowDefinition, path: str) -> str:
-    found = re.match(r"triggers\[(\d+)\]", path)
-    if found and int(found.group(1)) < len(definition.triggers):
-        return _("Trigger %(key)s") % {"key": definition.triggers[int(found.group(1))].key}
-    return _("The workflow")
