@@ -18,6 +18,7 @@ from pydantic_monty import (
     MontyError,
     MontyRuntimeError,
     MontySyntaxError,
+    ResourceLimits,
 )
 
 from integrations.sandbox.outcome import (
@@ -122,7 +123,7 @@ class _Printed:
 
 async def _fed(monty: AsyncMonty, code: str, text: str, seconds: float, printed: _Printed) -> Any:
     """Return what ``main(input)`` gives, or the last expression where there is no ``main``."""
-    bounds = {
+    bounds: ResourceLimits = {
         "max_feed_duration_secs": seconds,
         "max_memory": MAX_MEMORY,
         "max_recursion_depth": MAX_RECURSION,
