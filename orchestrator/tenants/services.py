@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+from zoneinfo import available_timezones
 
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
@@ -42,6 +44,67 @@ def tenant_create(*, slug: str, name: str = "", owner: User | None = None) -> tu
     if owner is not None:
         member_add(actor=actor, user=owner, role=Role.OWNER)
     return tenant, created
+
+
+# What may be changed of a tenant once it is there; its slug is in addresses that others hold.
+TENANT_FIELDS: Final = frozenset(
+    {"name", "time_zone", "max_concurrent_runs", "runs_per_minute", "retention_days", "egress_allow"}
+)
+USER_FIELDS: Final = frozenset({"email", "is_active", "is_staff", "is_superuser"})
+
+
+@transaction.atomic
+def tenant_update(*, actor: Actor, changes: Mapping[str, Any]) -> Tenant:
+    """Change the actor's tenant. Raises Invalid with a problem for each wrong field."""
+    require_operation(actor, "tenant.edit")
+    tenant = Tenant.objects.select_for_update().get(pk=actor.tenant.pk)
+    _set(tenant, changes, TENANT_FIELDS)
+    if tenant.time_zone not in available_timezones():
+        raise Invalid("The time zone is not known.", problems=[_problem("time_zone", "Use a name like Europe/Berlin.")])
+    if not isinstance(tenant.egress_allow, list) or not all(isinstance(host, str) for host in tenant.egress_allow):
+        raise Invalid("The hosts are not valid.", problems=[_problem("egress_allow", "Write a list of host names.")])
+    tenant.save(update_fields=list(changes))
+    audit.record(actor=actor, action="tenant.changed", target=tenant, detail={"changed": [*sorted(changes)]})
+    return tenant
+
+
+@transaction.atomic
+def user_update(*, by: User, user: User, changes: Mapping[str, Any], password: str = "") -> User:
+    """Change a user or their password. Raises Forbidden unless ``by`` is a superuser, or it is their own password.
+
+    Written to the audit log of each tenant that the user belongs to. Nobody takes their own rights away.
+    """
+    if not by.is_superuser and (changes or by.pk != user.pk):
+        raise Forbidden("Only a superuser changes users. Ask your operator.")
+    user = User.objects.select_for_update().get(pk=user.pk)
+    _set(user, changes, USER_FIELDS)
+    if by.pk == user.pk and not (user.is_active and (user.is_superuser or not by.is_superuser)):
+        raise Conflict("You cannot take your own rights away. Ask another superuser to do it.")
+    changed = sorted(changes)
+    if password:
+        if weak := password_problems(password, user):
+            raise Invalid(" ".join(weak), problems=[_problem("password", text) for text in weak])
+        user.set_password(password)
+        changed.append("password")
+    user.save()
+    for membership in Membership.unscoped.filter(user=user).select_related("tenant"):
+        actor = replace(system_actor(membership.tenant), user=by)
+        audit.record(actor=actor, action="user.changed", target=user, detail={"changed": list(changed)})
+    return user
+
+
+def _set(row: Tenant | User, changes: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    """Set fields and check them. Raises Invalid with a problem for each wrong one."""
+    if unknown := changes.keys() - allowed:
+        raise Invalid(f"{min(unknown)!r:.80} cannot be changed here.")
+    for name, value in changes.items():
+        setattr(row, name, value)
+    try:
+        row.clean_fields(exclude={field.name for field in row._meta.fields} - changes.keys())
+    except ValidationError as error:
+        found = error.message_dict.items()
+        problems = [_problem(name, " ".join(texts)) for name, texts in found]
+        raise Invalid("Some values are not valid.", problems=problems) from error
 
 
 def password_problems(password: str, user: User | None = None) -> list[str]:
