@@ -79,7 +79,7 @@ class PythonPool:
             except MontyError as error:
                 raise _explained(error, seconds, printed.lines()) from None
         try:
-            return Outcome(value=plain(_data(returned)), log=printed.lines())
+            return Outcome(value=await _kept(returned), log=printed.lines())
         except CodeFailed as error:
             error.log = printed.lines()
             raise
@@ -140,6 +140,13 @@ async def _fed(monty: AsyncMonty, code: str, text: str, seconds: float, printed:
         call = "await main(input)" if _ASYNC_MAIN.search(code) else "main(input)"
         found, returned = await feed(session, _CALL.format(call=call))
     return returned if found else last
+
+
+async def _kept(value: Any) -> Any:
+    """Return the value as JSON data; what may be large is walked in a thread, since other runs share the loop."""
+    if isinstance(value, dict | list | tuple):
+        return await asyncio.to_thread(plain, value)
+    return plain(_data(value))
 
 
 def _data(value: Any) -> Any:
