@@ -193,7 +193,7 @@ class TriggerPanel:
     address: str
     methods: tuple[tuple[str, bool], ...]
     live: bool
-    problems: tuple[str, ...]
+    problems: tuple[Finding, ...]
     sample: str
     config: Mapping[str, JSONValue]
     error: str = ""
@@ -439,7 +439,11 @@ class Board:
             address=self.request.build_absolute_uri(path) if path else "",
             methods=tuple((method, method in chosen) for method in METHODS),
             live=row.live_config is not None and self.workflow.enabled,
-            problems=tuple(p.message for p in self.problems if p.path.startswith(f"triggers[{index}]")),
+            problems=tuple(
+                Finding(field="", label="", message=problem.message, blocks=problem.severity == "error")
+                for problem in self.problems
+                if problem.path.startswith(f"triggers[{index}]")
+            ),
             sample=self._sample() if sample is None else sample,
             config=row.config,
             error=error,
@@ -463,7 +467,8 @@ class Board:
     def _trigger_source(self, last: Mapping[str, JSONValue] | None) -> picker.Source:
         kind = self.definition.triggers[0].type.value if self.definition.triggers else "manual"
         missing = "" if last else _("Send a sample, or run it once, to see what the trigger gives.")
-        tree = picker.tree(dict(last), "trigger") if last else None
+        # What was sent comes first; what is told about it follows.
+        tree = picker.tree({"body": last.get("body"), **last}, "trigger") if last else None
         return picker.Source(
             number=1, tile=kind, name=_("Trigger"), fact=_("last sample"), tree=tree, missing=missing, open=True
         )

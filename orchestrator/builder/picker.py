@@ -19,6 +19,8 @@ MAX_DEPTH: Final = 8
 MAX_SIBLINGS: Final = 60
 MAX_ENTRIES: Final = 600
 _LINE: Final = 80
+# What a caller sent is what people look for first.
+BODY: Final = "trigger.body"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -92,8 +94,9 @@ def _entry(label: str, value: JSONValue, path: str, depth: int, budget: _Budget)
     if not isinstance(value, dict | list) or not value or depth >= MAX_DEPTH:
         return _leaf(label, value, path)
     return format_html(
-        '<details><summary><span class="k">{}</span><span class="m">{}</span></summary>'
+        '<details{}><summary><span class="k">{}</span><span class="m">{}</span></summary>'
         '<div class="kids">{}{}</div></details>',
+        SafeString(" open") if path == BODY else "",
         label,
         _count(value),
         _leaf(_("all of it"), value, path),

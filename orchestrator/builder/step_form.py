@@ -64,6 +64,20 @@ class Field:
         return f"{PREFIX}{self.name}"
 
     @property
+    def default_words(self) -> str:
+        return dict(self.choices).get(self.default, self.default)
+
+    @property
+    def is_segmented(self) -> bool:
+        """Whether all choices stand side by side."""
+        return self.kind in ("choice", "switch") and len(self.choices) <= FEW
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the field is several controls, which a label alone cannot name."""
+        return self.kind == "pairs" or self.is_segmented
+
+    @property
     def is_filled(self) -> bool:
         return bool(self.value or any(pair.name or pair.value for pair in self.pairs))
 

@@ -161,4 +161,4 @@ def _findings(error: ValidationError) -> Iterable[tuple[str, str, str]]:
         path = ""
         for part in found["loc"]:
             path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
-        yield path, found["msg"], found["type"]
+        yield path, "Fill this in." if found["type"] == "missing" else found["msg"], found["type"]

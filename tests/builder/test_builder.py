@@ -553,3 +553,18 @@ def test_the_data_column_offers_what_publish_accepts(builder: Client, actor: Act
         {"in.values.k0": "a", "in.values.v0": "{{ json(steps.inside.output) }}"},
     )
     assert "order" in [each.code for each in services.check(made)]
+
+
+def test_few_choices_stand_side_by_side_and_take_data_too(builder: Client, workflow: Workflow) -> None:
+    builder.post(address("workflow-step", workflow, "odd"), {"in.url": "http://x/", "in.language": "python"})
+    page = address("workflow-step", workflow, "odd")
+    html = builder.get(page).content.decode()
+    assert re.search(r'type="radio" name="in\.language" value="python" checked', html)
+    text = builder.get(page, {"text": "language"}).content.decode()
+    assert re.search(r'<input class="in" id="field-language" name="in\.language" value="python"', text)
+
+
+def test_a_warning_about_a_trigger_is_no_error(builder: Client, workflow: Workflow) -> None:
+    html = builder.get(address("workflow-trigger", workflow, "hook")).content.decode()
+    assert "no signature is checked" in html
+    assert not re.search(r'class="note flat bad"', html)
