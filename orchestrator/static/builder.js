@@ -61,7 +61,7 @@ document.addEventListener("input", (event) => {
 });
 
 // Saving: on leaving a field, or 600 ms after the last key.
-let timer = 0, dirty = false, saving = false;
+let timer = 0, dirty = false;
 let asks = Boolean(form?.querySelector("[role=alert]"));
 
 const showProblems = (problems) => {
@@ -93,33 +93,56 @@ const refuse = (status, answer) => {
   form.querySelector("[data-save]").hidden = false;
 };
 
-const save = async () => {
-  clearTimeout(timer);
-  if (!dirty || saving || asks) return;
+const send = async () => {
   dirty = false;
-  saving = true;
   say("Saving…");
   try {
     const response = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
     const answer = await response.json();
-    if (response.ok) { showSaved(answer); say("Saved"); }
-    else refuse(response.status, answer);
+    if (response.ok) { showSaved(answer); say(dirty ? "Editing…" : "Saved"); }
+    else { showProblems(answer.problems ?? {}); say(answer.message ?? "Not saved"); }
+    return response.ok;
   } catch {
     dirty = true;
     say("Not saved, trying again");
     timer = setTimeout(save, 3000);
-  } finally {
-    saving = false;
-    if (dirty) timer = setTimeout(save, 600);
+    return false;
   }
 };
 
+// One save at a time; whoever waits for it gets all that was typed until now.
+let running = Promise.resolve(true);
+const save = () => {
+  clearTimeout(timer);
+  running = running.then((before) => (dirty ? send() : before));
+  return running;
+};
+
+const changed = () => {
+  dirty = true;
+  say("Editing…");
+  clearTimeout(timer);
+  timer = setTimeout(save, 600);
+};
+
 if (form && !form.querySelector("fieldset").disabled) {
-  form.addEventListener("input", () => { dirty = true; clearTimeout(timer); timer = setTimeout(save, 600); });
-  form.addEventListener("change", () => { dirty = true; save(); });
+  form.addEventListener("input", changed);
+  form.addEventListener("change", () => { changed(); save(); });
   form.addEventListener("submit", () => { clearTimeout(timer); dirty = false; });
-  addEventListener("beforeunload", (event) => { if (dirty || saving) { save(); event.preventDefault(); } });
-  form.querySelector("[data-save]").hidden = !asks;
+  addEventListener("beforeunload", (event) => { if (dirty) { save(); event.preventDefault(); } });
+  form.querySelector("[data-save]").hidden = true;
+  // Whatever leads on waits for what was typed: publish must not see an older draft.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    if (!link || !dirty || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || link.hash && link.pathname === location.pathname && !link.search) return;
+    event.preventDefault();
+    save().then((ok) => { if (ok) location.assign(link.href); });
+  });
+  document.addEventListener("submit", (event) => {
+    if (!dirty || event.target === form || event.defaultPrevented) return;
+    event.preventDefault();
+    save().then((ok) => { if (ok) event.target.requestSubmit(event.submitter); });
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();

@@ -1,0 +1,75 @@
+"""Chromium, driven by Playwright: a fresh profile each, with the flags that keep it off the network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM: Final = "/usr/bin/chromium"
+FLAGS: Final = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+AXE: Final = next((Path(__file__).parent / "vendor").glob("axe-*.min.js")).read_text()
+_TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium for the length of a ``with`` block; skip, or fail where it must be there, when there is none."""
+    if not Path(CHROMIUM).exists():
+        reason = f"there is no Chromium in {CHROMIUM}"
+        if os.environ.get("ORCHESTRATOR_REQUIRE_SERVICES"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, **options: Any) -> Iterator[Page]:
+    """Open a page in a context of its own; a refused script or style, or an error of a script, fails the test."""
+    options.setdefault("viewport", {"width": 1440, "height": 900})
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    try:
+        yield page
+        # A page that answers 4xx is told on the console too; those are looked at where they are meant.
+        assert not [text for text in said if "Failed to load resource" not in text], said
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, address: str, password: str, name: str = "admin") -> None:
+    """Sign in and wait for the first page."""
+    page.goto(f"{address}/sign-in/")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{address}/w/**")
+
+
+def axe_findings(page: Page) -> list[str]:
+    """Return what axe finds on the page as it stands, a line each."""
+    # Through the debugger, since the page's own policy lets no foreign script in.
+    page.evaluate(AXE)
+    found = page.evaluate("(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", _TAGS)
+    return [
+        f"{violation['id']}: {violation['help']}: {node['html'][:160]}"
+        for violation in found["violations"]
+        for node in violation["nodes"]
+    ]
