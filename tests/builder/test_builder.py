@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from orchestrator.workflows import services
 from orchestrator.workflows.models import Step, Trigger, Workflow
 from orchestrator.workflows.selectors import draft_document
 from runs.models import Run
-from tests.runs.ground import drive
+from tests.runs.ground import ENDED, drive
 
 DOCUMENT: dict[str, Any] = {
     "name": "Greet",
@@ -72,6 +73,13 @@ def address(name: str, workflow: Workflow, *parts: str) -> str:
 
 def stored(workflow: Workflow, key: str) -> Step:
     return Step.objects.for_tenant(workflow.tenant_id).get(workflow=workflow, key=key)
+
+
+def drive_to_the_end() -> None:
+    """Drive until no run is left: on a busy machine one round may end before it has taken what is due."""
+    end = time.monotonic() + 20
+    while Run.unscoped.exclude(status__in=ENDED).exists() and time.monotonic() < end:
+        drive()
 
 
 def ids(html: str) -> list[str]:
@@ -374,7 +382,7 @@ def test_a_tested_step_shows_its_result_and_gives_its_data_to_later_steps(builde
     assert "Not tested yet" in builder.get(page).content.decode()
     answer = builder.post(address("workflow-step-test", made, "values"))
     assert answer.headers["Location"].startswith(f"{page}?testing=")
-    drive()
+    drive_to_the_end()
     html = builder.get(page).content.decode()
     assert "Test passed" in html
     assert "Oslo" in html
@@ -388,7 +396,7 @@ def test_a_failed_test_says_why_and_whether_to_try_again(builder: Client, actor:
     steps = [{"key": "bad", "action": "hello.world", "config": {"inputs": {"name": "{{ trigger.body.nobody }}"}}}]
     made = services.workflow_create(actor=actor, document={"name": "Bad", "slug": "bad", "steps": steps})
     builder.post(address("workflow-step-test", made, "bad"))
-    drive()
+    drive_to_the_end()
     html = builder.get(address("workflow-step", made, "bad")).content.decode()
     assert "Test failed" in html
     assert "nobody" in html
@@ -403,7 +411,7 @@ def test_a_test_that_no_worker_has_taken_is_told_and_asked_for_until_it_ends(
         html = builder.get(page).content.decode()
         assert "has not ended yet" in html
         assert f'hx-get="{page}"' in html
-        drive()
+        drive_to_the_end()
         part = builder.get(page, headers={"HX-Request": "true"}).content.decode()
         assert "has not ended yet" not in part
         assert "hx-get" not in part
@@ -564,7 +572,9 @@ def test_few_choices_stand_side_by_side_and_take_data_too(builder: Client, workf
     assert re.search(r'<input class="in" id="field-language" name="in\.language" value="python"', text)
 
 
-def test_a_warning_about_a_trigger_is_no_error(builder: Client, workflow: Workflow) -> None:
-    html = builder.get(address("workflow-trigger", workflow, "hook")).content.decode()
+def test_a_warning_about_a_trigger_is_no_error(builder: Client, actor: Actor) -> None:
+    document = {**DOCUMENT, "slug": "open", "triggers": [{"key": "hook", "type": "webhook", "config": {}}]}
+    made = services.workflow_create(actor=actor, document=document)
+    html = builder.get(address("workflow-trigger", made, "hook")).content.decode()
     assert "no signature is checked" in html
     assert not re.search(r'class="note flat bad"', html)
