@@ -213,7 +213,6 @@ class RunAdmin(ReadOnlyMixin, ScopedAdmin):
         "created_at",
         "took",
     )
-    list_select_related = ("tenant", "workflow", "version")
     list_filter = (TenantFilter, "status", "kind", WorkflowFilter)
     search_fields = ("workflow__name", "workflow__slug")
     search_help_text = gettext_lazy("A run's id, or part of a workflow's name.")
@@ -228,7 +227,7 @@ class RunAdmin(ReadOnlyMixin, ScopedAdmin):
     readonly_fields = ("version_number", "started_by_name")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("workflow", "version", "started_by")
+        rows = super().get_queryset(request).select_related("tenant", "workflow", "version", "started_by")
         return rows.defer("seed", "version__definition", "version__bindings", "workflow__settings", "workflow__output")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:

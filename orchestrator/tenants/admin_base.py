@@ -22,6 +22,7 @@ from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -244,7 +245,10 @@ class ServiceAdmin(_ModelAdmin):
         raise Http404
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form: Any = type(self.form.__name__, (self.form,), {"request": request, **self.form_fields(request, obj)})
+        own: dict[str, Any] = {"request": request, **self.form_fields(request, obj)}
+        if not hasattr(self.form, "Meta"):
+            own["Meta"] = type("Meta", (), {"model": self.model, "fields": ()})
+        form: Any = type(self.form.__name__, (self.form,), own)
         tenant = form.base_fields.get("tenant")
         if isinstance(tenant, forms.ModelChoiceField):
             rows = self.tenant_choices(request)
@@ -445,8 +449,9 @@ class ScopedAdmin(ScopedMixin, ServiceAdmin):
             chosen = [as_id(text) for text in posted.getlist(helpers.ACTION_CHECKBOX_NAME)]
             posted.setlist(helpers.ACTION_CHECKBOX_NAME, [str(pk) for pk in chosen if pk is not None][:1_000])
             request.POST = posted  # type: ignore[assignment]
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
         try:
-            return super().changelist_view(request, extra_context)
+            return super().changelist_view(request, {**title, **(extra_context or {})})
         except ServiceError as error:
             self._refused(request, error)
             return HttpResponseRedirect(request.get_full_path())

@@ -19,6 +19,10 @@ MAX_JSON: Final = 1024 * 1024
 Choices = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 
 
+class _Sent(str):
+    """Text as a person sent it, not a JSON string."""
+
+
 class JSONField(forms.CharField):
     """JSON in a text area, through the one gate: Django's own field takes NaN and any depth."""
 
@@ -46,10 +50,12 @@ class JSONField(forms.CharField):
     def run_validators(self, value: Any) -> None:
         """Have none: CharField's are about texts."""
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return None if data is None else _Sent(data)
+
     def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            # What was sent, or a JSON string: only the first can come back from a form.
-            return value
+        if isinstance(value, _Sent):
+            return str(value)
         return "" if value is None or value == self.empty else pretty(value)
 
     def has_changed(self, initial: Any, data: Any) -> bool:

@@ -116,6 +116,9 @@ class LinesField(forms.CharField):
         if self.required and not value:
             raise forms.ValidationError(self.error_messages["required"], code="required")
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(initial) != self.to_python(data))
+
     def run_validators(self, value: Any) -> None:
         """Have none: they are about texts."""
 

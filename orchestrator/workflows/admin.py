@@ -159,13 +159,12 @@ class WorkflowAdmin(ScopedAdmin):
         ),
     )
     list_display = ("name", "slug", "tenant", "published", "enabled", "step_count", "updated_at")
-    list_select_related = ("tenant", "published_version")
     list_filter = (TenantFilter, "enabled")
     search_fields = ("name", "slug")
     _facts = ("published", "enabled", "revision", "updated_at")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("published_version")
+        rows = super().get_queryset(request).select_related("tenant", "published_version")
         return rows.defer("published_version__definition", "published_version__bindings")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -256,14 +255,13 @@ class WorkflowVersionAdmin(ReadOnlyMixin, ScopedAdmin):
 
     operations = {"view": "workflow.read"}  # noqa: RUF012
     list_display = ("__str__", "number", "tenant", "author", "note", "created_at")
-    list_select_related = ("tenant", "workflow", "author")
     list_filter = (TenantFilter, WorkflowFilter)
     search_fields = ("workflow__name", "workflow__slug", "note")
     fields = ("workflow", "tenant", "number", "author_name", "note", "created_at", "checksum", "document")
     readonly_fields = ("author_name", "document")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("workflow", "author")
+        rows = super().get_queryset(request).select_related("tenant", "workflow", "author")
         return rows.defer("definition", "bindings")
 
     @admin.display(description=gettext_lazy("Author"))

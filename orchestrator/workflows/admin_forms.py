@@ -192,7 +192,9 @@ class StepForm(_RowForm):
 
 
 class TriggerForm(_RowForm):
-    type = forms.ChoiceField(label=gettext_lazy("Type"), choices=[(t.value, t.value) for t in TriggerType])
+    type = forms.ChoiceField(
+        label=gettext_lazy("Type"), choices=[("", "—"), *((t.value, t.value) for t in TriggerType)]
+    )
     config = JSONObjectField(label=gettext_lazy("Config"), rows=2)
 
     class Meta:
@@ -206,7 +208,7 @@ class RowFormSet(_FormSet):
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
         # Django's own looks each id up among every tenant's rows.
-        pk = form.instance.pk if not form.instance._state.adding else None
+        pk = "" if form.instance._state.adding else str(form.instance.pk)
         form.fields["id"] = forms.CharField(required=False, initial=pk, widget=forms.HiddenInput)
 
     def removed(self, form: Any) -> bool:

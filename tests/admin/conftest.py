@@ -61,6 +61,7 @@ def make_world(tenant: Tenant, user: User) -> World:
         document={
             "name": f"{name} greets",
             "slug": f"{name}-greets",
+            "output": "{{ steps.first.output }}",
             "triggers": [{"key": "hook", "type": "webhook", "config": {"methods": ["POST"], "response": "accepted"}}],
             "steps": [
                 {"key": "first", "action": "data.set", "config": {"inputs": {"values": {"a": 1}}}},
@@ -159,5 +160,5 @@ def sent(response: Any) -> dict[str, Any]:
             if value is True:
                 data[field.html_name] = "on"
             elif value is not None and value is not False:
-                data[field.html_name] = field.field.prepare_value(value)
+                data[field.html_name] = value
     return {name: getattr(value, "pk", value) for name, value in data.items()}
