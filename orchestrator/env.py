@@ -164,9 +164,19 @@ def require_driver(setting: str, module: str, extra: str) -> None:
         )
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder that the database or the keys lie in. Raises ConfigurationError where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be made ({error.strerror}): correct DATA_DIR or DATABASE_URL, or its rights."
+        ) from error
+
+
 def make_keys(data_dir: Path) -> Path:
     """Write fresh keys to ``data_dir/keys.env``, readable by the owner alone; an existing file is left as it is."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(data_dir)
     path = data_dir / KEYS_FILE
     vault_key = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
     text = (

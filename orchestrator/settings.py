@@ -97,7 +97,7 @@ SQLITE_OPTIONS = {
 def _database() -> dict[str, Any]:
     config: dict[str, Any] = {**dj_database_url.parse(ENV.database_url)}
     if ENV.uses_sqlite:
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        env.make_folder(Path(config["NAME"]).parent)
         config["OPTIONS"] = {**SQLITE_OPTIONS, **config.get("OPTIONS", {})}
         # Opening the file and its pragmas costs more than most requests do.
         config["CONN_MAX_AGE"] = None
