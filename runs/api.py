@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -47,7 +47,7 @@ class RunAgain(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_: str | None = None
+    from_: str | None = Field(None, alias="from")
     payload: JSONValue = None
     version: Literal["same", "published", "draft"] | int = "same"
 
@@ -284,10 +284,7 @@ class RunRerun(TenantAPIView):
     @extend_schema(operation_id="runs_rerun", request=RunAgain, responses={202: StartedBody})
     def post(self, request: Request, pk: str) -> Response:
         """Start the same again as a new run: from the start or from a step, with the same or another payload."""
-        data = dict(request.data or {})
-        if "from" in data:
-            data["from_"] = data.pop("from")
-        body = parse_body(RunAgain, data)
+        body = parse_body(RunAgain, request.data or {})
         earlier = self.find(Run, pk)
 
         def make() -> Response:

@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 
-from orchestrator import jsongate
 from orchestrator.api.models import IdempotencyRecord
 from orchestrator.errors import Conflict, Invalid
 from orchestrator.tenants.access import Actor
@@ -71,9 +71,9 @@ def _find(actor: Actor, path: str, key: str) -> IdempotencyRecord | None:
 
 
 def _keep(record: IdempotencyRecord, response: Response) -> None:
-    sealed = crypto.seal(
-        jsongate.dumps(response.data).encode(), tenant_id=record.tenant_id, context=f"idempotency:{record.pk}"
-    )
+    # As it was rendered the first time, so that the second answer is the same to the letter.
+    text = json.dumps(response.data, cls=JSONEncoder)
+    sealed = crypto.seal(text.encode(), tenant_id=record.tenant_id, context=f"idempotency:{record.pk}")
     record.status = response.status_code
     record.answer_sealed, record.answer_key_id = sealed.blob, sealed.key_id
     record.save(update_fields=["status", "answer_sealed", "answer_key_id"])

@@ -260,6 +260,7 @@ class VersionDiff(TenantAPIView):
     )
     def get(self, request: Request, pk: str) -> Response:
         """What changed between two versions, field by field."""
+        self.find(Workflow, pk)
         numbers = [_number(request, name) for name in ("from", "to")]
         old, new = (_version(self, pk, number) for number in numbers)
         return Response({"changes": selectors.version_diff(old, new)})

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
-from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.flow.definition import WorkflowDefinition, WorkflowSettings
 from orchestrator.flow.diff import diff
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
@@ -69,6 +69,7 @@ def workflow_document(workflow: Workflow) -> dict[str, Any]:
     return {
         "id": str(workflow.pk),
         **draft_document(workflow),
+        "settings": WorkflowSettings.model_validate(workflow.settings or {}).model_dump(mode="json"),
         "revision": workflow.revision,
         "published_version": version.number if version else None,
         "enabled": workflow.enabled,

@@ -1,0 +1,77 @@
+"""Bad input never gives a 5xx, and always the error's shape: the caller asserts both."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.api.conftest import Caller, document
+
+pytestmark = pytest.mark.django_db
+BODIES = [
+    b"", b"{", b"nul", b"\xff\xfe", b'{"a": NaN}', b'{"a": 1e400}', b'{"a": "\\u0000"}', b'{"a": "\\ud800"}',
+    b"[" * 100_000, b'{"a":' * 50_000, b'"text"', b"5", b"[]", b"null", b'{"name": 1, "name": 2}',
+    b'{"name": ' + b"9" * 5_000 + b"}", json.dumps({"name": "x" * 100_000}).encode(),
+]  # fmt: skip
+WRITES = [
+    ("POST", "workflows/"), ("POST", "credentials/"), ("POST", "tokens/"), ("POST", "workflows/1/publish/"),
+    ("POST", "workflows/1/runs/"), ("PATCH", "credentials/1/"), ("PUT", "workflows/1/"), ("POST", "runs/1/rerun/"),
+    ("POST", "workflows/1/steps/a/test/"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:20]))
+def test_no_body_breaks_a_write(api: Caller, body: bytes) -> None:
+    for method, path in WRITES:
+        assert 400 <= api(method, path, body).status_code < 500 or body == b"", (method, path)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded"]
+)
+def test_only_json_is_taken(api: Caller, kind: str) -> None:
+    assert api("POST", "workflows/", b"a=b", **{"Content-Type": kind}).status_code in (400, 415)
+
+
+@pytest.mark.parametrize("pk", ["0", "-1", "abc", "9" * 19, "9" * 40, "1.5", "%00", "é", "1%20", "٣"])
+def test_no_id_breaks_a_read(api: Caller, pk: str) -> None:
+    for path in ("workflows/{}/", "runs/{}/", "credentials/{}/", "workflows/{}/versions/", "runs/{}/steps/"):
+        assert api("GET", path.format(pk)).status_code == 404, path
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "cursor=abc", "cursor=%00", "cursor=" + "x" * 5_000, "limit=-1", "limit=abc", "limit=99999999999",
+        "workflow=abc", "status=%00", "since=%00", "since=9999-99-99", "q=%00", "q=" + "x" * 5_000, "after=abc",
+    ],
+)  # fmt: skip
+def test_no_query_breaks_a_list(api: Caller, query: str) -> None:
+    for path in ("runs/", "workflows/", "credentials/", "tokens/", "audit/", "triggers/", "members/"):
+        assert api("GET", f"{path}?{query}").status_code in (200, 400, 404), path
+
+
+def test_wrong_methods_and_unknown_addresses_are_told_in_json(api: Caller) -> None:
+    assert api("DELETE", "workflows/").status_code == 405
+    assert api("GET", "nothing/").status_code == 404
+    assert api("GET", "workflows").status_code in (301, 404)
+    assert Client().get("/api/nothing/").status_code == 404
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([*document(), "unknown"]), _json)
+def test_any_value_in_any_key_is_taken_or_told(api: Caller, key: str, value: Any) -> None:
+    text = json.dumps({**document(), key: value})
+    assert api("POST", "workflows/", text).status_code in (201, 400)
