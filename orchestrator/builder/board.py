@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -159,6 +160,7 @@ class StepPanel:
     folded: tuple[step_form.Field, ...]
     folded_open: bool
     rule_texts: Mapping[str, str]
+    seen: str
     rule: str
     notes: str
     problems: tuple[Finding, ...]
@@ -366,6 +368,7 @@ class Board:
             folded=folded,
             folded_open=any(each.is_filled or each.error for each in folded),
             rule_texts=_rule_texts(config) | (posted or {}).get("rule", {}),
+            seen=fingerprint(step),
             rule=_rule(config),
             notes=(posted or {}).get("notes", step.notes),
             problems=tuple(findings),
@@ -520,6 +523,13 @@ def _before(
 def input_schema(action: Action | None) -> Mapping[str, Any]:
     """Return the schema of an action's inputs, or of a step whose action is not registered."""
     return action.input_json_schema() if action else UNREGISTERED
+
+
+def fingerprint(step: StepDefinition) -> str:
+    """Return what tells two states of a step apart; what its lanes hold is not of it."""
+    # json escapes half a surrogate pair, which pydantic's own JSON refuses.
+    text = json.dumps(step.model_dump(exclude={"lanes"}), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def action_words(key: str) -> str:

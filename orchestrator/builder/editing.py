@@ -18,7 +18,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from integrations.registry import registry
 from orchestrator import jsongate
 from orchestrator.builder import step_form
-from orchestrator.builder.board import METHODS, RULE_FIELDS, Board, StepPanel, TriggerPanel, input_schema
+from orchestrator.builder.board import (
+    METHODS,
+    RULE_FIELDS,
+    Board,
+    StepPanel,
+    TriggerPanel,
+    fingerprint,
+    input_schema,
+)
 from orchestrator.errors import Conflict, Invalid, ServiceError
 from orchestrator.flow.definition import StepDefinition, TriggerType
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
@@ -75,7 +83,7 @@ def _save(board: Board, key: str) -> HttpResponse:
         typed["config"] = {"inputs": _inputs(request, stored.action)}
         typed["config"] = {**stored.config.model_dump(mode="json"), **typed["config"], **_rule(request, stored)}
         edits.step_update(
-            actor=board.actor, workflow=board.workflow, key=key, changes=typed, if_match=_revision(request)
+            actor=board.actor, workflow=board.workflow, key=key, changes=typed, if_match=_revision(board, stored)
         )
     except step_form.Unreadable as error:
         typed |= {"config": {"inputs": error.inputs}, "texts": error.texts, "rule": _rule_texts(request)}
@@ -83,8 +91,12 @@ def _save(board: Board, key: str) -> HttpResponse:
     except _WrongRule as error:
         typed["rule"] = _rule_texts(request)
         return _refused(board, key, typed, errors={error.field: str(error)}, said=_("It was not saved."))
-    except Conflict as error:
-        said = f"{error.message} {_('What you typed is still here: press Save to put it over the other change.')}"
+    except Conflict:
+        said = _(
+            "Somebody changed this step meanwhile, so it was not saved. What you typed is still here: "
+            "press Save to put it over theirs, or reload the page to see theirs."
+        )
+        typed["rule"] = _rule_texts(request)
         return _refused(board, key, typed, said=said, status=409)
     except Invalid as error:
         return _refused(board, key, typed, said=error.message)
@@ -103,6 +115,7 @@ def _saved_json(board: Board, key: str) -> HttpResponse:
     return JsonResponse(
         {
             "revision": after.workflow.revision,
+            "seen": panel.seen,
             "title": panel.title,
             "status": status,
             "fact": fact,
@@ -204,9 +217,15 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_TEXT]
 
 
-def _revision(request: HttpRequest) -> int | None:
-    text = request.POST.get("revision", "")
-    return int(text) if text.isdecimal() and len(text) < 19 else None
+def _revision(board: Board, stored: StepDefinition) -> int | None:
+    """Return the revision that a save expects: the one just read, if the step is still as the form knew it.
+
+    So a change elsewhere in the workflow stops nobody; one between that reading and the save still does.
+    """
+    text = board.request.POST.get("revision", "")
+    if not (text.isdecimal() and len(text) < 19):
+        return None
+    return board.workflow.revision if board.request.POST.get("seen") == fingerprint(stored) else int(text)
 
 
 @require_POST

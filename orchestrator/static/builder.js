@@ -61,8 +61,9 @@ document.addEventListener("input", (event) => {
 });
 
 // Saving: on leaving a field, or 600 ms after the last key.
-let timer = 0, dirty = false;
-let asks = Boolean(form?.querySelector("[role=alert]"));
+let timer = 0, dirty = false, busy = false;
+// What the server refused is only on this page: leaving it asks first. `asks`: a save waits for the person's word.
+let refused = Boolean(form?.querySelector("[role=alert]")), asks = refused;
 
 const showProblems = (problems) => {
   for (const line of form.querySelectorAll("[data-error]")) {
@@ -76,6 +77,7 @@ const showProblems = (problems) => {
 
 const showSaved = (answer) => {
   form.elements.revision.value = answer.revision;
+  form.elements.seen.value = answer.seen;
   showProblems(answer.problems);
   document.getElementById("problems").innerHTML = answer.summary;
   for (const title of document.querySelectorAll(`[data-title="${form.dataset.step}"],[data-panel-title]`)) title.textContent = answer.title;
@@ -86,27 +88,39 @@ const showSaved = (answer) => {
 
 // Not saved: a conflict waits for the person's word, everything else for the next change.
 const refuse = (status, answer) => {
-  say(answer.message ?? "Not saved");
+  refused = true;
+  say("Not saved");
+  note(answer.message ?? "It was not saved.");
   if (status !== 409) return showProblems(answer.problems ?? {});
   asks = true;
   form.elements.revision.value = answer.revision;
+  form.elements.seen.value = "";
   form.querySelector("[data-save]").hidden = false;
+};
+
+const note = (text) => {
+  const line = document.getElementById("refused");
+  line.hidden = !text;
+  line.querySelector("p").textContent = text;
 };
 
 const send = async () => {
   dirty = false;
+  busy = true;
   say("Saving…");
   try {
     const response = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
     const answer = await response.json();
-    if (response.ok) { showSaved(answer); say(dirty ? "Editing…" : "Saved"); }
-    else { showProblems(answer.problems ?? {}); say(answer.message ?? "Not saved"); }
+    if (response.ok) { refused = false; note(""); showSaved(answer); say(dirty ? "Editing…" : "Saved"); }
+    else refuse(response.status, answer);
     return response.ok;
   } catch {
     dirty = true;
     say("Not saved, trying again");
     timer = setTimeout(save, 3000);
     return false;
+  } finally {
+    busy = false;
   }
 };
 
@@ -114,7 +128,7 @@ const send = async () => {
 let running = Promise.resolve(true);
 const save = () => {
   clearTimeout(timer);
-  running = running.then((before) => (dirty ? send() : before));
+  running = running.then((before) => (dirty && !asks ? send() : before));
   return running;
 };
 
@@ -128,18 +142,25 @@ const changed = () => {
 if (form && !form.querySelector("fieldset").disabled) {
   form.addEventListener("input", changed);
   form.addEventListener("change", () => { changed(); save(); });
-  form.addEventListener("submit", () => { clearTimeout(timer); dirty = false; });
-  addEventListener("beforeunload", (event) => { if (dirty) { save(); event.preventDefault(); } });
-  form.querySelector("[data-save]").hidden = true;
+  form.addEventListener("submit", (event) => {
+    clearTimeout(timer);
+    // A save under way changes what the form knows of the step: sent beside it, the form would conflict with itself.
+    if (busy) {
+      event.preventDefault();
+      running.then(() => { if (!asks) form.requestSubmit(event.submitter); });
+    } else dirty = refused = false;
+  });
+  addEventListener("beforeunload", (event) => { if (dirty || refused) { save(); event.preventDefault(); } });
+  form.querySelector("[data-save]").hidden = !asks;
   // Whatever leads on waits for what was typed: publish must not see an older draft.
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
-    if (!link || !dirty || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || link.hash && link.pathname === location.pathname && !link.search) return;
+    if (!link || !dirty || asks || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || link.hash && link.pathname === location.pathname && !link.search) return;
     event.preventDefault();
     save().then((ok) => { if (ok) location.assign(link.href); });
   });
   document.addEventListener("submit", (event) => {
-    if (!dirty || event.target === form || event.defaultPrevented) return;
+    if (!dirty || asks || event.target === form || event.defaultPrevented) return;
     event.preventDefault();
     save().then((ok) => { if (ok) event.target.requestSubmit(event.submitter); });
   });

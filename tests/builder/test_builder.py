@@ -241,19 +241,30 @@ def test_broken_json_is_refused_at_its_field_and_kept_as_typed(builder: Client, 
     assert "body" not in stored(workflow, "odd").config["inputs"]
 
 
+def hidden(html: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(revision|seen)" value="(\w+)"', html))
+
+
 def test_a_lost_race_is_told_and_what_was_typed_can_be_saved_over_it(builder: Client, workflow: Workflow) -> None:
-    old = str(workflow.refresh().revision)
-    builder.post(address("workflow-step", workflow, "odd"), POSTED | {"in.url": "http://y/"})
-    answer = builder.post(address("workflow-step", workflow, "who"), POSTED | {"revision": old, "in.name": "Mine"})
+    path = address("workflow-step", workflow, "who")
+    old = hidden(builder.get(path).content.decode())
+    builder.post(path, POSTED | {"in.name": "Theirs"})
+    answer = builder.post(path, POSTED | old | {"in.name": "Mine", "run_if": "{{ 1 == 1 }}"})
     html = answer.content.decode()
     assert answer.status_code == 409
+    assert stored(workflow, "who").config["inputs"] == {"name": "Theirs"}
     assert 'value="Mine"' in html
-    fresh = re.search(r'name="revision" value="(\d+)"', html)
-    assert fresh is not None
-    again = builder.post(
-        address("workflow-step", workflow, "who"), POSTED | {"revision": fresh.group(1), "in.name": "Mine"}
-    )
-    assert again.status_code == 302
+    assert 'value="{{ 1 == 1 }}"' in html
+    assert builder.post(path, POSTED | hidden(html) | {"in.name": "Mine"}).status_code == 302
+    assert stored(workflow, "who").config["inputs"] == {"name": "Mine"}
+
+
+def test_a_change_of_another_step_stops_nobody(builder: Client, workflow: Workflow) -> None:
+    path = address("workflow-step", workflow, "who")
+    old = hidden(builder.get(path).content.decode())
+    builder.post(address("workflow-step", workflow, "odd"), POSTED | {"in.url": "http://y/"})
+    builder.post(address("workflow-step-move", workflow, "who"), {"direction": "down"})
+    assert builder.post(path, POSTED | old | {"in.name": "Mine"}).status_code == 302
     assert stored(workflow, "who").config["inputs"] == {"name": "Mine"}
 
 
@@ -264,6 +275,7 @@ def test_a_script_gets_the_new_revision_and_what_is_still_wrong(builder: Client,
     assert said["revision"] == workflow.refresh().revision
     assert {"text", "credential"} <= said["problems"].keys()
     assert said["title"] == "Say hello"
+    assert said["seen"] in builder.get(path).content.decode()
     old = builder.post(path, POSTED | {"revision": "1"}, headers={"Accept": "application/json"})
     assert (old.status_code, old.json()["revision"]) == (409, workflow.refresh().revision)
 

@@ -105,5 +105,7 @@ def test_half_a_character_from_a_caller_spoils_no_page(client: Client, workflow:
     run = started.headers["Location"]
     for path in (run, f"{run}?step=trigger&tab=data", f"{run.rstrip('/')}.txt"):
         assert client.get(path).status_code == 200
-    page = client.get(reverse("workflow-step", args=["acme", workflow.pk, "call"]))
+    path = reverse("workflow-step", args=["acme", workflow.pk, "call"])
+    assert client.post(path, {"in.body": '{"a": "\\udfff"}', "revision": "1", "seen": "x"}).status_code == 302
+    page = client.get(path)
     assert b"x\\ud800y" in page.content
