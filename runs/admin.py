@@ -206,17 +206,16 @@ class RunAdmin(ReadOnlyMixin, ScopedAdmin):
         "id",
         "workflow",
         "status",
+        "created_at",
+        "took",
         "version_number",
         "kind",
         "trigger_type",
         "tenant",
-        "created_at",
-        "took",
     )
     list_filter = (TenantFilter, "status", "kind", WorkflowFilter)
     search_fields = ("workflow__name", "workflow__slug")
     search_help_text = gettext_lazy("A run's id, or part of a workflow's name.")
-    show_facets = admin.ShowFacets.NEVER
     fields = (
         ("workflow", "tenant", "version_number"),
         ("status", "failure_kind", "kind"),

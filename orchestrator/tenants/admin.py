@@ -243,7 +243,6 @@ class AuditEventAdmin(ReadOnlyMixin, ScopedAdmin):
     search_fields = ("actor_label", "action", "target_label")
     fields = ("at", "tenant", "actor_label", "action", "target_type", "target_id", "target_label", "shown_detail")
     readonly_fields = ("shown_detail",)
-    show_facets = admin.ShowFacets.NEVER
 
     @admin.display(description=gettext_lazy("Detail"))
     def shown_detail(self, obj: AuditEvent) -> SafeString:

@@ -28,6 +28,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from orchestrator.errors import NotFound, ServiceError
 from orchestrator.tenants.access import Actor
+from orchestrator.tenants.admin_forms import PROBLEMS_SHOWN, ServiceForm, TenantField
 from orchestrator.tenants.admin_reach import actor_of, reach_of
 from orchestrator.tenants.admin_site import site
 from orchestrator.tenants.models import AuditEvent, Tenant
@@ -54,13 +55,10 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
     _ModelAdmin = admin.ModelAdmin[Any]
-    _ModelForm = forms.ModelForm[Any]
 else:
     _ModelAdmin = admin.ModelAdmin
-    _ModelForm = forms.ModelForm
 
 HISTORY_LINES: Final = 200
-_PROBLEMS_SHOWN: Final = 20
 _MAX_ID: Final = 2**63
 
 
@@ -89,43 +87,6 @@ class Button:
     act: Callable[[Actor, Any], Done]
     shown: Callable[[Any], bool] = _always
     in_list: bool = True
-
-
-class ServiceForm(_ModelForm):
-    """A form whose values go to a service: it neither fills nor validates a model's instance."""
-
-    request: ClassVar[HttpRequest]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        instance = kwargs.get("instance")
-        shown = {} if instance is None or instance._state.adding else self.initial_of(instance)
-        kwargs["initial"] = {**shown, **(kwargs.get("initial") or {})}
-        super().__init__(*args, **kwargs)
-
-    def initial_of(self, instance: Any) -> dict[str, Any]:
-        """Return the values that a form about ``instance`` shows."""
-        return {name: getattr(instance, name) for name in self.base_fields if hasattr(instance, name)}
-
-    def field_of(self, path: str) -> str | None:
-        """Return the field that a problem's path means, if it is one."""
-        return path if path in self.fields else None
-
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        refusal = getattr(self.request, "_admin_refusal", None)
-        if isinstance(refusal, ServiceError):
-            self._show(refusal)
-        return cleaned
-
-    def _post_clean(self) -> None:
-        """Leave the instance alone: the service makes or changes the row."""
-
-    def _show(self, refusal: ServiceError) -> None:
-        if not refusal.problems:
-            self.add_error(None, refusal.message)
-        for problem in refusal.problems[:_PROBLEMS_SHOWN]:
-            field = self.field_of(problem.path)
-            self.add_error(field, problem.message if field else f"{problem.path}: {problem.message}")
 
 
 def adopt(obj: models.Model, saved: models.Model) -> None:
@@ -220,6 +181,8 @@ class ServiceAdmin(_ModelAdmin):
 
     form: Any = ServiceForm
     show_full_result_count = False
+    # Counting each filter's rows would read a long table several times.
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -457,7 +420,7 @@ class ScopedAdmin(ScopedMixin, ServiceAdmin):
             return HttpResponseRedirect(request.get_full_path())
 
     def _refused(self, request: HttpRequest, error: ServiceError, about: str = "") -> None:
-        problems = [f"{problem.path}: {problem.message}" for problem in error.problems[:_PROBLEMS_SHOWN]]
+        problems = [f"{problem.path}: {problem.message}" for problem in error.problems[:PROBLEMS_SHOWN]]
         self.message_user(request, " ".join([about, error.message, *problems]).strip(), messages.ERROR)
 
 
@@ -478,19 +441,6 @@ def _action(button: Button) -> Callable[[Any, HttpRequest, Any], None]:
             modeladmin.message_user(request, words % {"label": button.label, "count": done}, messages.SUCCESS)
 
     return act
-
-
-if TYPE_CHECKING:
-    _TenantChoice = forms.ModelChoiceField[Tenant]
-else:
-    _TenantChoice = forms.ModelChoiceField
-
-
-class TenantField(_TenantChoice):
-    """The tenant a new object is made in, one of the person's own."""
-
-    def __init__(self, queryset: models.QuerySet[Tenant] | None = None, **kwargs: Any) -> None:
-        super().__init__(Tenant.objects.none() if queryset is None else queryset, **kwargs)
 
 
 class ReadOnlyMixin:

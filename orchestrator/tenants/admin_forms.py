@@ -1,22 +1,78 @@
-"""Form fields and texts that the admin's pages share."""
+"""Forms, fields and texts that the admin's pages share."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
+from django.db import models
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrator import jsongate
+from orchestrator.errors import ServiceError
+from orchestrator.tenants.models import Tenant
 
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[Any]
+    _TenantChoice = forms.ModelChoiceField[Tenant]
+else:
+    _ModelForm = forms.ModelForm
+    _TenantChoice = forms.ModelChoiceField
+
+PROBLEMS_SHOWN: Final = 20
 SHOWN_BYTES: Final = 64 * 1024
 MAX_JSON: Final = 1024 * 1024
 Choices = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+
+
+class ServiceForm(_ModelForm):
+    """A form whose values go to a service: it neither fills nor validates a model's instance."""
+
+    request: ClassVar[HttpRequest]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        instance = kwargs.get("instance")
+        shown = {} if instance is None or instance._state.adding else self.initial_of(instance)
+        kwargs["initial"] = {**shown, **(kwargs.get("initial") or {})}
+        super().__init__(*args, **kwargs)
+
+    def initial_of(self, instance: Any) -> dict[str, Any]:
+        """Return the values that a form about ``instance`` shows."""
+        return {name: getattr(instance, name) for name in self.base_fields if hasattr(instance, name)}
+
+    def field_of(self, path: str) -> str | None:
+        """Return the field that a problem's path means, if it is one."""
+        return path if path in self.fields else None
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        refusal = getattr(self.request, "_admin_refusal", None)
+        if isinstance(refusal, ServiceError):
+            self._show(refusal)
+        return cleaned
+
+    def _post_clean(self) -> None:
+        """Leave the instance alone: the service makes or changes the row."""
+
+    def _show(self, refusal: ServiceError) -> None:
+        if not refusal.problems:
+            self.add_error(None, refusal.message)
+        for problem in refusal.problems[:PROBLEMS_SHOWN]:
+            field = self.field_of(problem.path)
+            self.add_error(field, problem.message if field else f"{problem.path}: {problem.message}")
+
+
+class TenantField(_TenantChoice):
+    """The tenant a new object is made in, one of the person's own."""
+
+    def __init__(self, queryset: models.QuerySet[Tenant] | None = None, **kwargs: Any) -> None:
+        super().__init__(Tenant.objects.none() if queryset is None else queryset, **kwargs)
 
 
 class _Sent(str):

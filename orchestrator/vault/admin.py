@@ -195,14 +195,14 @@ class CredentialAdmin(ScopedAdmin):
         by_field = tuple(name for name in known if name.startswith((_SECRET, _SETTING)))
         rest = ("secret", "settings") if not any(n.startswith(_SETTING) for n in known) else ("secret",)
         # Folded away where the kind's own fields are there; in sight where they are not.
-        as_json = {"fields": rest, "classes": ("collapse",) if by_field else ()}
-        first = ("tenant", "name", "provider", "auth_type") if obj or by_field else ("tenant", "name", "kind")
-        own = ("provider", "auth_type") if not obj and not by_field else ()
-        sets: list[Any] = [(None, {"fields": (*first, *own)})]
+        as_json: tuple[str, ...] = rest if obj or by_field else ("provider", "auth_type", *rest)
+        kind = ("provider", "auth_type") if obj or by_field else ("kind",)
+        sets: list[Any] = [(None, {"fields": ("tenant", "name", *kind)})]
         if by_field:
             words = _("A secret that is left empty stays as it is.") if obj else None
             sets.append((_("Secret and settings"), {"fields": by_field, "description": words}))
-        sets.append((_("As JSON"), as_json))
+        title = _("As JSON") if obj or by_field else _("Or any kind, as JSON")
+        sets.append((title, {"fields": as_json, "classes": ("collapse",) if by_field else ()}))
         sets.append((None, {"fields": ("expires_at",)}))
         return [*sets, (_("State"), {"fields": self._facts})] if obj else sets
 
@@ -213,7 +213,7 @@ class CredentialAdmin(ScopedAdmin):
                 label=_("Kind"),
                 required=False,
                 widget=GroupedSelect(_kind_groups(), blank="—"),
-                help_text=_("Choose one and “Show its fields”, or fill in the JSON below."),
+                help_text=_("Choose one, then “Show its fields” at the end of the page."),
             )
             return {
                 "kind": chosen,
