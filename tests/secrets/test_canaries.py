@@ -1,0 +1,294 @@
+"""No secret gets out: into no table, log, page or answer, raw or encoded, whatever a step does with it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from pydantic import BaseModel
+from pytest_django import Settings
+
+from integrations.registry import registry
+from integrations.sdk import ApiKey, Basic, BearerToken, OAuth2, Permanent, Provider, RunContext, action
+from orchestrator.tenants.access import actor_for_user
+from orchestrator.tenants.models import Scope, Tenant
+from orchestrator.tenants.services import token_create
+from orchestrator.vault.services import credential_create
+from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.services import workflow_create
+from runs.models import Run
+from runs.services import run_start_by_actor
+from tests.runs.ground import drive
+from tests.tenants.test_walk import API, PAGES
+from tests.upstream import Upstream, upstream
+
+pytestmark = pytest.mark.django_db(transaction=True)
+# With what each encoding changes: quotes, slashes, plus, ampersand, a letter outside ASCII.
+CANARIES: Final = {
+    "bearer": 'canary-bearer-"7f/3a+9&c\\',
+    "api_key": "canary-api-key-51d0/2e+b8=",
+    "basic": "canary-basic-p@ss:w0rd/ä",
+    "oauth2": "canary-access-ya29.a0AfH6S/x+y=",
+    "refresh": "canary-refresh-1//0gL-9X_z",
+}
+
+leaky = Provider(
+    key="leaky",
+    name="Leaky",
+    base_url="https://leaky.invalid",
+    auth=[BearerToken(), ApiKey(), Basic(), OAuth2()],
+)
+
+
+class LeakInputs(BaseModel):
+    fails: bool = False
+
+
+def _everything(ctx: RunContext[Any]) -> list[str]:
+    secrets = [value for name, value in ctx.auth.items() if name not in ("provider", "type", "username")]
+    return [text for secret in secrets for text in _encoded(str(secret))]
+
+
+@action(provider=leaky, key="leaky.tell", name="Tell", auth_type="oauth2", input_schema=LeakInputs)
+async def tell(ctx: RunContext[LeakInputs]) -> Any:
+    """Do with the secret all that an action should not."""
+    found = _everything(ctx)
+    for text in found:
+        ctx.log(f"the secret is {text}!")
+    if ctx.inputs.fails:
+        raise Permanent(f"refused {found}", hint=f"look at {found[0]}", detail=json.dumps(found))
+    return {"texts": found, "nested": {found[0]: [found]}, "glued": "".join(found)}
+
+
+@action(provider=leaky, key="leaky.crash", name="Crash", auth_type="api_key", input_schema=LeakInputs)
+async def crash(ctx: RunContext[LeakInputs]) -> Any:
+    """Fail with an error that is none of ours, the secret in it."""
+    raise RuntimeError("broken by " + " ".join(_everything(ctx)))
+
+
+def _encoded(secret: str) -> list[str]:
+    """Return the forms in which a secret may turn up."""
+    data = secret.encode()
+    return [
+        secret,
+        base64.b64encode(data).decode(),
+        base64.urlsafe_b64encode(data).decode().rstrip("="),
+        urllib.parse.quote(secret, safe=""),
+        urllib.parse.quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        data.hex(),
+    ]
+
+
+FORMS: Final = {form for secret in CANARIES.values() for form in _encoded(secret)} | {
+    base64.b64encode(f"ada:{CANARIES['basic']}".encode()).decode()
+}
+
+
+def found_in(text: str) -> list[str]:
+    """Return the forms of a canary that a text holds, also after one more layer of JSON or HTML."""
+    from html import unescape
+
+    readings = [text, unescape(text), text.replace("\\\\", "\\").replace('\\"', '"')]
+    return sorted(form for form in FORMS if any(form in reading for reading in readings))
+
+
+@pytest.fixture
+def echo() -> Iterator[Upstream]:
+    with upstream() as found:
+        yield found
+
+
+@pytest.fixture
+def world(tenant: Tenant, owner: User, echo: Upstream, settings: Settings) -> Workflow:
+    """A workflow whose every step has a secret, and leaks what it can."""
+    host = echo.address.removeprefix("http://")
+    settings.ENV = dataclasses.replace(django_settings.ENV, egress_allow=(host,), base_urls={"openai": echo.address})
+    actor = actor_for_user(owner, tenant.slug)
+    given: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "b": ("http", "bearer_token", {"token": CANARIES["bearer"]}),
+        "p": ("http", "basic", {"username": "ada", "password": CANARIES["basic"]}),
+        "k": ("openai", "api_key", {"api_key": CANARIES["api_key"]}),
+        "lb": ("leaky", "bearer_token", {"token": CANARIES["bearer"]}),
+        "lk": ("leaky", "api_key", {"api_key": CANARIES["api_key"]}),
+        "lo": ("leaky", "oauth2", {"access_token": CANARIES["oauth2"], "refresh_token": CANARIES["refresh"]}),
+    }
+    for name, (provider, auth_type, secret) in given.items():
+        options: dict[str, Any] = {"settings": {"hosts": [host]}} if provider == "http" else {}
+        credential_create(actor=actor, name=name, provider=provider, auth_type=auth_type, secret=secret, **options)
+
+    def step(key: str, action: str, credential: str, **inputs: Any) -> dict[str, Any]:
+        config = {"inputs": inputs, "on_error": "continue", "retry": {"max_attempts": 1}}
+        return {"key": key, "action": action, "credential": credential, "config": config}
+
+    steps = [
+        step("bearer", "http.request", "b", method="POST", url=f"{echo.address}/bearer", body={"a": 1}),
+        step("basic", "http.request", "p", url=f"{echo.address}/basic"),
+        step("chat", "openai.chatCompletion", "k", prompt="hi"),
+        step("tell_b", "leaky.tell", "lb"),
+        step("tell_o", "leaky.tell", "lo"),
+        step("fail_k", "leaky.tell", "lk", fails=True),
+        step("crash", "leaky.crash", "lk"),
+        {
+            "key": "passed_on",
+            "action": "data.set",
+            "config": {
+                "inputs": {
+                    "values": {
+                        "output": "{{ steps.tell_o.output }}",
+                        "error": "{{ steps.fail_k.error.message }}",
+                        "crash": "{{ steps.crash.error.message }}",
+                    }
+                }
+            },
+        },
+        step("last", "leaky.tell", "lk", fails=True) | {"config": {"inputs": {"fails": True}}},
+    ]
+    return workflow_create(
+        actor=actor,
+        document={
+            "name": "Leaks",
+            "triggers": [{"key": "hook", "type": "webhook", "config": {}}],
+            "steps": steps,
+            "output": "{{ steps.passed_on.output }}",
+        },
+    )
+
+
+def _echoes(echo: Upstream) -> None:
+    """Have the upstream answer with what it was sent, credentials included, in several forms."""
+    echo.answers["/bearer"] = {"authorization": f"Bearer {CANARIES['bearer']}", "forms": _encoded(CANARIES["bearer"])}
+    sent = base64.b64encode(f"ada:{CANARIES['basic']}".encode()).decode()
+    echo.answers["/basic"] = {"authorization": f"Basic {sent}", "forms": _encoded(CANARIES["basic"])}
+    echo.answers["/chat/completions"] = {"error": {"message": f"Incorrect API key provided: {CANARIES['api_key']}"}}
+
+
+def _dump() -> Iterator[tuple[str, str]]:
+    """Yield every row of every table as text, whatever is bytes decoded too."""
+    for table in connection.introspection.table_names():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
+            for row in cursor.fetchall():
+                for value in row:
+                    yield table, _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, memoryview | bytes):
+        data = bytes(value)
+        return "\n".join((data.decode("utf-8", "replace"), data.decode("latin-1"), _inflated(data)))
+    return str(value)
+
+
+def _inflated(data: bytes) -> str:
+    import zlib
+
+    try:
+        return zlib.decompress(data).decode("utf-8", "replace")
+    except zlib.error:
+        return ""
+
+
+def test_nothing_that_is_kept_logged_shown_or_answered_holds_a_secret(
+    world: Workflow, tenant: Tenant, owner: User, echo: Upstream, caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    _echoes(echo)
+    actor = actor_for_user(owner, tenant.slug)
+    with registry.temporarily(tell, crash):
+        caplog.set_level("DEBUG")
+        started = run_start_by_actor(actor=actor, workflow=world, version="draft")
+        drive()
+        started.refresh_from_db()
+        _check_that_the_steps_ran(started, echo)
+        assert [(table, found) for table, text in _dump() if (found := found_in(text))] == []
+        assert found_in(caplog.text) == []
+        for address, content in [*_pages(tenant, owner, started), *_admin(started), *_answers(actor, started)]:
+            assert found_in(content) == [], address
+    out, err = capfd.readouterr()
+    assert found_in(out) == []
+    assert found_in(err) == []
+
+
+def _check_that_the_steps_ran(run: Run, echo: Upstream) -> None:
+    """Make sure that this test can fail: the secrets were sent, and the leaks were tried."""
+    sent = [call.headers.get("authorization", "") for call in echo.calls]
+    assert f"Bearer {CANARIES['api_key']}" in sent
+    assert any("Basic" in each for each in sent)
+    assert len(echo.calls) >= 3
+    rows = {row.key: row for row in run.steps.all()}
+    assert rows["tell_o"].status == "succeeded"
+    assert rows["bearer"].status == "succeeded"
+    assert "•" in json.dumps(rows["tell_o"].output, ensure_ascii=False) or "redacted" in json.dumps(
+        rows["tell_o"].output
+    )
+    assert {rows[key].status for key in ("fail_k", "crash", "last", "chat")} == {"failed"}
+    assert run.status == "failed"
+
+
+def _pages(tenant: Tenant, owner: User, run: Run) -> Iterator[tuple[str, str]]:
+    """Yield every page that the tenant's owner can open."""
+    client = Client()
+    client.force_login(owner)
+    credential = _first("vault_credential")
+    of = {"workflows": run.workflow_id, "runs": run.pk, "credentials": credential}
+    for route in PAGES:
+        for key in ("hook",) if "triggers/" in route else ("bearer", "tell_o", "last"):
+            address = "/" + route.replace("<slug:tenant>", tenant.slug).replace("<key:key>", key)
+            for name, pk in of.items():
+                address = address.replace(f"{name}/<int:pk>", f"{name}/{pk}")
+            address = address.replace("<int:number>", "1").replace("<int:ref>", "1")
+            yield address, client.get(address).content.decode("utf-8", "replace")
+    for row in run.steps.all():
+        address = f"/w/{tenant.slug}/runs/{run.pk}/?step={row.key}"
+        yield address, client.get(address).content.decode()
+        yield f"{address}&tab=log", client.get(f"{address}&tab=log").content.decode()
+
+
+def _admin(run: Run) -> Iterator[tuple[str, str]]:
+    boss = User.objects.create_superuser("boss", password="a good password")
+    client = Client()
+    client.force_login(boss)
+    for path in (
+        "", "runs/run/", f"runs/run/{run.pk}/change/", f"workflows/workflow/{run.workflow_id}/change/",
+        "vault/credential/", f"vault/credential/{_first('vault_credential')}/change/", "tenants/auditevent/",
+    ):  # fmt: skip
+        response = client.get(f"/admin/{path}")
+        assert response.status_code == 200, path
+        yield f"/admin/{path}", response.content.decode()
+
+
+def _answers(actor: Any, run: Run) -> Iterator[tuple[str, str]]:
+    _row, token = token_create(actor=actor, name="all", scopes=list(Scope))
+    headers = {"Authorization": f"Bearer {token}"}
+    of = {"workflows": run.workflow_id, "runs": run.pk, "credentials": _first("vault_credential"), "tokens": 1}
+    for route in [*API, "api/v1/workflows/", "api/v1/runs/", "api/v1/credentials/", "api/v1/audit/"]:
+        address = "/" + route
+        for name, pk in of.items():
+            address = address.replace(f"{name}/<str:pk>", f"{name}/{pk}")
+        address = address.replace("<int:number>", "1").replace("<int:ref>", "1").replace("<str:key>", "bearer")
+        yield address, Client().get(address, headers=headers).content.decode()
+
+
+def _first(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id FROM {table} ORDER BY id LIMIT 1")  # noqa: S608
+        return int(cursor.fetchone()[0])
+
+
+def test_the_search_finds_what_it_looks_for() -> None:
+    for secret in CANARIES.values():
+        for form in _encoded(secret):
+            assert found_in(f"before {form} after")
+            assert found_in(json.dumps({"a": f"x{form}y"}))
+    assert found_in("nothing here") == []
