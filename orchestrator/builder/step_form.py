@@ -17,6 +17,8 @@ from orchestrator import jsongate
 from orchestrator.types import JSONValue
 
 PREFIX: Final = "in."
+# Beside a field whose stored value its own control cannot show: how it was drawn instead.
+DRAWN_AS: Final = "as."
 SPARE_PAIRS: Final = 2
 MAX_PAIRS: Final = 200
 FEW: Final = 5
@@ -54,6 +56,7 @@ class Field:
     pairs: tuple[Pair, ...] = ()
     default: str = ""
     error: str = ""
+    drawn_as: str = ""
 
     @property
     def id(self) -> str:
@@ -62,6 +65,20 @@ class Field:
     @property
     def post_name(self) -> str:
         return f"{PREFIX}{self.name}"
+
+    @property
+    def drawn_name(self) -> str:
+        return f"{DRAWN_AS}{self.name}"
+
+    def posted(self) -> dict[str, list[str]]:
+        """Return what a browser posts of the field as it is drawn."""
+        data = {self.drawn_name: [self.drawn_as]} if self.drawn_as else {}
+        for index, pair in enumerate(self.pairs):
+            data[f"{self.post_name}.k{index}"] = [_one_line(pair.name)]
+            data[f"{self.post_name}.v{index}"] = [_one_line(pair.value)]
+        if self.kind != "pairs":
+            data[self.post_name] = [_one_line(self.value) if self.kind in ("text", "number") else self.value]
+        return data
 
     @property
     def default_words(self) -> str:
@@ -128,7 +145,7 @@ def parse(schema: Schema, posted: Mapping[str, Sequence[str]]) -> dict[str, JSON
     for name in names:
         resolved = _resolved(schema, known[name]) if name in known else {}
         try:
-            value = _parsed(schema, resolved, f"{PREFIX}{name}", posted)
+            value = _parsed(schema, resolved, name, posted)
         except jsongate.BadJSON as error:
             wrong[name] = _("This is not JSON: %(why)s. Text goes in quotes.") % {"why": error}
             texts[name] = _one(posted, f"{PREFIX}{name}")
@@ -153,13 +170,40 @@ def _is_pair_key(key: str) -> bool:
 def _field(
     schema: Schema, name: str, part: Schema, inputs: Mapping[str, JSONValue], *, required: bool, as_text: bool
 ) -> Field:
+    """Return a field; a value that its control would not give back as it is stands there as JSON.
+
+    A save sends every field of the form, so what a control bends would be changed by a save of another field.
+    """
+    drawn, value = _drawn(schema, name, part, inputs, required=required, as_text=as_text), inputs.get(name)
+    if value is None or _comes_back(schema, _resolved(schema, part), drawn, value):
+        return drawn
+    return replace(drawn, kind="json", drawn_as="json", value=_json_text(value), pairs=(), choices=())
+
+
+def _comes_back(schema: Schema, part: Schema, drawn: Field, value: JSONValue) -> bool:
+    wanted = value.replace("\r\n", "\n") if isinstance(value, str) else value
+    try:
+        found = _parsed(schema, part, drawn.name, drawn.posted())
+    except jsongate.BadJSON:
+        return False
+    if found is None:
+        return value in ("", [], {})
+    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+
+
+def _drawn(
+    schema: Schema, name: str, part: Schema, inputs: Mapping[str, JSONValue], *, required: bool, as_text: bool
+) -> Field:
     resolved = _resolved(schema, part)
-    kind = _kind(schema, resolved)
+    part = part if isinstance(part, Mapping) else {}
+    kind = natural = _kind(schema, resolved)
     value = inputs.get(name)
     if kind in ("choice", "switch") and (as_text or _is_free(value, resolved, kind)):
         kind = "text"
     if kind in ("pairs", "lines", "number") and isinstance(value, str) and "{{" in value:
         kind = "area" if "\n" in value else "text"
+    if kind == "text" and isinstance(value, str) and "\n" in value:
+        kind = "area"
     if kind == "pairs" and value is not None and not isinstance(value, dict):
         kind = "json"
     if kind == "lines" and value is not None and not isinstance(value, list):
@@ -175,6 +219,7 @@ def _field(
         required=required,
         advanced=bool(part.get("x-advanced")),
         default="" if default in (None, "", [], {}) else _plain(default),
+        drawn_as="json" if kind == "json" != natural else "",
     )
     if kind == "pairs":
         rows = value if isinstance(value, dict) else {}
@@ -194,18 +239,32 @@ def _resolved(schema: Schema, part: Any) -> Schema:
             part = {**target, **{key: value for key, value in part.items() if key != "$ref"}}
             continue
         for word in ("anyOf", "oneOf", "allOf"):
-            others = [each for each in part.get(word, ()) if each.get("type") != "null"]
+            others = [each for each in part.get(word, ()) if isinstance(each, Mapping) and each.get("type") != "null"]
             if len(others) == 1:
                 part = {**others[0], **{key: value for key, value in part.items() if key != word}}
                 break
         else:
-            return part
+            return _plain_type(part)
     return {}
 
 
+def _plain_type(part: Schema) -> Schema:
+    """Return a property with one type and its choices as a list, however they are written."""
+    if "const" in part:
+        part = {**part, "enum": [part["const"]]}
+    if isinstance(part.get("enum"), list):
+        part = {**part, "enum": [value for value in part["enum"] if value is not None]}
+    if isinstance(part.get("type"), list):
+        types = [each for each in part["type"] if each != "null"]
+        part = {**part, "type": types[0] if len(types) == 1 else None}
+    return part
+
+
 def _kind(schema: Schema, part: Schema) -> str:
-    if "enum" in part:
-        return "choice"
+    if part.get("enum"):
+        # Two choices that read alike could not be told apart when they come back.
+        texts = [_plain(value) for value in part["enum"]]
+        return "choice" if len(set(texts)) == len(texts) and "" not in texts else "json"
     match part.get("type"):
         case "string":
             return _AREAS.get(str(part.get("format", "")), "text")
@@ -229,7 +288,9 @@ def _is_free(value: JSONValue, part: Schema, kind: str) -> bool:
     """Whether a value is none of the choices, so that only a text field can show it."""
     if value is None:
         return False
-    return not isinstance(value, bool) if kind == "switch" else value not in part.get("enum", ())
+    if kind == "switch":
+        return not isinstance(value, bool)
+    return not any(value == each and type(value) is type(each) for each in part.get("enum", ()))
 
 
 def _choices(part: Schema, kind: str, default: str) -> tuple[tuple[str, str], ...]:
@@ -299,8 +360,9 @@ def is_expression(text: str) -> bool:
     return stripped.startswith("{{") and stripped.endswith("}}")
 
 
-def _parsed(schema: Schema, part: Schema, name: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
-    kind = _kind(schema, part) if part else "json"
+def _parsed(schema: Schema, part: Schema, field: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
+    name = f"{PREFIX}{field}"
+    kind = "json" if not part or _one(posted, f"{DRAWN_AS}{field}") == "json" else _kind(schema, part)
     if kind == "pairs" and f"{name}.k0" in posted:
         return _pairs(schema, part, name, posted)
     text = _one(posted, name)
@@ -308,6 +370,8 @@ def _parsed(schema: Schema, part: Schema, name: str, posted: Mapping[str, Sequen
         return None
     if "{{" in text and kind not in ("json", "lines"):
         return text
+    if kind == "choice":
+        return next((value for value in part["enum"] if _plain(value) == text), text)
     return _READ[kind](text) if kind in _READ else text
 
 
@@ -361,6 +425,11 @@ def _stripped(text: str) -> Iterator[str]:
 
 
 _READ: Final = {"number": _number, "switch": _switch, "json": _json, "lines": _lines}
+
+
+def _one_line(text: str) -> str:
+    """Return a text as a control of one line holds it."""
+    return text.replace("\r", "").replace("\n", "")
 
 
 def _one(posted: Mapping[str, Sequence[str]], name: str) -> str:
