@@ -18,7 +18,7 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.words import duration
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.models import Run
-from runs.pages.outline import key_of_path, outline
+from runs.outline import key_of_path, outline
 from runs.states import RUN_TERMINAL, RunKind, RunStatus
 
 HOURS: Final = 24

@@ -8,8 +8,8 @@ from datetime import UTC
 from orchestrator.words import duration
 from runs import selectors
 from runs.models import Run, StepRun
+from runs.outline import outline
 from runs.overview import milliseconds
-from runs.pages.outline import outline
 from runs.pages.words import again_words, failure_words
 
 MOST_ATTEMPTS = 1_000

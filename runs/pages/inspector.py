@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from orchestrator.types import JSONValue
 from runs import selectors
 from runs.models import Payload, Run, StepRun
+from runs.outline import TRIGGER, StepOutline, action_words
 from runs.overview import milliseconds
-from runs.pages.outline import TRIGGER, StepOutline, action_words
 from runs.pages.timeline import Scene, outcome, select_url
 from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, trigger_words
 from runs.states import StepStatus

@@ -19,8 +19,8 @@ from orchestrator.fields import JSONTextField
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import WorkflowVersion
 from runs.models import Run, StepRun
+from runs.outline import StepOutline, key_of_path, outline
 from runs.overview import milliseconds
-from runs.pages.outline import StepOutline, key_of_path, outline
 from runs.pages.words import data_summary, failure_words, ordinal, trigger_words, waiting_words
 from runs.states import RunKind, RunStatus, StepStatus
 

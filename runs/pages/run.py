@@ -18,9 +18,9 @@ from orchestrator.tenants.models import Role
 from orchestrator.words import duration, short_id
 from runs import selectors
 from runs.models import Run, StepRun
+from runs.outline import TRIGGER, StepOutline, key_of_path, outline
 from runs.overview import DAY, milliseconds, typical_range
 from runs.pages.inspector import Inspector, inspector
-from runs.pages.outline import TRIGGER, StepOutline, key_of_path, outline
 from runs.pages.timeline import Scene, Timeline, axis_of, by_key, outcome, timeline
 from runs.pages.words import KIND_WORDS, again_words, failure_words, run_title, trigger_words
 from runs.states import RunKind, RunStatus, StepStatus

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from orchestrator.words import duration
 from runs.models import Run, StepRun
+from runs.outline import TRIGGER, StepOutline
 from runs.overview import milliseconds
-from runs.pages.outline import TRIGGER, StepOutline
 from runs.pages.words import RESOLVED_WORDS, ordinal, trigger_words
 from runs.states import RunKind, RunStatus, StepStatus
 
