@@ -31,7 +31,8 @@ LAYERS: Final = {
     "runs.clock": 4, "runs.slots": 4, "runs.claims": 4, "runs.owners": 4, "runs.plans": 4, "runs.migrations": 4,
     # 5
     "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
-    "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5, "runs.outline": 5, "runs.tasks": 6, "runs.cluster": 6,
+    "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5,
+    "runs.outline": 5, "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces
     "runs.views": 6, "runs.urls": 6, "runs.hook_urls": 6, "runs.api": 6, "runs.admin": 6, "runs.pages": 6,
     "runs.triggers": 6, "runs.apps": 6,
