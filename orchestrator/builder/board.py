@@ -6,8 +6,6 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -22,6 +20,16 @@ from integrations.registry import registry
 from integrations.sdk import Action
 from orchestrator.builder import picker, step_form
 from orchestrator.builder.changes import step_title
+from orchestrator.builder.panels import (
+    Card,
+    CredentialChoice,
+    Finding,
+    Lane,
+    Result,
+    StepPanel,
+    TriggerCard,
+    TriggerPanel,
+)
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
@@ -39,7 +47,7 @@ from runs.models import StepRun
 from runs.pages.words import RESOLVED_WORDS, again_words
 from runs.states import StepStatus
 
-RULE_FIELDS: Final = ("retry", "retry_attempts", "retry_delay", "timeout", "on_error", "run_if")
+BACKOFFS: Final = ("exponential", "linear", "fixed")
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 LOG_LINES: Final = 200
 _TRIGGERS: Final[Mapping[str, tuple[str, str]]] = {
@@ -69,136 +77,6 @@ UNREGISTERED: Final[Mapping[str, Any]] = {
         "input": {"title": "Input of the code"},
     }
 }  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lane:
-    """A lane of a step, with what is in it."""
-
-    words: str
-    cards: tuple[Card, ...]
-    add_url: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """One step of the outline. ``status`` is succeeded, failed, running, not_tested or attention."""
-
-    number: int
-    key: str
-    title: str
-    words: str
-    tile: str
-    url: str
-    add_url: str
-    status: str
-    fact: str
-    selected: bool
-    lanes: tuple[Lane, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TriggerCard:
-    number: int
-    key: str
-    title: str
-    words: str
-    tile: str
-    url: str
-    selected: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class CredentialChoice:
-    name: str
-    words: str
-    selected: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """The last attempt of a step: where it stands, and what it got and gave."""
-
-    status: str
-    word: str
-    took: str
-    at: datetime
-    message: str
-    hint: str
-    again: str
-    resolved: str
-    inputs: JSONValue
-    output: JSONValue
-    is_large: bool
-    log: tuple[str, ...]
-    run_url: str
-
-    @property
-    def is_running(self) -> bool:
-        return self.status == StepStatus.RUNNING
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepPanel:
-    """The form of one step."""
-
-    key: str
-    number: int
-    title: str
-    name: str
-    words: str
-    action: str
-    description: str
-    tile: str
-    registered: bool
-    takes_credential: bool
-    credential_required: bool
-    credentials: tuple[CredentialChoice, ...]
-    new_credential_url: str
-    provider_name: str
-    fields: tuple[step_form.Field, ...]
-    folded: tuple[step_form.Field, ...]
-    folded_open: bool
-    rule_texts: Mapping[str, str]
-    seen: str
-    rule: str
-    notes: str
-    problems: tuple[Finding, ...]
-    sends: bool
-    result: Result | None
-    previous_url: str
-    next_url: str
-    error: str = ""
-    told: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def rule_open(self) -> bool:
-        return any(name in self.told for name in RULE_FIELDS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A problem of a step: ``field`` is empty when it is of the step as a whole."""
-
-    field: str
-    label: str
-    message: str
-    blocks: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class TriggerPanel:
-    key: str
-    type: str
-    title: str
-    words: str
-    address: str
-    methods: tuple[tuple[str, bool], ...]
-    live: bool
-    problems: tuple[Finding, ...]
-    sample: str
-    config: Mapping[str, JSONValue]
-    error: str = ""
 
 
 class Board:
@@ -558,6 +436,7 @@ def _rule_texts(config: Mapping[str, Any]) -> dict[str, str]:
     }
     return {
         **{name: "" if value is None else f"{value:g}" for name, value in values.items()},
+        "retry_backoff": str(retry.get("backoff") or ""),
         "on_error": str(config.get("on_error")),
         "run_if": config.get("run_if") or "",
     }

@@ -18,15 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from integrations.registry import registry
 from orchestrator import jsongate
 from orchestrator.builder import step_form
-from orchestrator.builder.board import (
-    METHODS,
-    RULE_FIELDS,
-    Board,
-    StepPanel,
-    TriggerPanel,
-    fingerprint,
-    input_schema,
-)
+from orchestrator.builder.board import BACKOFFS, METHODS, Board, fingerprint, input_schema
+from orchestrator.builder.panels import RULE_FIELDS, StepPanel, TriggerPanel
 from orchestrator.errors import Conflict, Invalid, ServiceError
 from orchestrator.flow.definition import StepDefinition, TriggerType
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
@@ -188,14 +181,18 @@ def _rule_texts(request: HttpRequest) -> dict[str, str]:
 def _retry(post: Mapping[str, str], stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
     attempts = _number(post, "retry_attempts", low=1, high=20)
     delay = _number(post, "retry_delay", low=0, high=86_400)
-    if attempts is None and delay is None:
+    backoff = post.get("retry_backoff", "")
+    if attempts is None and delay is None and backoff not in BACKOFFS:
         return None
-    found = dict(stored or {})
+    # What was emptied goes back to its default; what the form does not show stays.
+    found = {name: value for name, value in (stored or {}).items() if name not in ("max_attempts", "delay")}
     if attempts is not None:
         found["max_attempts"] = round(attempts)
     if delay is not None:
         found["delay"] = delay
         found["max_delay"] = max(delay, float(found.get("max_delay") or 60.0))
+    if backoff in BACKOFFS:
+        found["backoff"] = backoff
     return found
 
 

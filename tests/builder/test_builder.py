@@ -189,6 +189,23 @@ def test_a_saved_form_is_the_steps_config(builder: Client, workflow: Workflow) -
     assert (step.config["retry"]["max_attempts"], step.config["retry"]["delay"]) == (5, 2.5)
 
 
+def test_an_emptied_number_of_the_failure_rule_goes_back_to_its_default(builder: Client, workflow: Workflow) -> None:
+    path = address("workflow-step", workflow, "who")
+
+    def retry_after(**rule: str) -> dict[str, Any] | None:
+        builder.post(path, POSTED | rule)
+        found: dict[str, Any] | None = stored(workflow, "who").config.get("retry")
+        return found
+
+    first = retry_after(retry_attempts="7", retry_delay="3", retry_backoff="fixed")
+    assert first is not None
+    assert (first["max_attempts"], first["delay"], first["backoff"]) == (7, 3, "fixed")
+    second = retry_after(retry_attempts="", retry_delay="3", retry_backoff="nonsense")
+    assert second is not None
+    assert (second.get("max_attempts", 3), second["delay"], second["backoff"]) == (3, 3, "fixed")
+    assert retry_after() is None
+
+
 def test_saving_one_step_leaves_the_others_and_their_lanes(builder: Client, workflow: Workflow) -> None:
     before = draft_document(workflow.refresh())
     builder.post(address("workflow-step", workflow, "who"), POSTED)
