@@ -1,0 +1,217 @@
+"""A publish is told every problem at once, each with its path; and validation never breaks."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orchestrator.errors import Problem
+from orchestrator.flow.definition import MAX_STEPS, WorkflowDefinition
+from orchestrator.flow.validation import CredentialFacts, validate
+from orchestrator.workflows.publishing import RegistryCatalog
+
+CREDENTIALS: Final = {
+    "team-slack": CredentialFacts(provider="slack", auth_type="bearer_token"),
+    "ai": CredentialFacts(provider="openai", auth_type="api_key"),
+    "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
+}
+TRIGGERS: Final = [{"key": "hand", "type": "manual", "config": {}}]
+
+
+def step(key: str, action: str = "data.set", *, credential: str | None = None, **config: Any) -> dict[str, Any]:
+    if action == "data.set":
+        config.setdefault("inputs", {"values": {"a": 1}})
+    return {"key": key, "action": action, "credential": credential, "config": config}
+
+
+def hello(name: Any, key: str = "hello", **config: Any) -> dict[str, Any]:
+    return step(key, "hello.world", inputs={"name": name}, **config)
+
+
+def slack(credential: str | None = None) -> dict[str, Any]:
+    return step("a", "slack.sendMessage", credential=credential, inputs={"channel": "#a", "text": "b"})
+
+
+def request(**inputs: Any) -> dict[str, Any]:
+    return step("a", "http.request", inputs={"url": "https://x.test", **inputs})
+
+
+SKIPPED: Final = step("a", run_if="{{ true }}")
+
+
+def found(*steps: dict[str, Any], **more: Any) -> list[Problem]:
+    document = {"name": "Test", "slug": "test", "triggers": TRIGGERS, "steps": list(steps), **more}
+    definition = WorkflowDefinition.model_validate(document)
+    return validate(definition, catalog=RegistryCatalog(), credentials=CREDENTIALS, variables=["region"])
+
+
+def told(*steps: dict[str, Any], **more: Any) -> list[tuple[str, str, str]]:
+    return [(problem.severity, problem.path, problem.code) for problem in found(*steps, **more)]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [hello("Ada")],
+        [hello("{{ trigger.body.name }}")],
+        [hello("{{ default(trigger.body.name, 'you') }}")],
+        [step("a"), hello("{{ steps.a.output.a }}")],
+        [hello("{{ run.id }} in {{ workflow.name }} of {{ vars.region }}")],
+        [step("a", "http.request", inputs={"url": "https://x.test", "query": {"n": 5}})],
+        [step("a", "slack.sendMessage", credential="team-slack", inputs={"channel": "#a", "text": "b"})],
+        [step("a", "http.request", inputs={"url": "{{ trigger.body.url }}"}), hello("{{ steps.a.output.body.x.y }}")],
+        [step("a", "code.python", inputs={"code": "1"}), hello("{{ steps.a.output.anything }}")],
+        [hello("Ada", run_if="{{ trigger.body.total > 100 }}")],
+    ],
+)
+def test_good_workflows_have_no_problem(steps: list[dict[str, Any]]) -> None:
+    assert told(*steps) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([], ("error", "steps", "empty")),
+        ([step("a", "hello.world", inputs={})], ("error", "steps[0].config.inputs.name", "missing")),
+        ([hello(["Ada"])], ("error", "steps[0].config.inputs.name", "string_type")),
+        ([request(urll="x")], ("error", "steps[0].config.inputs.urll", "extra_forbidden")),
+        ([hello("{{ trigger.bod.name }}")], ("error", "steps[0].config.inputs.name", "reference")),
+        ([hello("{{ triger.body }}")], ("error", "steps[0].config.inputs.name", "reference")),
+        ([hello("{{ steps.nobody.output }}")], ("error", "steps[0].config.inputs.name", "reference")),
+        ([hello("{{ steps.later.output.a }}"), step("later")], ("error", "steps[0].config.inputs.name", "order")),
+        ([hello("{{ steps.hello.output }}")], ("error", "steps[0].config.inputs.name", "order")),
+        ([hello("{{ item.x }}")], ("error", "steps[0].config.inputs.name", "reference")),
+        ([hello("{{ vars.reggion }}")], ("error", "steps[0].config.inputs.name", "reference")),
+        ([hello("{{ 1 + }}")], ("error", "steps[0].config.inputs.name", "expression")),
+        ([hello("{{ open('x') }}")], ("error", "steps[0].config.inputs.name", "expression")),
+        ([hello("A", run_if="{{ 5 }}")], ("error", "steps[0].config.run_if", "type")),
+        ([slack()], ("error", "steps[0].credential", "credential_missing")),
+        ([slack("teamslack")], ("error", "steps[0].credential", "credential_unknown")),
+        ([slack("ai")], ("error", "steps[0].credential", "credential_type")),
+        ([slack("mail")], ("error", "steps[0].credential", "credential_provider")),
+        ([step("a", "weather.get", inputs={"city": "Oslo"})], ("error", "steps[0].action", "unregistered")),
+        ([step("a", "weather.get", inputs={"url": "https://x.test"})], ("warning", "steps[0].action", "unregistered")),
+        ([step("a", "weather.get", inputs={"code": "1"})], ("warning", "steps[0].action", "unregistered")),
+        ([SKIPPED, hello("{{ steps.a.output.x }}")], ("warning", "steps[1].config.inputs.name", "skipped")),
+        ([hello("xoxb-1234567890-abcdef")], ("warning", "steps[0].config.inputs.name", "plain_secret")),
+    ],
+)  # fmt: skip
+def test_each_problem_is_told_at_its_path(steps: list[dict[str, Any]], expected: tuple[str, str, str]) -> None:
+    assert expected in told(*steps)
+
+
+def test_a_literal_number_out_of_range_is_told() -> None:
+    inputs = {"prompt": "hi", "temperature": 9}
+    assert ("error", "steps[0].config.inputs.temperature", "less_than_equal") in told(
+        step("a", "openai.chatCompletion", credential="ai", inputs=inputs)
+    )
+
+
+def test_an_expression_whose_type_is_known_and_does_not_fit_is_told() -> None:
+    chat = step("chat", "openai.chatCompletion", credential="ai", inputs={"prompt": "hi"})
+    used = step("b", "openai.chatCompletion", credential="ai", inputs={"prompt": "hi", "temperature": "{{ 'warm' }}"})
+    assert ("error", "steps[1].config.inputs.temperature", "type") in told(chat, used)
+    request = step("get", "http.request", inputs={"url": "https://x.test"})
+    upstream = step(
+        "c",
+        "openai.chatCompletion",
+        credential="ai",
+        inputs={"prompt": "hi", "temperature": "{{ steps.get.output.headers }}"},
+    )
+    assert ("error", "steps[1].config.inputs.temperature", "type") in told(request, upstream)
+
+
+def test_a_name_that_an_output_does_not_declare_is_told_with_the_nearest() -> None:
+    problems = found(hello("Ada", key="first"), hello("{{ steps.first.output.mesage }}"))
+    (problem,) = problems
+    assert problem.path == "steps[1].config.inputs.name"
+    assert "steps.first.output.message" in problem.message
+
+
+def test_the_nearest_step_and_action_are_named() -> None:
+    (problem,) = found(step("company"), hello("{{ steps.compny.output.a }}"))
+    assert "steps.company" in problem.message
+    (problem,) = found(step("a", "hello.wrld", inputs={}))
+    assert "hello.world" in problem.message
+
+
+def test_every_problem_is_told_at_once_and_through_lanes() -> None:
+    lanes = {"then": [hello("{{ steps.nobody.output }}", key="inner")], "else": []}
+    branch = {**step("branch", "odd.branch", inputs={"url": "https://x.test"}), "lanes": lanes}
+    paths = [path for _severity, path, _code in told(branch, hello("{{ 1 + }}"), output="{{ steps.gone.output }}")]
+    assert "steps[0].lanes.then[0].config.inputs.name" in paths
+    assert "steps[1].config.inputs.name" in paths
+    assert "output" in paths
+
+
+@pytest.mark.parametrize(
+    ("trigger", "path"),
+    [
+        ({"key": "a", "type": "webhook", "config": {"methods": ["FETCH"]}}, "triggers[0].config.methods"),
+        ({"key": "a", "type": "webhook", "config": {"nonsense": 1}}, "triggers[0].config.nonsense"),
+        ({"key": "a", "type": "schedule", "config": {"cron": "0 9 * * 1"}}, "triggers[0].type"),
+    ],
+)
+def test_a_triggers_problem_has_its_path(trigger: dict[str, Any], path: str) -> None:
+    assert any(problem.path.startswith(path) for problem in found(hello("Ada"), triggers=[trigger]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": [{"key": "Bad Key", "action": "x"}]},
+        {"steps": [{"key": "a", "action": ""}]},
+        {"steps": [{"key": "a", "action": "x", "config": {"timeout": 0}}]},
+        {"steps": [{"key": "a", "action": "x", "config": {"on_error": "ignore"}}]},
+        {"steps": [{"key": "a", "action": "x", "config": {"retry": {"max_attempts": 0}}}]},
+        {"steps": [{"key": "a", "action": "x", "surprise": 1}]},
+        {"slug": "Not A Slug"},
+        {"name": ""},
+        {"settings": {"timeout": 0}},
+    ],
+)
+def test_a_shape_that_is_wrong_is_refused_by_the_models(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        WorkflowDefinition.model_validate({"name": "T", "slug": "t", "steps": [], **changes})
+
+
+def test_a_definition_is_frozen_and_its_checksum_is_of_the_content() -> None:
+    one = WorkflowDefinition.model_validate({"name": "T", "slug": "t", "steps": [step("a")]})
+    same = WorkflowDefinition.model_validate(one.as_document())
+    other = WorkflowDefinition.model_validate({"name": "T", "slug": "t", "steps": [step("b")]})
+    assert one.checksum() == same.checksum() != other.checksum()
+    with pytest.raises(ValidationError):
+        one.name = "changed"  # type: ignore[misc]
+    assert MAX_STEPS == 500
+
+
+_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["{{ a", "{{ steps.a }}", "}}"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["hello.world", "http.request", "data.set", "slack.sendMessage", "odd.one"]),
+            st.dictionaries(st.sampled_from(["name", "url", "values", "code", "text"]), _value, max_size=3),
+            st.sampled_from([None, "team-slack", "gone"]),
+        ),
+        max_size=4,
+    )
+)
+def test_no_draft_breaks_validation(steps: list[tuple[str, dict[str, Any], str | None]]) -> None:
+    drawn = [
+        step(f"s{number}", action, credential=credential, inputs=inputs)
+        for number, (action, inputs, credential) in enumerate(steps)
+    ]
+    for problem in found(*drawn):
+        assert problem.path
+        assert problem.message
