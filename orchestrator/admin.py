@@ -6,10 +6,10 @@ The composition root of the admin: each app's model admins live in the app and r
 
 from __future__ import annotations
 
-import orchestrator.tenants.admin  # noqa: F401
-import orchestrator.vault.admin  # noqa: F401
-import orchestrator.workflows.admin  # noqa: F401
-import runs.admin  # noqa: F401
+from orchestrator.tenants import admin as tenants
 from orchestrator.tenants.admin_site import site
+from orchestrator.vault import admin as vault
+from orchestrator.workflows import admin as workflows
+from runs import admin as runs
 
-__all__ = ["site"]
+__all__ = ["runs", "site", "tenants", "vault", "workflows"]
