@@ -1,0 +1,97 @@
+"""The builder's form saves by itself, never loses what was typed, and never conflicts with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.chromium import axe_findings, chromium, opened, sign_in
+from tests.product import PASSWORD, Product, product, step, workflow
+
+pytestmark = pytest.mark.browser
+
+STEPS = [
+    step("first", "data.set", {"values": {"city": "Oslo"}}),
+    step("second", "data.set", {"values": {"text": "hello"}}),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def found() -> Iterator[Product]:
+    with product() as made:
+        made.up()
+        yield made
+
+
+def made(found: Product, page: Page, name: str) -> str:
+    """Make a workflow, sign in, and return the address of its builder."""
+    number = found.api("POST", "workflows/", json=workflow(name, STEPS))["id"]
+    sign_in(page, found.address, PASSWORD)
+    return f"{found.address}/w/demo/workflows/{number}/"
+
+
+def name_of_the_step(page: Page) -> str:
+    page.reload()
+    return page.get_by_label("Name of the step").input_value()
+
+
+def test_what_is_typed_is_saved_and_a_test_at_once_is_of_it(browser: Browser, found: Product) -> None:
+    with opened(browser) as page:
+        page.goto(made(found, page, "saving") + "steps/second/")
+        page.get_by_label("Name of the step").fill("Say hello")
+        expect(page.locator("#saved")).to_have_text("Saved")
+        assert name_of_the_step(page) == "Say hello"
+        for turn in range(3):
+            page.get_by_label("Name of the step").fill(f"Turn {turn}")
+            page.get_by_role("button", name="Test step").click()
+            expect(page.locator("#panel-title")).to_have_text(f"Turn {turn}")
+            expect(page.get_by_role("region", name="Last test of this step")).to_contain_text("Test passed")
+            assert name_of_the_step(page) == f"Turn {turn}"
+
+
+def test_a_value_is_inserted_where_the_caret_is(browser: Browser, found: Product) -> None:
+    with opened(browser) as page:
+        at = made(found, page, "inserting")
+        page.goto(at + "steps/first/")
+        page.get_by_role("button", name="Test step").click()
+        expect(page.get_by_role("region", name="Last test of this step")).to_contain_text("Test passed")
+        page.goto(at + "steps/second/")
+        value = page.get_by_label("Values, value 1")
+        value.focus()
+        value.evaluate("field => field.setSelectionRange(2, 2)")
+        page.locator("[data-insert='{{ steps.first.output.city }}']").click()
+        expect(value).to_have_value("he{{ steps.first.output.city }}llo")
+        expect(page.locator("#saved")).to_have_text("Saved")
+
+
+def test_another_persons_change_of_the_step_is_told_and_of_another_step_is_not(
+    browser: Browser, found: Product
+) -> None:
+    with opened(browser) as page, opened(browser) as other:
+        at = made(found, page, "conflict")
+        sign_in(other, found.address, PASSWORD)
+        page.goto(at + "steps/second/")
+        other.goto(at + "steps/first/")
+        other.get_by_label("Name of the step").fill("Another step")
+        expect(other.locator("#saved")).to_have_text("Saved")
+        page.get_by_label("Name of the step").fill("Mine")
+        expect(page.locator("#saved")).to_have_text("Saved")
+
+        other.goto(at + "steps/second/")
+        other.get_by_label("Name of the step").fill("Theirs")
+        expect(other.locator("#saved")).to_have_text("Saved")
+        page.get_by_label("Name of the step").fill("Mine again")
+        expect(page.locator("#refused")).to_contain_text("Somebody changed this step meanwhile")
+        assert axe_findings(page) == []
+        assert name_of_the_step(other) == "Theirs"
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.wait_for_load_state()
+        assert name_of_the_step(other) == "Mine again"
