@@ -243,7 +243,7 @@ def test_one_that_dies_at_once_waits_longer_each_time_and_a_settled_one_does_not
 ) -> None:
     found = group("import sys; sys.exit(3)")
     clock = 1_000.0
-    pauses = []
+    pauses: list[float] = []
     for _ in range(6):
         found.look(clock)
         assert found.is_alive
