@@ -187,7 +187,8 @@ def test_calls_that_take_longer_than_a_slice_are_finished(tenant: Tenant) -> Non
     with registry.temporarily(make_action("slow.call", slow)):
         run = start(make_workflow(tenant, step("a", "slow.call"), step("b")))
         drive(Times(slice=0.2, idle=0.05, hand_over=0.1, stop=0.1, hard=5))
-        assert statuses(run) == [("a", "succeeded")]
+        # Whether this driver also goes on to the next step depends on which of its slices the call ends in.
+        assert statuses(run)[0] == ("a", "succeeded")
         drive()
     assert run.refresh().status == "succeeded"
     assert statuses(run) == [("a", "succeeded"), ("b", "succeeded")]
