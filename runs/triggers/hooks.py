@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -55,7 +55,22 @@ class Address:
 
 @csrf_exempt
 def receive(request: HttpRequest, token: str) -> HttpResponse:
-    """Answer a call of a webhook's address."""
+    """Answer a call of a webhook's address; what cannot be kept is refused, so that the sender tries again."""
+    # A caller whose own cookie is no token of ours would be given one.
+    request.META["CSRF_COOKIE_NEEDS_UPDATE"] = False
+    try:
+        return _answer(request, token)
+    except BadRequest as error:
+        return _error(error.status, error.code, error.message)
+    except Invalid as error:
+        return _error(413, error.code, error.message)
+    except (Unavailable, OperationalError, InterfaceError):
+        response = _error(503, "unavailable", "The request could not be kept just now. Send it again in a moment.")
+        response["Retry-After"] = "5"
+        return response
+
+
+def _answer(request: HttpRequest, token: str) -> HttpResponse:
     address = find_address(token)
     if address is None:
         return _error(404, "not_found", "There is no webhook at this address.")
@@ -66,16 +81,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
         return response
     if address.is_published and not address.enabled:
         return _error(409, "disabled", "This workflow is switched off. Switch it on and send the request again.")
-    try:
-        return _accept(request, address)
-    except BadRequest as error:
-        return _error(error.status, error.code, error.message)
-    except Invalid as error:
-        return _error(413, error.code, error.message)
-    except Unavailable:
-        response = _error(503, "unavailable", "The request could not be kept just now. Send it again in a moment.")
-        response["Retry-After"] = "5"
-        return response
+    return _accept(request, address)
 
 
 def find_address(token: str) -> Address | None:

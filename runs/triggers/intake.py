@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from runs import doorbell
 from runs.models import Payload, Run
@@ -27,7 +27,7 @@ _AWAY: Final = (OperationalError, InterfaceError)
 
 
 class Unavailable(Exception):
-    """The run could not be kept; nothing was accepted."""
+    """The run could not be kept, or nobody can say whether it was: the sender has to send it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,9 @@ class Intake:
         self._queue.put(arrival)
         try:
             return arrival.accepted.result(timeout=ACCEPT_SECONDS)
-        except (TimeoutError, *_AWAY) as error:
+        except (TimeoutError, IntegrityError, *_AWAY) as error:
+            # What was not begun must not be inserted after its sender was told to send it again.
+            arrival.accepted.cancel()
             raise Unavailable from error
 
     def close(self) -> None:
@@ -79,7 +81,8 @@ class Intake:
     def _main(self, arrivals: queue.SimpleQueue[Arrival | None]) -> None:
         try:
             while True:
-                batch, ends = _gather(arrivals)
+                found, ends = _gather(arrivals)
+                batch = [arrival for arrival in found if arrival.accepted.set_running_or_notify_cancel()]
                 if batch:
                     self._insert(batch)
                 elif not ends:
@@ -93,21 +96,20 @@ class Intake:
         try:
             accepted = _insert_all(batch)
         except Exception as error:
-            if len(batch) == 1 and not isinstance(error, _AWAY):
-                batch[0].accepted.set_exception(error)
-                return
             # One that the database refuses must not fail the others; a lost connection may have committed them.
             log.warning("A batch of %s arrivals was refused; each is tried by itself", len(batch), exc_info=True)
-            connection.close()
+            is_away = isinstance(error, _AWAY)
+            if is_away:
+                connection.close()
             for arrival in batch:
-                self._insert_alone(arrival)
+                self._insert_alone(arrival, may_be_kept=is_away)
             return
         self._accepted(zip(batch, accepted, strict=True))
 
-    def _insert_alone(self, arrival: Arrival) -> None:
+    def _insert_alone(self, arrival: Arrival, *, may_be_kept: bool) -> None:
         try:
-            first = Run.objects.for_tenant(arrival.run.tenant_id).filter(pk=arrival.run.pk).first()
-            run = first or find_duplicate(arrival.run) or _insert_all([arrival])[0]
+            run = _kept(arrival.run) if may_be_kept else None
+            run = run or _insert_all([arrival])[0]
         except Exception as error:
             arrival.accepted.set_exception(error)
             return
@@ -137,6 +139,11 @@ def _gather(arrivals: queue.SimpleQueue[Arrival | None]) -> tuple[list[Arrival],
     except queue.Empty:
         return batch, False
     return batch, True
+
+
+def _kept(run: Run) -> Run | None:
+    """Return the row of a run whose commit was not heard of."""
+    return Run.objects.for_tenant(run.tenant_id).filter(pk=run.pk).first()
 
 
 def _insert_all(batch: Sequence[Arrival]) -> list[Run]:

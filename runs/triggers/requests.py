@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -50,11 +52,11 @@ def trigger_document(request: HttpRequest, *, key: str) -> dict[str, JSONValue]:
 def _body(request: HttpRequest) -> JSONValue:
     """Return the body as its declared content type says; nothing is guessed."""
     declared = request.content_type or ""
-    if declared == "multipart/form-data":
-        return _multipart(request)
     data = _bytes(request)
     if not data:
         return None
+    if declared == "multipart/form-data":
+        return _multipart(request, data)
     if declared == "application/json" or declared.endswith("+json"):
         return _json(data)
     parse = _PARSERS.get(declared)
@@ -62,13 +64,22 @@ def _body(request: HttpRequest) -> JSONValue:
 
 
 def _bytes(request: HttpRequest) -> bytes:
-    _check_length(request)
+    length = _length(request)
+    if length > MAX_BODY_BYTES:
+        raise _too_large()
     try:
-        return request.body
+        data = request.body
     except RequestDataTooBig as error:
         raise _too_large() from error
     except UnreadablePostError as error:
-        raise BadRequest("The body broke off before its end. Send it again.", code="incomplete") from error
+        raise _incomplete() from error
+    if len(data) < length:
+        raise _incomplete()
+    return data
+
+
+def _incomplete() -> BadRequest:
+    return BadRequest("The body broke off before its end. Send it again.", code="incomplete")
 
 
 def _too_large() -> BadRequest:
@@ -112,12 +123,12 @@ def _pairs(text: str) -> dict[str, JSONValue]:
     return {name: values[0] if len(values) == 1 else list(values) for name, values in found.items()}
 
 
-def _multipart(request: HttpRequest) -> JSONValue:
-    _check_length(request)
+def _multipart(request: HttpRequest, data: bytes) -> JSONValue:
     try:
         # Not request.POST, which Django fills for the method POST alone.
-        fields, files = request.parse_file_upload(request.META, request)
-    except (MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
+        fields, files = request.parse_file_upload(request.META, io.BytesIO(data))
+    except (MultiPartParserError, SuspiciousOperation, LookupError, ValueError) as error:
+        # The last two: a charset that Python knows, but not for texts.
         raise BadRequest("The multipart body cannot be read. Correct it and send it again.", code="bad_form") from error
     body: dict[str, JSONValue] = {}
     for name, texts in fields.lists():
@@ -125,21 +136,22 @@ def _multipart(request: HttpRequest) -> JSONValue:
     return {**body, **_files(files)}
 
 
-def _check_length(request: HttpRequest) -> None:
+def _length(request: HttpRequest) -> int:
+    """Return how many bytes the sender says that there are."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
+    # Cut: int() refuses a number of thousands of digits, and these are too many bytes already.
+    return int(length[:18]) if length.isdecimal() else 0
 
 
 def _files(files: MultiValueDict[str, UploadedFile[Any]]) -> dict[str, JSONValue]:
     found: dict[str, JSONValue] = {}
     for name, uploads in files.lists():
-        found[name] = [
-            {
-                "filename": upload.name,
-                "content_type": upload.content_type,
-                "base64": base64.b64encode(upload.read()).decode(),
-            }
-            for upload in uploads
-        ]
+        found[name] = [_file(upload) for upload in uploads]
     return found
+
+
+def _file(upload: UploadedFile[Any]) -> JSONValue:
+    # A large one lies in a temporary file, which goes when it is closed.
+    with closing(upload):
+        content = base64.b64encode(upload.read()).decode()
+    return {"filename": upload.name, "content_type": upload.content_type, "base64": content}
