@@ -245,9 +245,11 @@ class Driver:
         self._loop.call_soon_threadsafe(self._received, results, claimed)
 
     def _received(self, results: list[Callable[[], None]], claimed: Sequence[Claimed]) -> None:
-        self._worked_at = time.monotonic()
         for result in results:
             result()
+        if claimed:
+            # The heartbeat's own jobs are no work: with them a driver would never be idle.
+            self._worked_at = time.monotonic()
         for claim in claimed:
             self._active[claim.run_id] = RunDrive(claim, self._shared, ended=self._ended)
 

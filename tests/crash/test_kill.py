@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Final
 
 import httpx
 import pytest
 
+from runs.driver import IDLE_SECONDS
 from tests.product import Product, product, step, wait_for, workflow
 from tests.upstream import Upstream, upstream
 
@@ -114,6 +116,24 @@ def test_every_run_ends_by_itself_after_a_process_is_killed(
     _check_no_finished_step_ran_twice(installation, called, ids)
 
 
+@pytest.mark.parametrize("stopped", ["pusher", "sentinel"])
+def test_a_cluster_that_hangs_is_started_again(
+    stopped: str, installation: Product, workflow_id: str, called: Upstream
+) -> None:
+    wait_for(lambda: len(installation.processes()) >= 9, seconds=20, what="all processes to live")
+    _wait_until_nobody_drives(installation)
+    before = worker_leader(installation)
+    os.kill(VICTIMS[stopped](installation), signal.SIGSTOP)
+    if stopped == "sentinel":
+        os.kill(forked(3)(installation), signal.SIGSTOP)
+
+    ids = _start(installation, workflow_id)
+
+    _wait_until_all_end(installation, ids)
+    _check_no_finished_step_ran_twice(installation, called, ids)
+    assert worker_leader(installation) != before
+
+
 def test_after_the_top_process_is_killed_its_children_end_and_the_next_start_recovers(
     installation: Product, workflow_id: str, called: Upstream
 ) -> None:
@@ -144,6 +164,19 @@ def test_ctrl_c_gives_runs_back_and_leaves_no_process(
     _check_no_finished_step_ran_twice(installation, called, ids)
     # A call under way was waited for: nothing was interrupted.
     assert not [row for run in ids for row in _steps(installation, run) if row["status"] == "lost"]
+
+
+def _wait_until_nobody_drives(installation: Product) -> None:
+    """Wait until no driver lives: one that does takes runs by itself, without a message."""
+
+    def is_quiet() -> bool:
+        with closing(sqlite3.connect(installation.folder / "orchestrator.sqlite3", timeout=20)) as database:
+            return bool(database.execute("SELECT count(*) FROM runs_workerbeat").fetchone()[0] == 0)
+
+    def stays_quiet() -> bool:
+        return is_quiet() and not time.sleep(1) and is_quiet()
+
+    wait_for(stays_quiet, seconds=6 * IDLE_SECONDS, what="the last driver to end")
 
 
 def _start(installation: Product, workflow_id: str) -> list[str]:
