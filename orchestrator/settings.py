@@ -186,7 +186,7 @@ REST_FRAMEWORK = {
         "orchestrator.api.authentication.TenantSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["orchestrator.api.permissions.TenantAccess"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["orchestrator.api.renderers.AnyTextJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["orchestrator.api.parsers.GatedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "orchestrator.api.schema.ContractSchema",
     "EXCEPTION_HANDLER": "orchestrator.api.errors.exception_handler",

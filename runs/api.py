@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from orchestrator.api.errors import parse_body
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid
-from orchestrator.tenants.models import Scope
+from orchestrator.tenants.models import Scope, Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow
 from runs import selectors, services
@@ -27,6 +27,8 @@ from runs.states import RUN_TERMINAL, RunStatus
 
 MAX_WAIT_SECONDS: Final = 60.0
 WAIT_POLL_SECONDS: Final = 0.02
+WAIT_POLL_SLOWEST: Final = 0.25
+MAX_SEARCH: Final = 200
 STARTS_RUNS: Final = {"POST": Scope.RUN}
 
 # A request that waits holds a web thread: at most a quarter of them may, the next one answers at once.
@@ -144,20 +146,35 @@ def _wait_seconds(request: Request) -> float:
     return seconds
 
 
-def _wait_for_end(run: Run, seconds: float) -> bool:
-    """Return whether the run ended within ``seconds``; at once False when too many requests wait already."""
-    if seconds <= 0 or not _waiting.acquire(blocking=False):
+def _wait_for_end(tenant: Tenant, run_id: int, seconds: float) -> bool:
+    """Return whether the run ended within ``seconds``; at once False when too many requests wait already.
+
+    Each look is one query by primary key outside any transaction; the longer it takes, the rarer they get.
+    """
+    if not _waiting.acquire(blocking=False):
         return False
     try:
-        deadline = time.monotonic() + seconds
-        rows = Run.objects.for_tenant(run.tenant_id).filter(pk=run.pk, status__in=[s.value for s in RUN_TERMINAL])
+        start = time.monotonic()
+        rows = Run.objects.for_tenant(tenant).filter(pk=run_id, status__in=[s.value for s in RUN_TERMINAL])
         while not rows.exists():
-            if time.monotonic() >= deadline:
+            waited = time.monotonic() - start
+            if waited >= seconds:
                 return False
-            time.sleep(WAIT_POLL_SECONDS)
+            pause = min(max(WAIT_POLL_SECONDS, waited / 10), WAIT_POLL_SLOWEST)
+            time.sleep(min(pause, seconds - waited))
         return True
     finally:
         _waiting.release()
+
+
+def _finished_or(view: TenantAPIView, started: Response, seconds: float) -> Response:
+    """Return the run that ``started`` names once it ended, or ``started`` when it does not in time."""
+    if seconds <= 0:
+        return started
+    run_id = started.data["id"]
+    if _wait_for_end(view.tenant, int(run_id), seconds):
+        return Response(selectors.run_document(view.find(Run, run_id)))
+    return started
 
 
 class WorkflowRunStart(TenantAPIView):
@@ -171,7 +188,7 @@ class WorkflowRunStart(TenantAPIView):
     )
     def post(self, request: Request, pk: str) -> Response:
         """Start a run: 202 at once, or with `?wait=` 200 and the finished run when it ends in time."""
-        body = parse_body(RunStart, request.data if request.data is not None else {})
+        body = parse_body(RunStart, self.body())
         seconds = _wait_seconds(request)
         workflow = self.find(Workflow, pk)
 
@@ -181,29 +198,28 @@ class WorkflowRunStart(TenantAPIView):
             )
             return Response(started_document(run), status=202)
 
-        response = self.create(make)
-        run = self.find(Run, response.data["id"])
-        if _wait_for_end(run, seconds):
-            return Response(selectors.run_document(self.find(Run, response.data["id"])))
-        return response
+        return _finished_or(self, self.create(make), seconds)
 
 
 class StepTestStart(TenantAPIView):
     @extend_schema(operation_id="steps_test", request=StepTest, responses={200: RunBody, 202: StartedBody})
     def post(self, request: Request, pk: str, key: str) -> Response:
         """Run one step of the draft with given or stored data, as a run of its own."""
-        body = parse_body(StepTest, request.data or {})
+        body = parse_body(StepTest, self.body())
         seconds = _wait_seconds(request)
-        run = services.step_test(
-            actor=self.actor,
-            workflow=self.find(Workflow, pk),
-            key=key,
-            given=body.given,
-            **({"payload": body.payload} if "payload" in body.model_fields_set else {}),
-        )
-        if _wait_for_end(run, seconds):
-            return Response(selectors.run_document(self.find(Run, str(run.pk))))
-        return Response(started_document(run), status=202)
+        workflow = self.find(Workflow, pk)
+
+        def make() -> Response:
+            run = services.step_test(
+                actor=self.actor,
+                workflow=workflow,
+                key=key,
+                given=body.given,
+                **({"payload": body.payload} if "payload" in body.model_fields_set else {}),
+            )
+            return Response(started_document(run), status=202)
+
+        return _finished_or(self, self.create(make), seconds)
 
 
 class RunList(TenantAPIView):
@@ -225,12 +241,15 @@ class RunList(TenantAPIView):
             raise Invalid(f"status is {status!r:.40}; send one of {', '.join(RunStatus)}.")
         since = params.get("since")
         moment = _moment(since) if since else None
+        q = params.get("q", "")
+        if len(q) > MAX_SEARCH or "\0" in q:
+            raise Invalid(f"q is not valid: send at most {MAX_SEARCH} visible characters.")
         rows = selectors.run_list(
             self.tenant,
             workflow=self.find(Workflow, params["workflow"]) if params.get("workflow") else None,
             status=status or None,
             since=moment,
-            q=params.get("q") or None,
+            q=q or None,
         )
         return self.page(rows, selectors.run_summary)
 
@@ -284,7 +303,7 @@ class RunRerun(TenantAPIView):
     @extend_schema(operation_id="runs_rerun", request=RunAgain, responses={202: StartedBody})
     def post(self, request: Request, pk: str) -> Response:
         """Start the same again as a new run: from the start or from a step, with the same or another payload."""
-        body = parse_body(RunAgain, request.data or {})
+        body = parse_body(RunAgain, self.body())
         earlier = self.find(Run, pk)
 
         def make() -> Response:
@@ -303,8 +322,10 @@ class RunRerun(TenantAPIView):
 def _moment(text: str) -> datetime:
     try:
         moment = parse_datetime(text.replace(" ", "+"))
-    except ValueError:
+        # Into UTC here: a time at the edge of the calendar has none, and the database would break on it.
+        moment = moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None:
         raise Invalid(f"since is {text!r:.40}; send an ISO 8601 time with its offset, like 2026-01-31T09:00:00Z.")
     return moment

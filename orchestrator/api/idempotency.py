@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from rest_framework.request import Request
@@ -34,14 +35,18 @@ def answer_once(request: Request, actor: Actor, make: Callable[[], Response]) ->
     key = request.headers.get(HEADER)
     if key is None:
         return make()
-    if not key or len(key) > MAX_KEY:
-        raise Invalid(f"{HEADER} has {len(key)} characters; send 1 to {MAX_KEY}.", code="idempotency_key_invalid")
+    if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
+        raise Invalid(f"{HEADER} is not valid: send 1 to {MAX_KEY} ASCII characters.", code="idempotency_key_invalid")
     digest = _digest(request.data)
     kept = _find(actor, request.path, key)
     if kept is None:
         try:
             with transaction.atomic():
-                record = IdempotencyRecord(tenant=actor.tenant, path=request.path, key=key, body_digest=digest)
+                # One that is too old to answer with still holds the key until it is pruned.
+                _rows(actor, request.path, key).filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+                record = IdempotencyRecord(
+                    tenant=actor.tenant, user=actor.user, path=request.path, key=key, body_digest=digest
+                )
                 record.save(force_insert=True)
                 response = make()
                 _keep(record, response)
@@ -65,9 +70,13 @@ def forget_old_answers() -> int:
     return deleted
 
 
+def _rows(actor: Actor, path: str, key: str) -> QuerySet[IdempotencyRecord]:
+    """Return this person's record of the key: another's answer may hold what only they may see."""
+    return IdempotencyRecord.objects.for_tenant(actor.tenant).filter(user=actor.user, path=path, key=key)
+
+
 def _find(actor: Actor, path: str, key: str) -> IdempotencyRecord | None:
-    rows = IdempotencyRecord.objects.for_tenant(actor.tenant).filter(path=path, key=key)
-    return rows.filter(created_at__gte=timezone.now() - KEPT_FOR).first()
+    return _rows(actor, path, key).filter(created_at__gte=timezone.now() - KEPT_FOR).first()
 
 
 def _keep(record: IdempotencyRecord, response: Response) -> None:

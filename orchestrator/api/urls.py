@@ -40,5 +40,6 @@ urlpatterns = [
     path("tokens/", tenants.TokenList.as_view()),
     path("tokens/<str:pk>/", tenants.TokenDetail.as_view()),
     path("members/", tenants.MemberList.as_view()),
+    path("members/<str:pk>/", tenants.MemberDetail.as_view()),
     path("audit/", tenants.AuditList.as_view()),
 ]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orchestrator.api.bodies import Moment
 from orchestrator.api.errors import parse_body
 from orchestrator.api.views import TenantAPIView
 from orchestrator.vault import services
@@ -31,7 +32,7 @@ class CredentialCreate(BaseModel):
     auth_type: AuthTypeName
     secret: dict[str, Any]
     settings: dict[str, Any] = {}
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class CredentialUpdate(BaseModel):
@@ -42,7 +43,7 @@ class CredentialUpdate(BaseModel):
     name: str | None = Field(None, min_length=1, max_length=100)
     secret: dict[str, Any] | None = None
     settings: dict[str, Any] | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class UsageBody(BaseModel):

@@ -192,7 +192,7 @@ class WorkflowPublish(TenantAPIView):
                     "problems": _as_bodies([p for p in problems if p.severity == "error"]),
                 }
             )
-        note = parse_body(PublishRequest, request.data or {}).note
+        note = parse_body(PublishRequest, self.body()).note
 
         def make() -> Response:
             result = services.publish(actor=self.actor, workflow=workflow, note=note)

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from orchestrator.tenants.access import actor_for_user
-from orchestrator.tenants.models import Scope, Tenant
+from orchestrator.tenants.models import Membership, Scope, Tenant
 from orchestrator.tenants.services import token_create
 from orchestrator.vault.models import Credential
 from orchestrator.vault.services import credential_create
@@ -39,6 +39,7 @@ class Theirs:
     run: Run
     credential: Credential
     token: Any
+    member: Membership
     ref: int
 
 
@@ -60,7 +61,8 @@ def theirs(tenant: Tenant, owner: User) -> Theirs:
     token, _text = token_create(actor=actor, name="theirs", scopes=[Scope.READ])
     ref = Payload.objects.for_tenant(tenant).values_list("pk", flat=True).first()
     assert ref is not None
-    return Theirs(workflow=workflow, run=run, credential=credential, token=token, ref=ref)
+    member = Membership.objects.for_tenant(tenant).get(user=owner)
+    return Theirs(workflow=workflow, run=run, credential=credential, token=token, member=member, ref=ref)
 
 
 def routes() -> Iterator[str]:
@@ -79,7 +81,13 @@ def routes() -> Iterator[str]:
 
 def filled(route: str, tenant: str, theirs: Theirs) -> str:
     """Return the address of a route with the ids of ``theirs``. Raises AssertionError where there is no recipe."""
-    of = {"workflows": theirs.workflow, "runs": theirs.run, "credentials": theirs.credential, "tokens": theirs.token}
+    of = {
+        "workflows": theirs.workflow,
+        "runs": theirs.run,
+        "credentials": theirs.credential,
+        "tokens": theirs.token,
+        "members": theirs.member,
+    }
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1).partition(":")[2] or match.group(1)
@@ -161,7 +169,7 @@ def test_the_api_does_not_know_ids_of_another_tenant(
 @pytest.mark.django_db
 def test_lists_of_the_api_hold_nothing_of_another_tenant(theirs: Theirs, other_tenant: Tenant, stranger: User) -> None:
     _token, text = token_create(actor=actor_for_user(stranger, other_tenant.slug), name="mine", scopes=list(Scope))
-    names = [str(each.pk) for each in (theirs.workflow, theirs.run, theirs.credential, theirs.token)]
+    names = [str(each.pk) for each in (theirs.workflow, theirs.run, theirs.credential, theirs.token, theirs.member)]
     for path in ("workflows", "runs", "credentials", "tokens", "members", "audit", "triggers"):
         response = Client().get(f"/api/v1/{path}/", headers={"Authorization": f"Bearer {text}"})
         assert response.status_code == 200, path
@@ -196,6 +204,8 @@ def _body(route: str) -> str:
     """Return a body that would be taken if the object were there."""
     if route.endswith("steps/<str:key>/test/"):
         return json.dumps({"payload": {}})
+    if "members" in route:
+        return json.dumps({"role": "viewer"})
     if "credentials" in route:
         return json.dumps({"name": "other", "secret": {"token": "x"}})
     return json.dumps({"name": "Other"} if route.endswith("<str:pk>/") else {})
