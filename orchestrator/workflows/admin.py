@@ -46,9 +46,8 @@ from orchestrator.workflows.models import Step, Trigger, Workflow, WorkflowVersi
 
 if TYPE_CHECKING:
     _Stacked = admin.StackedInline[Any, Any]
-    _Tabular = admin.TabularInline[Any, Any]
 else:
-    _Stacked, _Tabular = admin.StackedInline, admin.TabularInline
+    _Stacked = admin.StackedInline
 
 # Each step has a dozen fields, and a form at most 2,000: longer drafts are changed in the builder.
 MAX_STEPS_HERE = 120
@@ -107,14 +106,14 @@ def _step_count(workflow: Workflow) -> int:
     return known
 
 
-class TriggerInline(_RowInline, _Tabular):
+class TriggerInline(_RowInline, _Stacked):
     """The draft's triggers; what is live changes with the next publish."""
 
     model = Trigger
     form = TriggerForm
     formset = RowFormSet
     fk_name = "workflow"
-    fields = ("key", "type", "config")
+    fields = (("key", "type"), "config")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return super().get_queryset(request).filter(in_draft=True)

@@ -37,8 +37,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, **options: Any) -> Iterator[Page]:
-    """Open a page in a context of its own; a refused script or style, or an error of a script, fails the test."""
+def opened(browser: Browser, *, quiet: bool = True, **options: Any) -> Iterator[Page]:
+    """Open a page in a context of its own.
+
+    With ``quiet`` a refused script or style, or an error of a script, fails the test.
+    """
     options.setdefault("viewport", {"width": 1440, "height": 900})
     context = browser.new_context(**options)
     page = context.new_page()
@@ -49,7 +52,7 @@ def opened(browser: Browser, **options: Any) -> Iterator[Page]:
     try:
         yield page
         # A page that answers 4xx is told on the console too; those are looked at where they are meant.
-        assert not [text for text in said if "Failed to load resource" not in text], said
+        assert not quiet or not [text for text in said if "Failed to load resource" not in text], said
     finally:
         context.close()
 

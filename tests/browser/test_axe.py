@@ -1,0 +1,197 @@
+"""axe finds nothing on any page, light and dark, wide and narrow; no page scrolls sideways on a small telephone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.chromium import axe_findings, chromium, opened, sign_in
+from tests.product import PASSWORD, Product, product, step, wait_for, workflow
+from tests.upstream import upstream
+
+pytestmark = pytest.mark.browser
+
+VIEWS: Final[list[tuple[Any, int]]] = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
+DOCUMENT_BYTES: Final = 25 * 1024
+CSS_BYTES: Final = 14 * 1024
+JS_BYTES: Final = 30 * 1024
+REQUESTS: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A product with something on every page, and a browser that is signed in to it."""
+
+    found: Product
+    page: Page
+    pages: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with upstream() as called, product(EGRESS_ALLOW=called.address.removeprefix("http://")) as found:
+        found.up()
+        pages = _filled(found, called.address)
+        # axe itself writes styles, which the policy refuses and the console tells.
+        with chromium() as browser, opened(browser, quiet=False, reduced_motion="reduce") as page:
+            sign_in(page, found.address, PASSWORD)
+            yield World(found=found, page=page, pages=pages)
+
+
+def _filled(found: Product, upstream_address: str) -> dict[str, str]:
+    """Fill the product; return the address of each page by what it shows."""
+    good = found.publish(
+        workflow(
+            "Look up a company",
+            [
+                step("company", "http.request", {"url": f"{upstream_address}/companies/1"}),
+                step("named", "data.set", {"values": {"who": "{{ trigger.body.name }}", "count": 3}}),
+                step("text", "code.python", {"code": "print('hi')\n'done'"}),
+            ],
+        )
+    )
+    bad = found.publish(workflow("Fails", [step("boom", "code.python", {"code": "raise ValueError('boom')"})]))
+    slow = found.publish(workflow("Slow", [step("wait", "http.request", {"url": f"{upstream_address}/?slow=25"})]))
+    broken = found.api("POST", "workflows/", json=workflow("Has problems", [step("tell", "slack.sendMessage", {})]))[
+        "id"
+    ]
+    credential = found.api(
+        "POST",
+        "credentials/",
+        json={"name": "team", "provider": "slack", "auth_type": "bearer_token", "secret": {"token": "xoxb-1-2"}},
+    )["id"]
+    runs = {
+        name: found.api("POST", f"workflows/{of}/runs/", json={"payload": {"name": "Ada"}})["id"]
+        for name, of in (("good", good), ("bad", bad), ("slow", slow))
+    }
+    for name in ("good", "bad"):
+        wait_for(lambda name=name: _ended(found, runs[name]), seconds=30, what="a run to end")
+    found.api("PATCH", f"workflows/{good}/", json={"description": "Changed since it was published"})
+    home = "/w/demo"
+    return {
+        "home": f"{home}/",
+        "workflows": f"{home}/workflows/",
+        "builder, a step": f"{home}/workflows/{good}/steps/company/",
+        "builder, code": f"{home}/workflows/{good}/steps/text/",
+        "builder, a trigger": f"{home}/workflows/{good}/triggers/hook/",
+        "builder, problems": f"{home}/workflows/{broken}/steps/tell/",
+        "add a step": f"{home}/workflows/{good}/add/?after=company",
+        "nothing found": f"{home}/workflows/{good}/add/?after=company&q=zzzz",
+        "publish": f"{home}/workflows/{good}/publish/",
+        "publish, problems": f"{home}/workflows/{broken}/publish/",
+        "versions": f"{home}/workflows/{good}/versions/",
+        "a version": f"{home}/workflows/{good}/versions/1/",
+        "settings": f"{home}/workflows/{good}/settings/",
+        "runs": f"{home}/runs/",
+        "no runs": f"{home}/runs/?q=zzzz",
+        "a run": f"{home}/runs/{runs['good']}/",
+        "a run's log": f"{home}/runs/{runs['good']}/?step=text&tab=log",
+        "a failed run": f"{home}/runs/{runs['bad']}/",
+        "a run under way": f"{home}/runs/{runs['slow']}/",
+        "credentials": f"{home}/credentials/",
+        "a credential": f"{home}/credentials/{credential}/",
+        "a credential's form": f"{home}/credentials/{credential}/?edit=1",
+        "new credential": f"{home}/credentials/new/",
+        "new credential's form": f"{home}/credentials/new/?provider=openai",
+        "integrations": f"{home}/integrations/",
+        "developers": f"{home}/developers/",
+        "not found": f"{home}/nothing/",
+        "admin": "/admin/",
+        "admin, workflows": "/admin/workflows/workflow/",
+        "admin, a workflow": f"/admin/workflows/workflow/{good}/change/",
+        "admin, runs": "/admin/runs/run/",
+        "admin, a run": f"/admin/runs/run/{runs['good']}/change/",
+        "admin, credentials": "/admin/vault/credential/",
+        "admin, new credential": "/admin/vault/credential/add/",
+    }
+
+
+def _ended(found: Product, run: str) -> bool:
+    return found.api("GET", f"runs/{run}/")["status"] in ("succeeded", "failed")
+
+
+NAMES: Final = (
+    "home", "workflows", "builder, a step", "builder, code", "builder, a trigger", "builder, problems", "add a step",
+    "nothing found", "publish", "publish, problems", "versions", "a version", "settings", "runs", "no runs", "a run",
+    "a run's log", "a failed run", "a run under way", "credentials", "a credential", "a credential's form",
+    "new credential", "new credential's form", "integrations", "developers", "not found", "admin",
+    "admin, workflows", "admin, a workflow", "admin, runs", "admin, a run", "admin, credentials",
+    "admin, new credential",
+)  # fmt: skip
+
+
+def test_every_page_that_is_filled_is_looked_at(world: World) -> None:
+    assert set(NAMES) == set(world.pages)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_axe_finds_nothing(world: World, name: str) -> None:
+    page = world.page
+    page.goto(world.found.address + world.pages[name])
+    found = []
+    for scheme, width in VIEWS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        found += [f"{scheme} {width}: {line}" for line in axe_findings(page)]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_page_scrolls_sideways_on_a_small_telephone(world: World, name: str) -> None:
+    world.page.set_viewport_size({"width": 320, "height": 640})
+    world.page.goto(world.found.address + world.pages[name])
+    width = world.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 320
+
+
+def test_no_page_breaks_its_own_policy(world: World) -> None:
+    browser = world.page.context.browser
+    assert browser is not None
+    with opened(browser) as page:
+        sign_in(page, world.found.address, PASSWORD)
+        for address in world.pages.values():
+            page.goto(world.found.address + address)
+
+
+def test_signing_in_is_looked_at_too(world: World) -> None:
+    with_browser = world.page.context.browser
+    assert with_browser is not None
+    with opened(with_browser, quiet=False) as page:
+        page.goto(f"{world.found.address}/sign-in/")
+        for scheme, width in VIEWS:
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            assert axe_findings(page) == []
+
+
+def test_pages_are_light(world: World) -> None:
+    """Documents, styles and scripts stay within their budgets, as they are sent."""
+    cookies = {cookie["name"]: cookie["value"] for cookie in world.page.context.cookies()}
+    with httpx.Client(base_url=world.found.address, cookies=cookies) as client:
+        for name, address in world.pages.items():
+            if name.startswith("admin"):
+                continue
+            size = len(gzip.compress(client.get(address).content))
+            assert size <= DOCUMENT_BYTES, (name, size)
+    requests: list[tuple[str, str]] = []
+    context = world.page.context.browser.new_context()  # type: ignore[union-attr]
+    context.add_cookies(json.loads(json.dumps(world.page.context.cookies())))
+    page = context.new_page()
+    page.on("request", lambda request: requests.append((request.resource_type, request.url)))
+    page.goto(world.found.address + world.pages["builder, a step"])
+    page.wait_for_load_state("networkidle")
+    context.close()
+    assert len(requests) <= REQUESTS, requests
+    sizes = {"stylesheet": 0, "script": 0}
+    for kind, url in requests:
+        if kind in sizes:
+            sizes[kind] += len(gzip.compress(httpx.get(url).content))
+    assert 0 < sizes["stylesheet"] <= CSS_BYTES
+    assert 0 < sizes["script"] <= JS_BYTES
