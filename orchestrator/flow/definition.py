@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from orchestrator.types import JSONValue
 
@@ -21,8 +21,17 @@ SLUG_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 MAX_STEPS: Final = 500
 MAX_DEPTH: Final = 10
 
+
+def _storable(text: str) -> str:
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("the character NUL or half a surrogate pair cannot be stored; remove it")
+    return text
+
+
+# Texts that become columns: PostgreSQL stores no NUL in one, and no database half a surrogate pair.
+Text: TypeAlias = Annotated[str, AfterValidator(_storable)]
 Key: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^{KEY_PATTERN}$")]
-LaneName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+LaneName: TypeAlias = Annotated[Text, StringConstraints(min_length=1, max_length=63)]
 
 
 class TriggerType(StrEnum):
@@ -64,11 +73,11 @@ class StepDefinition(_Frozen):
     """One step; ``lanes`` hold the steps inside a control-flow step."""
 
     key: Key
-    name: str = Field("", max_length=200)
-    action: str = Field(min_length=1, max_length=128)
-    credential: str | None = Field(None, max_length=100)
+    name: Text = Field("", max_length=200)
+    action: Text = Field(min_length=1, max_length=128)
+    credential: Text | None = Field(None, max_length=100)
     config: StepConfig = Field(default_factory=StepConfig)
-    notes: str = Field("", max_length=10_000)
+    notes: Text = Field("", max_length=10_000)
     lanes: dict[LaneName, tuple[StepDefinition, ...]] = Field(default_factory=dict)
 
 
@@ -90,9 +99,9 @@ class WorkflowSettings(_Frozen):
 class WorkflowDefinition(_Frozen):
     """The whole document of one workflow."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: Text = Field(min_length=1, max_length=200)
     slug: Annotated[str, StringConstraints(pattern=rf"^{SLUG_PATTERN}$")]
-    description: str = Field("", max_length=10_000)
+    description: Text = Field("", max_length=10_000)
     triggers: tuple[TriggerDefinition, ...] = Field((), max_length=50)
     steps: tuple[StepDefinition, ...] = ()
     output: JSONValue = None

@@ -16,7 +16,7 @@ from orchestrator.api.errors import parse_body
 from orchestrator.api.schema import ProblemBody
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound, Problem
-from orchestrator.flow.definition import StepDefinition, TriggerDefinition, WorkflowSettings
+from orchestrator.flow.definition import StepDefinition, Text, TriggerDefinition, WorkflowSettings
 from orchestrator.types import JSONValue
 from orchestrator.workflows import selectors, services
 from orchestrator.workflows.models import Step, Trigger, Workflow, WorkflowVersion
@@ -57,7 +57,7 @@ class WorkflowPage(BaseModel):
 class PublishRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    note: str = Field("", max_length=1000)
+    note: Text = Field("", max_length=1000)
 
 
 class PublishBody(BaseModel):
