@@ -164,8 +164,10 @@ class Driver:
         heart = Heartbeat(driver=self.owner, host=socket.gethostname(), pid=os.getpid(), put=self.writer.put)
         try:
             await readers.read(self._clock.synchronise)
-            self._worked_at = time.monotonic()
             self.writer.start()
+            # Idle counts from the first look at the queue, which a busy machine may be late with.
+            await self._round_trip()
+            self._worked_at = time.monotonic()
             beating = asyncio.create_task(heart.beat(self._active, self._claimer, self._clock))
             await self._slices()
             beating.cancel()

@@ -93,10 +93,18 @@ async def _run(ctx: RunContext[Any], run: Callable[..., Awaitable[sandbox.Outcom
         outcome = await run(text, value, seconds=ctx.remaining() - _MARGIN_SECONDS)
     except sandbox.CodeFailed as error:
         _write(ctx, error.log)
-        place = f"Line {error.line}: " if error.line else ""
-        raise InputError(f"{place}{error.message}", field="code") from None
+        raise _told(error) from None
     _write(ctx, outcome.log)
     return outcome.value
+
+
+def _told(error: sandbox.CodeFailed) -> InputError:
+    """Return a failure of the code: the same code on the same input fails the same way, so none is tried again."""
+    place = f"Line {error.line}: " if error.line else ""
+    if error.message == sandbox.NO_NETWORK:
+        return InputError(error.message, field="code", hint=f"{place}trying again will not help until it is changed.")
+    hint = "Correct the code or its input: trying again with the same gives the same."
+    return InputError(f"{place}{error.message}", field="code", hint=hint)
 
 
 def _write(ctx: RunContext[Any], lines: tuple[str, ...]) -> None:

@@ -31,7 +31,8 @@ _FRAME_BYTES: Final = 2 * MAX_OUTPUT_BYTES
 _GRACE_SECONDS: Final = 1.0
 _START_SECONDS: Final = 20.0
 _RUNS_A_CHILD: Final = 500
-_IMPORT: Final = re.compile(r"^\s*import\s*[\w*{'\"(]|\brequire\s*\(|\bimport\s*\(", re.M)
+# A static import is a syntax error that says little; `require` and the like are told when they are met.
+_IMPORT: Final = re.compile(r"^\s*import\s*[\w*{'\"]|^[^/'\"`]*\bimport\s*\(", re.M)
 _EXPORTS: Final = (
     (re.compile(r"^([ \t]*)export\s+default\s+", re.M), r"\1module.exports = "),
     (re.compile(r"^([ \t]*)export\s+(?:const|let|var)\s+([A-Za-z_$][\w$]*)\s*=", re.M), r"\1var \2 = exports.\2 ="),
@@ -40,9 +41,10 @@ _EXPORTS: Final = (
         r"\1exports.\3 = \3; \2 \3",
     ),
 )
-_ABSENT: Final = re.compile(
-    r"^(?:'|\")?(fetch|Buffer|require|process|XMLHttpRequest|WebSocket|module\.require|URL|setTimeout|setInterval|Intl)"
-    r"(?:'|\")? is not defined"
+_ABSENT: Final = re.compile(r"^'?(\w+)'? is not defined")
+_OUTSIDE: Final = frozenset({"fetch", "Buffer", "require", "process", "XMLHttpRequest", "WebSocket"})
+_LACKING: Final = frozenset(
+    {"URL", "URLSearchParams", "TextEncoder", "TextDecoder", "setTimeout", "setInterval", "Intl"}
 )
 
 
@@ -180,8 +182,11 @@ def _outcome(answer: dict[str, Any], seconds: float) -> Outcome:
         case "output":
             raise OverLimit(f"The code returned more than {MAX_OUTPUT_BYTES:,} bytes. Return less of it.", log=log)
     message, line = str(answer.get("message", ""))[:2_000], answer.get("line")
-    if _ABSENT.match(message.partition(": ")[2]):
+    absent = _ABSENT.match(message.partition(": ")[2])
+    if absent and absent.group(1) in _OUTSIDE:
         message = NO_NETWORK
+    elif absent and absent.group(1) in _LACKING:
+        message = f"There is no {absent.group(1)} in code steps: they have the language itself and console."
     raise CodeFailed(message, line=line if isinstance(line, int) else None, log=log)
 
 

@@ -44,6 +44,16 @@ def test_wrong_code_is_an_input_error_with_its_line(action: Action) -> None:
     assert caught.value.field == "code"
 
 
+@pytest.mark.parametrize(
+    ("action", "code"), [(run_python, "import requests"), (run_javascript, "function main() { return fetch('x') }")]
+)
+def test_what_needs_a_network_is_refused_in_the_same_words(action: Action, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(action, {"code": code})
+    assert caught.value.message == sandbox.NO_NETWORK
+    assert caught.value.hint.startswith("Line 1: ")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_run_keeps_what_code_returned_printed_and_said(tenant: Tenant) -> None:
     workflow = make_workflow(

@@ -232,6 +232,16 @@ def test_a_promise_that_never_settles_is_told(code: str) -> None:
     assert "promise" in failure(sandbox.run_javascript, code, seconds=2).message
 
 
+def test_a_word_in_a_comment_or_a_text_is_no_import() -> None:
+    code = "// import fs, require('x')\nfunction main() { return \"require('fs') and import('y')\" }"
+    assert value(sandbox.run_javascript, code) == "require('fs') and import('y')"
+
+
+def test_what_the_language_lacks_is_not_blamed_on_the_network() -> None:
+    error = failure(sandbox.run_javascript, "function main() { setTimeout(() => {}, 1) }")
+    assert "There is no setTimeout" in error.message
+
+
 def test_a_missing_main_is_told_in_javascript() -> None:
     assert "defines no main" in failure(sandbox.run_javascript, "const x = 1").message
 
