@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrator.api.errors import parse_body
+from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid
 from orchestrator.tenants.models import Scope, Tenant
@@ -23,13 +24,14 @@ from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow
 from runs import selectors, services
 from runs.models import Run
-from runs.states import RUN_TERMINAL, RunStatus
+from runs.states import RUN_TERMINAL, RunKind, RunStatus
 
 MAX_WAIT_SECONDS: Final = 60.0
 WAIT_POLL_SECONDS: Final = 0.02
 WAIT_POLL_SLOWEST: Final = 0.25
 MAX_SEARCH: Final = 200
 STARTS_RUNS: Final = {"POST": Scope.RUN}
+WAIT: Final = OpenApiParameter("wait", float, description="Seconds to wait for the end, at most 60.")
 
 # A request that waits holds a web thread: at most a quarter of them may, the next one answers at once.
 _waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
@@ -107,6 +109,7 @@ class RunSummary(BaseModel):
 
 
 class RunBody(RunSummary):
+    kind: RunKind
     trigger: JSONValue
     payload: JSONValue
     output: JSONValue
@@ -182,7 +185,7 @@ class WorkflowRunStart(TenantAPIView):
 
     @extend_schema(
         operation_id="workflows_run",
-        parameters=[OpenApiParameter("wait", float, description="Seconds to wait for the end, at most 60.")],
+        parameters=[WAIT, ONCE],
         request=RunStart,
         responses={200: RunBody, 202: StartedBody},
     )
@@ -202,7 +205,9 @@ class WorkflowRunStart(TenantAPIView):
 
 
 class StepTestStart(TenantAPIView):
-    @extend_schema(operation_id="steps_test", request=StepTest, responses={200: RunBody, 202: StartedBody})
+    @extend_schema(
+        operation_id="steps_test", parameters=[WAIT, ONCE], request=StepTest, responses={200: RunBody, 202: StartedBody}
+    )
     def post(self, request: Request, pk: str, key: str) -> Response:
         """Run one step of the draft with given or stored data, as a run of its own."""
         body = parse_body(StepTest, self.body())
@@ -230,6 +235,7 @@ class RunList(TenantAPIView):
             OpenApiParameter("status", enum=[s.value for s in RunStatus]),
             OpenApiParameter("since", datetime),
             OpenApiParameter("q", str),
+            *PAGED,
         ],
         responses=RunPage,
     )
@@ -270,7 +276,7 @@ class RunDetail(TenantAPIView):
 class RunSteps(TenantAPIView):
     @extend_schema(
         operation_id="runs_steps",
-        parameters=[OpenApiParameter("path", str)],
+        parameters=[OpenApiParameter("path", str), OpenApiParameter("cursor", str)],
         responses=StepPage,
     )
     def get(self, request: Request, pk: str) -> Response:
@@ -300,7 +306,7 @@ class RunCancel(TenantAPIView):
 class RunRerun(TenantAPIView):
     scopes = STARTS_RUNS
 
-    @extend_schema(operation_id="runs_rerun", request=RunAgain, responses={202: StartedBody})
+    @extend_schema(operation_id="runs_rerun", parameters=[ONCE], request=RunAgain, responses={202: StartedBody})
     def post(self, request: Request, pk: str) -> Response:
         """Start the same again as a new run: from the start or from a step, with the same or another payload."""
         body = parse_body(RunAgain, self.body())

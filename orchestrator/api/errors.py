@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from pydantic import BaseModel, ValidationError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from orchestrator.api.parsers import BodyTooLarge
 from orchestrator.errors import Invalid, Problem, ServiceError
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -41,6 +42,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
         return Response(error_body("not_found", "There is nothing here by that id."), status=status.HTTP_404_NOT_FOUND)
     if isinstance(error, PermissionDenied):
         return Response(error_body("forbidden", str(error) or "You may not do that."), status=status.HTTP_403_FORBIDDEN)
+    if isinstance(error, RequestDataTooBig):
+        # Django's own limit, where something read the body before the parser did.
+        error = BodyTooLarge()
     response = drf_exception_handler(error, dict(context))
     if response is None or not isinstance(error, exceptions.APIException):
         return response

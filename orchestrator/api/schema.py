@@ -6,6 +6,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
 
 
@@ -28,6 +29,24 @@ class ErrorBody(BaseModel):
 
     error: ErrorDetail
 
+
+# Parameters that several operations take, as they are described.
+PAGED = (
+    OpenApiParameter("cursor", str, description="From `next` or `previous` of the page before; opaque."),
+    OpenApiParameter("limit", int, description="Rows a page: 50 unless it says otherwise, at most 200."),
+)
+ONCE = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="The same key and body within a day get the first answer again; another body gets 409.",
+)
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `revision` that was read: 409 when it is no longer the present one.",
+)
 
 _ALWAYS = {"400": "The request is not valid.", "401": "No valid token or session.", "403": "A right is missing."}
 _WITH_ID = {"404": "There is no such object in this tenant."}

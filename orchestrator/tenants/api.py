@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from orchestrator.api.bodies import Moment
 from orchestrator.api.errors import parse_body
+from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, Problem
 from orchestrator.tenants import services
@@ -149,7 +150,7 @@ class TokenList(TenantAPIView):
 
     scopes = ADMIN_ONLY
 
-    @extend_schema(operation_id="tokens_list", responses=TokenPage)
+    @extend_schema(operation_id="tokens_list", parameters=[*PAGED], responses=TokenPage)
     def get(self, request: Request) -> Response:
         """Your own tokens; those of everybody for who may revoke them."""
         rows = ApiToken.objects.for_tenant(self.tenant).select_related("user")
@@ -157,7 +158,7 @@ class TokenList(TenantAPIView):
             rows = rows.filter(user=self.actor.user)
         return self.page(rows, _token_document)
 
-    @extend_schema(operation_id="tokens_create", request=TokenCreate, responses={201: TokenCreated})
+    @extend_schema(operation_id="tokens_create", parameters=[ONCE], request=TokenCreate, responses={201: TokenCreated})
     def post(self, request: Request) -> Response:
         """Make a token that acts for you; the answer is the only one that shows it."""
         body = parse_body(TokenCreate, request.data)
@@ -184,12 +185,17 @@ class TokenDetail(TenantAPIView):
 class MemberList(TenantAPIView):
     scopes = {"POST": Scope.ADMIN}  # noqa: RUF012
 
-    @extend_schema(operation_id="members_list", responses=MemberPage)
+    @extend_schema(operation_id="members_list", parameters=[*PAGED], responses=MemberPage)
     def get(self, request: Request) -> Response:
         """The people of the tenant, the latest first."""
         return self.page(Membership.objects.for_tenant(self.tenant).select_related("user"), _member_document)
 
-    @extend_schema(operation_id="members_create", request=MemberCreate, responses={200: MemberBody, 201: MemberBody})
+    @extend_schema(
+        operation_id="members_create",
+        parameters=[ONCE],
+        request=MemberCreate,
+        responses={200: MemberBody, 201: MemberBody},
+    )
     def post(self, request: Request) -> Response:
         """Give a person a role: 201 for a new member, 200 for one who was there and has this role now."""
         body = parse_body(MemberCreate, request.data)
@@ -229,7 +235,7 @@ class MemberDetail(TenantAPIView):
 class AuditList(TenantAPIView):
     scopes = ADMIN_ONLY
 
-    @extend_schema(operation_id="audit_list", responses=AuditPage)
+    @extend_schema(operation_id="audit_list", parameters=[*PAGED], responses=AuditPage)
     def get(self, request: Request) -> Response:
         """Every change by a person or token, newest first."""
         require_operation(self.actor, "audit.read")

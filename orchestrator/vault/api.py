@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from orchestrator.api.bodies import Moment
 from orchestrator.api.errors import parse_body
+from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.vault import services
 from orchestrator.vault.models import Credential
@@ -114,13 +115,15 @@ class _CredentialView(TenantAPIView):
 
 
 class CredentialList(_CredentialView):
-    @extend_schema(operation_id="credentials_list", responses=CredentialPage)
+    @extend_schema(operation_id="credentials_list", parameters=[*PAGED], responses=CredentialPage)
     def get(self, request: Request) -> Response:
         usages = workflow_selectors.usages_by_credential(self.tenant)
         rows = Credential.objects.for_tenant(self.tenant).defer("sealed")
         return self.page(rows, lambda credential: credential_document(credential, usages.get(credential.pk, [])))
 
-    @extend_schema(operation_id="credentials_create", request=CredentialCreate, responses={201: CredentialBody})
+    @extend_schema(
+        operation_id="credentials_create", parameters=[ONCE], request=CredentialCreate, responses={201: CredentialBody}
+    )
     def post(self, request: Request) -> Response:
         body = parse_body(CredentialCreate, request.data)
 

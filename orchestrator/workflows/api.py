@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import ProblemBody
+from orchestrator.api.schema import IF_MATCH, ONCE, PAGED, ProblemBody
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, Text, TriggerDefinition, WorkflowSettings
@@ -63,6 +63,13 @@ class PublishRequest(BaseModel):
 class PublishBody(BaseModel):
     number: int
     warnings: list[ProblemBody]
+
+
+class PublishCheck(BaseModel):
+    """What ``?dry_run=1`` answers."""
+
+    warnings: list[ProblemBody]
+    problems: list[ProblemBody]
 
 
 class VersionBody(BaseModel):
@@ -117,7 +124,7 @@ def _as_bodies(problems: Sequence[Problem]) -> list[dict[str, str]]:
 
 
 class WorkflowList(TenantAPIView):
-    @extend_schema(operation_id="workflows_list", responses=WorkflowPage)
+    @extend_schema(operation_id="workflows_list", parameters=[*PAGED], responses=WorkflowPage)
     def get(self, request: Request) -> Response:
         """The tenant's workflows, newest first."""
         rows = (
@@ -130,7 +137,9 @@ class WorkflowList(TenantAPIView):
         )
         return self.page(rows, selectors.workflow_document)
 
-    @extend_schema(operation_id="workflows_create", request=WorkflowDocument, responses={201: WorkflowBody})
+    @extend_schema(
+        operation_id="workflows_create", parameters=[ONCE], request=WorkflowDocument, responses={201: WorkflowBody}
+    )
     def post(self, request: Request) -> Response:
         """Make a workflow; a draft may be incomplete or wrong, only publish refuses."""
 
@@ -146,7 +155,9 @@ class WorkflowDetail(TenantAPIView):
     def get(self, request: Request, pk: str) -> Response:
         return Response(selectors.workflow_document(self.find(Workflow, pk)))
 
-    @extend_schema(operation_id="workflows_replace", request=WorkflowDocument, responses=WorkflowBody)
+    @extend_schema(
+        operation_id="workflows_replace", parameters=[IF_MATCH], request=WorkflowDocument, responses=WorkflowBody
+    )
     def put(self, request: Request, pk: str) -> Response:
         """Replace the draft; with `If-Match: <revision>` a lost race answers 409."""
         workflow = services.workflow_replace(
@@ -157,7 +168,9 @@ class WorkflowDetail(TenantAPIView):
         )
         return Response(selectors.workflow_document(workflow))
 
-    @extend_schema(operation_id="workflows_update", request=WorkflowDocument, responses=WorkflowBody)
+    @extend_schema(
+        operation_id="workflows_update", parameters=[IF_MATCH], request=WorkflowDocument, responses=WorkflowBody
+    )
     def patch(self, request: Request, pk: str) -> Response:
         """Replace whole top-level keys of the draft."""
         workflow = services.workflow_patch(
@@ -177,9 +190,9 @@ class WorkflowDetail(TenantAPIView):
 class WorkflowPublish(TenantAPIView):
     @extend_schema(
         operation_id="workflows_publish",
-        parameters=[OpenApiParameter("dry_run", bool)],
+        parameters=[OpenApiParameter("dry_run", bool), ONCE],
         request=PublishRequest,
-        responses={201: PublishBody},
+        responses={200: PublishCheck, 201: PublishBody},
     )
     def post(self, request: Request, pk: str) -> Response:
         """Publish the draft as the next version, or answer every problem found; `?dry_run=1` only checks."""
@@ -225,7 +238,7 @@ class WorkflowDisable(_WorkflowSwitch):
 
 
 class VersionList(TenantAPIView):
-    @extend_schema(operation_id="versions_list", responses=VersionPage)
+    @extend_schema(operation_id="versions_list", parameters=[*PAGED], responses=VersionPage)
     def get(self, request: Request, pk: str) -> Response:
         """Published versions, newest first, without their definitions."""
         rows = (
@@ -267,7 +280,9 @@ class VersionDiff(TenantAPIView):
 
 
 class TriggerList(TenantAPIView):
-    @extend_schema(operation_id="triggers_list", parameters=[OpenApiParameter("workflow", str)], responses=TriggerPage)
+    @extend_schema(
+        operation_id="triggers_list", parameters=[OpenApiParameter("workflow", str), *PAGED], responses=TriggerPage
+    )
     def get(self, request: Request) -> Response:
         """Triggers with their addresses, which only editors and above may read."""
         rows = Trigger.objects.for_tenant(self.tenant).filter(in_draft=True).select_related("workflow")

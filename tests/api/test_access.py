@@ -7,6 +7,7 @@ import json
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from orchestrator.tenants.models import ApiToken, Membership, Scope, Tenant
 from tests.api.conftest import Caller, MakeCaller, document
@@ -71,10 +72,60 @@ def test_a_session_names_its_tenant_and_writes_with_csrf(owner: User, tenant: Te
     assert client.get("/api/v1/workflows/").status_code == 401
     assert client.get("/api/v1/workflows/", headers={"X-Tenant": tenant.slug}).status_code == 200
     assert client.get("/api/v1/workflows/", headers={"X-Tenant": other_tenant.slug}).status_code == 404
-    refused = client.post(
-        "/api/v1/workflows/", json.dumps(document()), content_type="application/json", headers={"X-Tenant": tenant.slug}
-    )
-    assert refused.status_code == 403
+
+    def post(**headers: str) -> int:
+        sent = {"X-Tenant": tenant.slug, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        response = client.post(
+            "/api/v1/workflows/", json.dumps(document()), content_type="application/json", headers=sent
+        )
+        assert response.status_code == 201 or set(response.json()["error"]) == {"code", "message", "problems"}
+        return response.status_code
+
+    assert post() == 403
+    client.get("/")
+    client.cookies["csrftoken"] = "a" * 32
+    assert post(X_CSRFToken="b" * 32) == 403
+    assert post(X_CSRFToken="a" * 32) == 201
+
+
+def test_a_session_reaches_as_far_as_its_role(viewer: User, editor: User, owner: User, tenant: Tenant) -> None:
+    def ask(user: User, method: str, path: str, body: object = None) -> int:
+        client = Client()
+        client.force_login(user)
+        options = {"data": json.dumps(body), "content_type": "application/json"} if method != "get" else {}
+        response = getattr(client, method)(f"/api/v1/{path}", headers={"X-Tenant": tenant.slug}, **options)
+        return int(response.status_code)
+
+    assert [ask(user, "post", "workflows/", document()) for user in (viewer, editor, owner)] == [403, 201, 201]
+    assert [ask(user, "get", "audit/") for user in (viewer, editor, owner)] == [403, 403, 200]
+    own = {"name": "mine", "scopes": ["read"]}
+    assert [ask(user, "post", "tokens/", own) for user in (viewer, editor, owner)] == [201, 201, 201]
+    assert ask(viewer, "post", "tokens/", {"name": "more", "scopes": ["write"]}) == 403
+    assert ask(viewer, "delete", "members/1/") == 404
+
+
+def test_tokens_are_listed_to_their_person_and_to_who_may_revoke_them(
+    caller_for: MakeCaller, viewer: User, owner: User, api: Caller, tenant: Tenant
+) -> None:
+    caller_for(viewer)
+    rows = api.ok("GET", "tokens/")["results"]
+    assert {row["user"] for row in rows} == {viewer.username, owner.username}
+    client = Client()
+    client.force_login(viewer)
+    mine = client.get("/api/v1/tokens/", headers={"X-Tenant": tenant.slug}).json()["results"]
+    assert {row["user"] for row in mine} == {viewer.username}
+    others = [row["id"] for row in rows if row["user"] == owner.username]
+    assert client.delete(f"/api/v1/tokens/{others[0]}/", headers={"X-Tenant": tenant.slug}).status_code == 403
+    assert client.delete(f"/api/v1/tokens/{mine[0]['id']}/", headers={"X-Tenant": tenant.slug}).status_code == 204
+
+
+def test_an_expired_token_and_one_of_an_inactive_person_are_401(api: Caller, owner: User, tenant: Tenant) -> None:
+    ApiToken.objects.for_tenant(tenant).update(expires_at=timezone.now())
+    assert api("GET", "workflows/").status_code == 401
+    ApiToken.objects.for_tenant(tenant).update(expires_at=None)
+    assert api("GET", "workflows/").status_code == 200
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+    assert api("GET", "workflows/").status_code == 401
 
 
 def test_a_secret_goes_in_and_never_comes_out(api: Caller) -> None:

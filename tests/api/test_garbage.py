@@ -60,7 +60,42 @@ def test_wrong_methods_and_unknown_addresses_are_told_in_json(api: Caller) -> No
     assert api("DELETE", "workflows/").status_code == 405
     assert api("GET", "nothing/").status_code == 404
     assert api("GET", "workflows").status_code in (301, 404)
-    assert Client().get("/api/nothing/").status_code == 404
+    for address in ("/api/nothing/", "/api/v1/nothing/at/all/", "/api/v2/workflows/", "/api/"):
+        response = Client().get(address)
+        assert response.status_code == 404
+        assert set(response.json()["error"]) == {"code", "message", "problems"}, address
+
+
+def test_each_kind_of_refusal_has_its_status_and_code(api: Caller) -> None:
+    def told(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
+        response = api(method, path, body, **headers)
+        return response.status_code, json.loads(response.content)["error"]["code"]
+
+    assert told("POST", "workflows/", b"{") == (400, "parse_error")
+    assert told("POST", "workflows/", b"{}", **{"Content-Type": "text/xml"}) == (415, "unsupported_media_type")
+    assert told("DELETE", "workflows/") == (405, "method_not_allowed")
+    assert told("GET", "workflows/1/") == (404, "not_found")
+    assert told("GET", "workflows/", Accept="text/html") == (406, "not_acceptable")
+    assert told("POST", "workflows/", b'"' + b"x" * 11_000_000 + b'"') == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("number", ["0", "2147483648", "9" * 19, "9" * 40])
+def test_a_number_beyond_the_databases_is_not_found(api: Caller, number: str) -> None:
+    made = api.ok("POST", "workflows/", document())["id"]
+    api.ok("POST", f"workflows/{made}/publish/", {})
+    run = api.ok("POST", f"workflows/{made}/runs/", {})["id"]
+    for method, path in (
+        ("GET", f"workflows/{made}/versions/{number}/"),
+        ("POST", f"workflows/{made}/versions/{number}/restore/"),
+        ("GET", f"runs/{run}/values/{number}/"),
+    ):
+        assert api(method, path).status_code == 404, path
+    assert api("GET", f"workflows/{made}/versions/diff/?from=1&to={number}").status_code in (400, 404)
+    assert api("POST", f"workflows/{made}/runs/", {"version": int(number)}).status_code in (400, 404)
+    assert api("GET", f"runs/{run}/?after={number}").status_code == 200
+    assert api("GET", f"runs/{run}/steps/?cursor={number}").status_code in (200, 404)
+    assert api("GET", f"runs/{run}/steps/?path=%00").status_code in (200, 400, 404)
+    assert api("PATCH", f"workflows/{made}/", {"name": "x"}, If_Match=number).status_code == 409
 
 
 _json = st.recursive(

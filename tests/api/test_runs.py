@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
+from runs import api as runs_api
 from tests.api.conftest import Caller, document
 from tests.runs.ground import drive, driving
 
@@ -60,6 +63,51 @@ def test_wait_answers_the_finished_run(api: Caller, workflow: str) -> None:
 def test_wait_that_is_not_finished_answers_as_without_it(api: Caller, workflow: str) -> None:
     assert api("POST", f"workflows/{workflow}/runs/?wait=0.1", {}).status_code == 202
     assert api("POST", f"workflows/{workflow}/runs/?wait=soon", {}).status_code == 400
+
+
+def test_at_most_a_quarter_of_the_web_threads_waits_at_once(
+    api: Caller, workflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = runs_api._waiting
+    taken = 0
+    while places.acquire(blocking=False):
+        taken += 1
+    try:
+        assert taken == settings.WEB_THREADS // 4
+        monkeypatch.setattr("runs.api.time.sleep", lambda seconds: pytest.fail("it waits"))
+        assert api("POST", f"workflows/{workflow}/runs/?wait=60", {}).status_code == 202
+    finally:
+        for _ in range(taken):
+            places.release()
+
+
+def test_waiting_holds_no_transaction_asks_ever_more_rarely_and_gives_its_place_back(
+    api: Caller, workflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        assert not connection.in_atomic_block
+        assert seconds > 0
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(runs_api, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
+    for _ in range(settings.WEB_THREADS):
+        clock[0], pauses[:] = 0.0, []
+        assert api("POST", f"workflows/{workflow}/runs/?wait=60", {}).status_code == 202
+        assert sum(pauses) == pytest.approx(60)
+        assert (pauses[0], max(pauses)) == (runs_api.WAIT_POLL_SECONDS, runs_api.WAIT_POLL_SLOWEST)
+        assert len(pauses) < 300
+    for wrong in ("61", "-1", "nan", "inf", "", "1e9", "soon"):
+        assert api("POST", f"workflows/{workflow}/runs/?wait={wrong}", {}).status_code == 400, wrong
+
+
+def test_a_test_of_a_step_can_be_waited_for(api: Caller, workflow: str) -> None:
+    with driving():
+        response = api("POST", f"workflows/{workflow}/steps/greet/test/?wait=20", {"payload": {"name": "Ada"}})
+    assert response.status_code == 200
+    assert json.loads(response.content)["steps"][0]["output"] == {"message": "Hello Ada"}
 
 
 def test_an_unchanged_run_is_204(api: Caller, workflow: str) -> None:
