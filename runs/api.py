@@ -282,9 +282,10 @@ class RunSteps(TenantAPIView):
     def get(self, request: Request, pk: str) -> Response:
         """Attempts of a run's steps, oldest first, 200 a page."""
         run = self.find(Run, pk)
-        return Response(
-            selectors.step_page(run, cursor=request.query_params.get("cursor"), path=request.query_params.get("path"))
-        )
+        path = request.query_params.get("path", "")
+        if "\0" in path:
+            raise Invalid("path is not valid: send a step's path, like `each[3].send`.")
+        return Response(selectors.step_page(run, cursor=request.query_params.get("cursor"), path=path or None))
 
 
 class RunValue(TenantAPIView):
