@@ -25,7 +25,7 @@ def test_runs_past_their_retention_go_and_others_stay(tenant: Tenant) -> None:
     for pk in (old, first_id_at(timezone.now() - timedelta(days=1))):
         Run.unscoped.create(
             pk=pk, tenant=tenant, workflow=workflow, version=workflow.published_version, trigger={},
-            trigger_type="manual", status=RunStatus.SUCCEEDED, finished_at=timezone.now(),
+            trigger_type="manual", status=RunStatus.SUCCEEDED, wake_at=None, finished_at=timezone.now(),
         )  # fmt: skip
     out = StringIO()
     call_command("prune", stdout=out)
