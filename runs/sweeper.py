@@ -18,7 +18,7 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.claims import release_dead
 from runs.clock import DatabaseClock
-from runs.models import Payload, Run, StepRun, WorkerBeat
+from runs.models import Answer, Payload, Run, StepRun, WorkerBeat
 from runs.owners import is_surely_gone
 from runs.states import RUN_TERMINAL, RunStatus
 
@@ -116,6 +116,7 @@ def delete_runs(ids: Iterable[int]) -> None:
     Run.unscoped.filter(rerun_of__in=wanted).update(rerun_of=None)
     for rows in (
         Payload.unscoped.filter(run__in=wanted),
+        Answer.unscoped.filter(run__in=wanted),
         StepRun.unscoped.filter(run__in=wanted),
         Run.unscoped.filter(pk__in=wanted),
     ):
