@@ -84,8 +84,10 @@ def publish(*, actor: Actor, workflow: Workflow, note: str = "") -> PublishResul
     version = _make_version(actor, workflow, definition, number=next_version_number(workflow), note=note)
     workflow.published_version = version
     workflow.enabled = workflow.enabled or first
+    workflow.max_concurrent_runs = definition.settings.max_concurrent_runs
+    workflow.on_limit = definition.settings.on_limit
     workflow.updated_at = timezone.now()
-    workflow.save(update_fields=["published_version", "enabled", "updated_at"])
+    workflow.save(update_fields=["published_version", "enabled", "max_concurrent_runs", "on_limit", "updated_at"])
     _take_live(workflow)
     audit.record(actor=actor, action="workflow.published", target=workflow, detail={"number": version.number})
     return PublishResult(version=version, warnings=tuple(p for p in problems if p.severity == "warning"))

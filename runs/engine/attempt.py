@@ -19,6 +19,7 @@ from integrations.sdk.errors import InputError
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import render
 from runs.engine.classify import failure_of, timed_out
+from runs.engine.frame import Frame
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.values import gated, off_loop
@@ -68,7 +69,15 @@ class StepAttempt:
     """Runs one attempt; ``record`` is its journal row, finished when ``run`` returns, and ``call`` what was asked."""
 
     def __init__(
-        self, order: RunOrder, ports: Ports, step: StepDefinition, *, path: str, number: int, seconds: float
+        self,
+        order: RunOrder,
+        ports: Ports,
+        step: StepDefinition,
+        *,
+        frame: Frame,
+        path: str,
+        number: int,
+        seconds: float,
     ) -> None:
         self._order, self._ports, self._step = order, ports, step
         self._seconds = seconds
@@ -76,6 +85,8 @@ class StepAttempt:
         self.call: Call | None = None
         self.record = Attempt(
             path=path,
+            loop=frame.loop,
+            item=frame.item,
             key=step.key,
             name=step.name,
             action=step.action,

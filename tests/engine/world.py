@@ -52,6 +52,10 @@ class World:
         self.commits = 0
         self.crash_at: int | None = None
         self.places = 0
+        self.dead = False
+        self.answers: dict[tuple[str, int], dict[str, Any]] = {}
+        self.called: dict[str, tuple[str, JSONValue]] = {}
+        self.call_outcomes: dict[str, CallOutcome] = {}
         self.calls: dict[str, int] = {}
         self.secrets: dict[str, Mapping[str, Any]] = {}
         self.control = Control()
@@ -62,9 +66,14 @@ class World:
     async def place(self) -> None:
         """A place where the worker can go away, and where another task may run."""
         self.places += 1
-        if self.places == self.crash_at:
+        if self.dead or self.places == self.crash_at:
+            self.dead = True
             raise Crash
         self._commit_some()
+        for _ in range(self.random.randint(0, 2)):
+            await asyncio.sleep(0)
+        if self.dead:
+            raise Crash
 
     def _commit_some(self) -> None:
         """Another run's commit may take any beginning of what was handed over."""
@@ -75,6 +84,7 @@ class World:
         """Lose what was not durable."""
         self._commit_some()
         self.in_flight, self.buffered = [], {}
+        self.dead = False
 
     def commit(self) -> None:
         """Make everything durable that was handed over."""
