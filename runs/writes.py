@@ -12,7 +12,7 @@ from django.db.models import F
 
 from orchestrator import jsongate
 from orchestrator.types import JSONValue
-from runs.endings import runs_ended
+from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
 from runs.models import Payload, Run, StepRun
@@ -25,13 +25,15 @@ class Ending:
     """What becomes of the run itself: its end, or a wait.
 
     ``at`` is now, by the database's clock. A run that comes to a wait is due at once when there are more answers from
-    outside than ``signals``. ``is_followed``: something follows from this end, see ``runs.endings``.
+    outside than ``signals``. ``is_followed``: something follows from this end, see ``runs.endings``. ``is_resumed``:
+    another driver had the run before, and may have left steps open that nobody entered again.
     """
 
     status: RunStatus
     at: datetime
     signals: int = 0
     is_followed: bool = False
+    is_resumed: bool = False
     failure: Failure | None = None
     path: str = ""
     output: JSONValue = None
@@ -203,6 +205,13 @@ def _end_runs(writes: Sequence[Write]) -> None:
         Payload.unscoped.bulk_create(payloads)
     with connection.cursor() as cursor:
         cursor.executemany(_END_RUN, parameters)
+    resumed = [write for write in writes if write.ending is not None and write.ending.is_resumed]
+    if resumed:
+        end_open_steps(
+            [write.run_id for write in resumed],
+            now=max(write.ending.at for write in resumed if write.ending),
+            lost=True,
+        )
     followed = [write for write in writes if write.ending is not None and write.ending.is_followed]
     if followed:
         runs_ended([write.run_id for write in followed], now=max(write.ending.at for write in followed if write.ending))
