@@ -141,7 +141,7 @@ class SortInputs(_ListInputs):
     summary=lambda output: f"{len(output)} items",
 )
 async def sort_items(ctx: RunContext[SortInputs]) -> list[Any]:
-    """Put a list in order; items that are equal keep theirs."""
+    """Put a list in order; equal items stay as they were."""
     return await _worked(ctx, _sorted)
 
 
