@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -98,11 +98,13 @@ def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
         problems = value_problems(payload, schema)
         if problems:
             path, message = problems[0]
-            raise InputError(f"The payload does not fit what {slug!r} takes: {path or 'payload'}: {message}", field="payload")
+            raise InputError(
+                f"The payload does not fit what {slug!r} takes: {path or 'payload'}: {message}", field="payload"
+            )
     return found
 
 
-def _live_config(workflow: Workflow) -> Mapping[str, object]:
+def _live_config(workflow: Workflow) -> Mapping[str, Any]:
     """Return what the workflow's own trigger says of being called; one without it takes every caller."""
     rows = Trigger.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, type=TriggerType.WORKFLOW)
     return next((row.live_config for row in rows if row.live_config is not None), {})

@@ -221,26 +221,46 @@ class RunDrive:
         match outcome:
             case Succeeded(output=output):
                 return Ending(
-                    status=RunStatus.SUCCEEDED, at=at, output=output, finished_at=now, active_ms=active_ms, is_followed=followed
+                    status=RunStatus.SUCCEEDED,
+                    at=at,
+                    output=output,
+                    finished_at=now,
+                    active_ms=active_ms,
+                    is_followed=followed,
+                    is_resumed=not self.claim.fresh,
                 )
             case Failed(failure=failure, path=path):
                 return Ending(
-                    status=RunStatus.FAILED, at=at, failure=failure, path=path, finished_at=now, active_ms=active_ms, is_followed=followed
+                    status=RunStatus.FAILED,
+                    at=at,
+                    failure=failure,
+                    path=path,
+                    finished_at=now,
+                    active_ms=active_ms,
+                    is_followed=followed,
+                    is_resumed=not self.claim.fresh,
                 )
             case Cancelled(failure=reason):
                 return Ending(
-                    status=RunStatus.CANCELLED, at=at, failure=reason, finished_at=now, active_ms=active_ms, is_followed=followed
+                    status=RunStatus.CANCELLED,
+                    at=at,
+                    failure=reason,
+                    finished_at=now,
+                    active_ms=active_ms,
+                    is_followed=followed,
+                    is_resumed=not self.claim.fresh,
                 )
             case Parked(wake_at=wake_at, first=first):
                 # By the database's clock, which is the one that decides when a run is due.
                 due = None if wake_at is None else at + (wake_at - now)
                 waiting_for: dict[str, JSONValue] = {"path": first.path, "kind": first.kind}
-                if first.wake_at is not None:
-                    waiting_for["until"] = first.wake_at.isoformat()
-                if len(outcome.waits) > 1:
-                    waiting_for["others"] = len(outcome.waits) - 1
                 return Ending(
-                    status=RunStatus.WAITING, at=at, wake_at=due, waiting_for=waiting_for, active_ms=active_ms, signals=self._inbox.signals
+                    status=RunStatus.WAITING,
+                    at=at,
+                    wake_at=due,
+                    waiting_for=waiting_for,
+                    active_ms=active_ms,
+                    signals=self._inbox.signals,
                 )
             case GivenBack():
                 return Ending(status=RunStatus.QUEUED, at=at, wake_at=at, active_ms=active_ms)

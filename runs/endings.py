@@ -36,7 +36,9 @@ def runs_ended(run_ids: Iterable[int], *, now: datetime) -> None:
     signal({row["parent_id"] for row in ended if row["parent_id"]}, now=now)
     cancel_called_runs([row["pk"] for row in ended], now=now)
     _start_error_workflows([row for row in ended if _is_reported(row)])
-    limits.release(workflows={row["workflow_id"] for row in ended}, tenants={row["tenant_id"] for row in ended}, now=now)
+    limits.release(
+        workflows={row["workflow_id"] for row in ended}, tenants={row["tenant_id"] for row in ended}, now=now
+    )
 
 
 def signal(run_ids: Iterable[int], *, now: datetime) -> None:
@@ -119,7 +121,7 @@ def _start_error_workflow(row: Mapping[str, Any], slug: str) -> None:
     workflows = Workflow.objects.for_tenant(row["tenant_id"])
     found = workflows.filter(slug=slug, enabled=True, published_version__isnull=False).first()
     failed = workflows.filter(pk=row["workflow_id"]).values("pk", "name", "slug").first()
-    if found is None or failed is None or found.pk == row["workflow_id"]:
+    if found is None or found.published_version_id is None or failed is None or found.pk == row["workflow_id"]:
         return
     trigger = {
         "type": TriggerType.ERROR.value,

@@ -167,7 +167,8 @@ class RunJournal:
         await future
 
     def _put(self, then: Callable[[BaseException | None], Any], ending: Ending | None) -> None:
-        new, ended = [], []
+        new: list[Attempt] = []
+        ended: list[Attempt] = []
         for attempt in self._waiting.values():
             # Copies: the interpreter goes on with its own while the other thread writes these.
             (ended if attempt.stored else new).append(copy.copy(attempt))

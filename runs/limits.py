@@ -72,7 +72,11 @@ class Limits:
     def admit(self, rows: Sequence[Any]) -> Admission:
         """Say what becomes of due rows (with id, workflow_id, tenant_id, status and fence), oldest first."""
         self.refresh()
-        fresh = [row for row in rows if row["status"] == RunStatus.QUEUED and self.are_on(row["workflow_id"], row["tenant_id"])]
+        fresh = [
+            row
+            for row in rows
+            if row["status"] == RunStatus.QUEUED and self.are_on(row["workflow_id"], row["tenant_id"])
+        ]
         if not fresh:
             return Admission(taken=list(rows))
         workflows = {row["workflow_id"] for row in fresh} & self._workflows.keys()

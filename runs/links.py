@@ -44,8 +44,8 @@ def is_token_of(token: str, run_id: int, path: str) -> bool:
     raw = _bytes(token)
     if raw is None or int.from_bytes(raw[:_ID_BYTES], "big") != run_id:
         return False
-    signatures = [_signature(key, run_id, path) for key in crypto.signing_keys(_PURPOSE)]
-    return any([hmac.compare_digest(raw[_ID_BYTES:], signature) for signature in signatures])
+    keys = crypto.signing_keys(_PURPOSE)
+    return any(hmac.compare_digest(raw[_ID_BYTES:], _signature(key, run_id, path)) for key in keys)
 
 
 def _signature(key: bytes, run_id: int, path: str) -> bytes:

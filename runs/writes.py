@@ -14,7 +14,7 @@ from django.db.models import F
 from orchestrator import jsongate
 from orchestrator.ids import new_id
 from orchestrator.types import JSONValue
-from runs.endings import runs_ended
+from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
 from runs.engine.values import encoded
@@ -28,13 +28,15 @@ class Ending:
     """What becomes of the run itself: its end, or a wait.
 
     ``at`` is now, by the database's clock. A run that comes to a wait is due at once when there are more answers from
-    outside than ``signals``. ``is_followed``: something follows from this end, see ``runs.endings``.
+    outside than ``signals``. ``is_followed``: something follows from this end, see ``runs.endings``. ``is_resumed``:
+    another driver had the run before, and may have left steps open that nobody entered again.
     """
 
     status: RunStatus
     at: datetime
     signals: int = 0
     is_followed: bool = False
+    is_resumed: bool = False
     failure: Failure | None = None
     path: str = ""
     output: JSONValue = None
@@ -83,6 +85,9 @@ def _after(writes: Sequence[Write]) -> None:
     bumped = {write.run_id for write in writes} - ended
     if bumped:
         Run.unscoped.filter(pk__in=bumped).update(revision=F("revision") + 1)
+    resumed = {write.run_id: write.ending.at for write in writes if write.ending and write.ending.is_resumed}
+    if resumed:
+        end_open_steps(resumed, now=max(resumed.values()), lost=True)
     followed = {write.run_id: write.ending.at for write in writes if write.ending and write.ending.is_followed}
     if followed:
         runs_ended(followed, now=max(followed.values()))

@@ -59,6 +59,8 @@ class Interpreter:
     given: Mapping[str, Given] = field(init=False)
     strands: Strands = field(init=False)
     _links: Links = field(init=False)
+    # Steps in whose lanes the run was ended.
+    _stopped_in: list[Attempt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.given = self.order.given
@@ -72,11 +74,16 @@ class Interpreter:
         except StepFailed as failed:
             return Failed(failure=replace(failed.failure, path=""), path=failed.path)
         except Ended as ended:
+            # With the run's own end, in one write: found ended without it, they would be taken for passed.
+            for record in self._stopped_in:
+                self._end(record, *ended.of_lanes())
             return ended.outcome()
         except Park as park:
             return park.parked
         except Stopped as stopped:
             return self._stopped(stopped.reason)
+        except LaneStopped:
+            return self._stopped(self.ports.control.reason or StopReason.CANCELLED)
         except asyncio.CancelledError:
             if self.ports.control.reason in (None, StopReason.LOST):
                 raise
@@ -136,6 +143,9 @@ class Interpreter:
         if given is None or given.status is StepStatus.RUNNING:
             end = await self._drive(step, path, frame, given)
             given = Given(status=end.status, output=end.output, failure=end.failure)
+        if given.status is StepStatus.CANCELLED:
+            # Recorded by a driver that went away before it could record why.
+            raise LaneStopped(is_final=True)
         self._settle(step.key, given, frame)
         if given.status not in _DONE and step.config.on_error != "continue":
             failure = given.failure or interrupted()
@@ -237,8 +247,8 @@ class Interpreter:
             self._end(record, StepStatus.FAILED, replace(failed.failure, path=inside))
             if isinstance(failed, OutOfTime):
                 raise
-        except Ended as ended:
-            self._end(record, *ended.of_lanes())
+        except Ended:
+            self._stopped_in.append(record)
             raise
         except (LaneStopped, Stopped, asyncio.CancelledError) as stop:
             if self._is_over(stop):

@@ -38,9 +38,9 @@ class Park(Exception):
 class LaneStopped(Exception):
     """Another lane stopped what this one is part of; ``is_final`` unless another driver goes on with it."""
 
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(type(cause).__name__)
-        self.is_final = is_final(cause)
+    def __init__(self, *, is_final: bool) -> None:
+        super().__init__("stopped")
+        self.is_final = is_final
 
 
 def is_final(cause: BaseException) -> bool:
@@ -69,7 +69,7 @@ class Group:
         """Raise LaneStopped when this group, or one around it, is stopped."""
         for group in self.chain():
             if group.stopped_by is not None:
-                raise LaneStopped(group.stopped_by)
+                raise LaneStopped(is_final=is_final(group.stopped_by))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -96,11 +96,13 @@ class Strands:
     async def pause(self, what: Waiting, group: Group | None) -> None:
         """Wait until the moment of ``what``, or until something outside answered. Raises Park, LaneStopped."""
         wait = _Wait(what=what, group=group, over=asyncio.get_running_loop().create_future())
-        timer = None if what.wake_at is None else asyncio.ensure_future(self._sleep_until(what.wake_at))
+        timer: asyncio.Task[None] | None = None
         self._waits.append(wait)
         self._busy -= 1
         try:
             self._consider_parking()
+            if what.wake_at is not None and not wait.over.done():
+                timer = asyncio.get_running_loop().create_task(self._sleep_until(what.wake_at))
             await asyncio.wait({wait.over, timer} if timer else {wait.over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not wait.over.done():
@@ -181,10 +183,13 @@ class Strands:
         self._busy += at_once - 1
         async with contextlib.aclosing(jobs):
             errors = await _joined([strand() for _ in range(at_once)])
-        if errors:
-            raise min(errors, key=_rank)
+        causes = [error for error in errors if not isinstance(error, LaneStopped)]
+        if causes:
+            raise min(causes, key=_rank)
         if failures:
             raise failures[0]
+        if errors:
+            raise errors[0]
 
     def _stop(self, group: Group, error: BaseException) -> None:
         """Have a group's strands stop before their next step, those that wait at once."""
@@ -192,7 +197,7 @@ class Strands:
             group.stopped_by = error
         for wait in self._waits:
             if wait.group is not None and group in wait.group.chain():
-                self._end(wait, LaneStopped(group.stopped_by))
+                self._end(wait, LaneStopped(is_final=is_final(group.stopped_by)))
 
 
 async def _joined(strands: list[Coroutine[Any, Any, None]]) -> list[BaseException]:
@@ -213,9 +218,9 @@ def _error_of(task: asyncio.Task[None]) -> BaseException | None:
 
 
 def _rank(error: BaseException) -> int:
-    """Which error of several says why they ended: the others only stopped because of it."""
+    """How much an error outranks others that came at the same time."""
     order = (LeaseLost, asyncio.CancelledError, Stopped)
     for rank, kind in enumerate(order):
         if isinstance(error, kind):
             return rank
-    return len(order) + isinstance(error, LaneStopped)
+    return len(order)
