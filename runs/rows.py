@@ -111,6 +111,33 @@ def execute_many(sql: str, parameters: Sequence[Sequence[Any]]) -> None:
         cursor.executemany(sql, parameters)
 
 
+def read(
+    model: type[models.Model], columns: tuple[str, ...], sql: str, parameters: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Return what a query gives of a model's columns, by name, with values as the ORM would give them."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    converters = _converters(model, columns)
+    for row in found:
+        for name, convert in converters:
+            if row[name] is not None:
+                row[name] = convert(row[name], None, connection)
+    return found
+
+
+@cache
+def _converters(model: type[models.Model], columns: tuple[str, ...]) -> list[tuple[str, Callable[..., Any]]]:
+    """Return what makes values of what the driver gives, for those columns that need it."""
+    fields = {field.column: field for field in model._meta.concrete_fields}
+    found: list[tuple[str, Callable[..., Any]]] = []
+    for name in columns:
+        field = fields[name]
+        backend = connection.ops.get_db_converters(field.get_col(model._meta.db_table))
+        found += [(name, convert) for convert in (*backend, *field.get_db_converters(connection))]
+    return found
+
+
 def moments() -> Callable[[datetime | None], Moment]:
     """Return what turns an aware datetime into what the database takes."""
     return _sqlite_moment if connection.vendor == "sqlite" else connection.ops.adapt_datetimefield_value

@@ -9,7 +9,6 @@ from itertools import compress
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import F
 
 from orchestrator import jsongate
 from orchestrator.ids import new_id
@@ -17,8 +16,7 @@ from orchestrator.types import JSONValue
 from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
-from runs.engine.values import encoded
-from runs.models import Run
+from runs.engine.values import Packed, encoded
 from runs.rows import UPDATE_ENDED, Moment, PayloadRow, StepEnd, StepRow, execute_many, insert, moments
 from runs.states import RunStatus
 
@@ -84,7 +82,7 @@ def _after(writes: Sequence[Write]) -> None:
     ended = {write.run_id for write in writes if write.ending is not None}
     bumped = {write.run_id for write in writes} - ended
     if bumped:
-        Run.unscoped.filter(pk__in=bumped).update(revision=F("revision") + 1)
+        _bump(bumped)
     resumed = {write.run_id: write.ending.at for write in writes if write.ending and write.ending.is_resumed}
     if resumed:
         end_open_steps(resumed, now=max(resumed.values()), lost=True)
@@ -100,10 +98,20 @@ def _outcome(write: Write, *, lost: bool) -> Callable[[], None]:
 
 def _leases(owner: str, run_ids: set[int]) -> dict[int, int]:
     """Return the fences of those runs that ``owner`` has, locked until the end of the transaction."""
-    rows = Run.unscoped.filter(pk__in=sorted(run_ids), lease_owner=owner, status=RunStatus.RUNNING)
-    if connection.features.has_select_for_no_key_update:
-        rows = rows.order_by("pk").select_for_update(no_key=True)
-    return dict(rows.values_list("pk", "fence"))
+    lock = " ORDER BY id FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
+    sql = f"SELECT id, fence FROM runs_run WHERE {_places(run_ids)} AND lease_owner = %s AND status = 'running'{lock}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*sorted(run_ids), owner])
+        return dict(cursor.fetchall())
+
+
+def _bump(run_ids: set[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE runs_run SET revision = revision + 1 WHERE {_places(run_ids)}", list(run_ids))  # noqa: S608
+
+
+def _places(run_ids: set[int]) -> str:
+    return f"id IN ({', '.join(['%s'] * len(run_ids))})"
 
 
 @dataclass(kw_only=True)
@@ -129,8 +137,8 @@ def prepare(write: Write) -> Rows:
 
 
 def _step_row(write: Write, attempt: Attempt, rows: Rows, moment: Callable[[datetime | None], Moment]) -> StepRow:
-    inputs, inputs_ref = _value(write, attempt.inputs, rows)
-    output, output_ref = _value(write, attempt.output, rows)
+    inputs, inputs_ref = _value(write, attempt.inputs, attempt.packed_inputs, rows)
+    output, output_ref = _value(write, attempt.output, attempt.packed_output, rows)
     failure = attempt.failure
     return StepRow(
         id=attempt.row_id or 0,
@@ -160,7 +168,7 @@ def _step_row(write: Write, attempt: Attempt, rows: Rows, moment: Callable[[date
 
 
 def _step_end(write: Write, attempt: Attempt, rows: Rows, moment: Callable[[datetime | None], Moment]) -> StepEnd:
-    output, output_ref = _value(write, attempt.output, rows)
+    output, output_ref = _value(write, attempt.output, attempt.packed_output, rows)
     failure = attempt.failure
     return StepEnd(
         status=attempt.status.value,
@@ -186,7 +194,7 @@ _END_RUN: Final = (
 
 
 def _run_end(write: Write, ending: Ending, rows: Rows, moment: Callable[[datetime | None], Moment]) -> tuple[Any, ...]:
-    output, output_ref = _value(write, ending.output, rows)
+    output, output_ref = _value(write, ending.output, None, rows)
     return (
         ending.status.value,
         ending.failure.kind.value if ending.failure else "",
@@ -206,13 +214,14 @@ def _run_end(write: Write, ending: Ending, rows: Rows, moment: Callable[[datetim
     )
 
 
-def _value(write: Write, value: JSONValue, rows: Rows) -> tuple[str | None, int | None]:
+def _value(write: Write, value: JSONValue, packed: Packed | None, rows: Rows) -> tuple[str | None, int | None]:
     """Return a value's text, or the id of the Payload row that it is put into."""
     if value is None:
         return None, None
-    text, packed = encoded(value)
-    if packed is None:
-        return text, None
+    if packed is None or packed.value is not value:
+        text, packed = encoded(value)
+        if packed is None:
+            return text, None
     row = PayloadRow(id=new_id(), tenant_id=write.tenant_id, run_id=write.run_id, size=packed.size, data=packed.data)
     rows.payloads.append(row)
     return None, row.id

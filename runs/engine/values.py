@@ -29,6 +29,7 @@ _T = TypeVar("_T")
 class Packed:
     """A value too large for its row: its JSON, ``size`` bytes of it, compressed by zlib."""
 
+    value: JSONValue = field(repr=False)
     size: int
     data: bytes = field(repr=False)
 
@@ -38,11 +39,31 @@ def gated(value: Any) -> JSONValue:
 
     Tuples become lists: in memory a value must be what is read back after a crash.
     """
-    room = jsongate.room_beside(value, MAX_BYTES, per_character=1)
-    if MAX_BYTES - room <= MAX_BYTES // _WORST_BYTES:
+    plain = _plain(value)
+    if jsongate.room_beside(plain, MAX_BYTES // _WORST_BYTES, per_character=1) < 0:
+        _written(plain)
+    return plain
+
+
+async def kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | None]:
+    """Return a value as it is kept, gated and cleaned, and packed where its row has no place for it. Raises BadJSON.
+
+    One walk in the loop while it is small; anything larger goes to a thread.
+    """
+    if jsongate.room_beside(value, _QUICK, per_item=_ITEM, per_character=1) >= 0:
+        return clean(value), None
+    return await asyncio.to_thread(_kept, value, clean)
+
+
+def _kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | None]:
+    cleaned = clean(_plain(value))
+    return cleaned, encoded(cleaned)[1]
+
+
+def _plain(value: Any) -> JSONValue:
+    if jsongate.room_beside(value, MAX_BYTES, per_character=1) >= 0:
         return value  # type: ignore[no-any-return]
-    data = _written(jsongate.check(value, max_items=MAX_BYTES))
-    return value if room >= 0 else jsongate.parse(data)
+    return jsongate.parse(_written(jsongate.check(value, max_items=MAX_BYTES)))
 
 
 def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
@@ -50,8 +71,7 @@ def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
     data = _written(value)
     if len(data) <= INLINE_BYTES:
         return data.decode(), None
-    size = len(data)
-    return None, Packed(size=size, data=zlib.compress(data, _FASTEST))
+    return None, Packed(value=value, size=len(data), data=zlib.compress(data, _FASTEST))
 
 
 def _written(value: JSONValue) -> bytes:
