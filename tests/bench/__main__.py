@@ -1,9 +1,9 @@
 """``python -m tests.bench [--postgres] [--redis] [--only W1,W5]``: the workloads, one after the other, as a table.
 
-W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time · W2 ten trivial steps, 10 at once ·
-W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory when idle ·
-a second start. "Saved" is: the run and its steps are in the database, ended. CPU is that of all of the product's
-processes, user and system.
+accept webhook → 202, the web alone · W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time ·
+W2 ten trivial steps, 10 at once · W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's
+request arrives · memory when idle · a second start. "Saved" is: the run and its steps are in the database, ended. CPU
+is that of all of the product's processes, user and system.
 """
 
 from __future__ import annotations
@@ -95,6 +95,32 @@ class Bench:
         return time.monotonic() - began, self.cpu() - cpu
 
 
+def accept(bench: Bench) -> None:
+    """Measure the web without workers, then start these and wait for all that was accepted."""
+    before, sent = bench.saved(), 0
+    bench.found.stop(bench.found.tops[-1])
+    web = bench.found.start("web", "--port", str(bench.found.port))
+    one = wire.request(bench.found.port, bench.addresses["pure"], BODY)
+    for count in (1000, 5000, 5000):
+        cpu, began = bench.cpu(), time.monotonic()
+        statuses = wire.post_all(bench.found.port, [one] * count, at_once=50)
+        seconds, sent = time.monotonic() - began, sent + count
+        assert statuses == {"202": count}, statuses
+        if sent > 1000:
+            bench.add(
+                "accept webhook → 202, 50 at once",
+                f"{count / seconds:,.0f} accepts/s, {(bench.cpu() - cpu) / count * 1000:.2f} ms CPU an accept",
+                "≤ 0.4 ms CPU",
+            )
+    times = wire.post_timed(bench.found.port, [one] * 500)
+    bench.add("accept webhook → 202, one at a time", _percentiles(times, digits=2), "p50 ≤ 1 ms")
+    bench.found.stop(web)
+    bench.found.up()
+    total = before + sent + len(times)
+    wait_for(lambda: bench.saved() >= total, seconds=300, what="all that was accepted to be saved", every=0.1)
+    assert bench.saved() == total
+
+
 def w1(bench: Bench) -> None:
     bench.burst("one", 500, 50)
     for count in (3000, 3000):
@@ -171,6 +197,7 @@ def start(bench: Bench) -> None:
 
 
 WORK: Final[dict[str, Callable[[Bench], None]]] = {
+    "accept": accept,
     "W1": w1,
     "W1a": w1_alone,
     "W2": w2,
@@ -200,9 +227,9 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _percentiles(milliseconds: list[float]) -> str:
+def _percentiles(milliseconds: list[float], digits: int = 1) -> str:
     ordered = sorted(milliseconds)
-    return f"p50 {statistics.median(ordered):.1f} ms, p95 {ordered[int(len(ordered) * 0.95)]:.1f} ms"
+    return f"p50 {statistics.median(ordered):.{digits}f} ms, p95 {ordered[int(len(ordered) * 0.95)]:.{digits}f} ms"
 
 
 def _seconds(times: list[float]) -> str:
@@ -231,6 +258,7 @@ def main() -> None:
         bench.publish("slow", [step("call", "http.request", {"url": f"{root}/slow"})])
         bench.publish("at", [step("call", "http.request", {"url": f"{root}/?at={{{{ trigger.body.at }}}}"})])
         values = {"name": "{{ trigger.body.name }}", "number": 1}
+        bench.publish("pure", [step("set", "data.set", {"values": values})])
         bench.publish("chain", [step(f"s{number}", "data.set", {"values": values}) for number in range(10)])
         for name in options.only.split(","):
             WORK[name](bench)
