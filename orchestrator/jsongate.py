@@ -19,8 +19,11 @@ from orchestrator.types import JSONValue
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_ITEMS: Final = 1_000_000
-MAX_BITS: Final = 1024
+MAX_BITS: Final = 1_024
+_MANY_DIGITS: Final = 300
 _MOST: Final = 2**MAX_BITS
+# A text with half a surrogate pair in it is no text at all to the quick parser.
+_NOT_QUICKLY: Final = (ValueError, TypeError)
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -36,7 +39,7 @@ def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
         value = from_json(data, allow_inf_nan=False, cache_strings="keys")
         if room_beside(value, MAX_ITEMS, max_depth=max_depth) >= 0:
             return value  # type: ignore[no-any-return]
-    except ValueError:
+    except _NOT_QUICKLY:
         pass
     return check(_loads_slowly(data, max_depth), max_depth=max_depth)
 
@@ -50,9 +53,11 @@ def _loads_slowly(data: bytes | str, max_depth: int) -> JSONValue:
         raise BadJSON("the text is not UTF-8") from error
     _check_nesting(text, max_depth)
     try:
-        return json.loads(text, parse_constant=_refuse_constant)  # type: ignore[no-any-return]
+        return _DECODER.decode(text)  # type: ignore[no-any-return]
     except RecursionError as error:
         raise BadJSON(f"the JSON is nested deeper than {max_depth} levels") from error
+    except BadJSON:
+        raise
     except ValueError as error:
         raise BadJSON(f"not valid JSON: {error}") from error
 
@@ -61,7 +66,7 @@ def parse(data: bytes | str) -> JSONValue:
     """Return what ``dumps`` wrote, unchecked: for what is ours. Raises ValueError for a text that is no JSON."""
     try:
         return from_json(data, cache_strings="keys")  # type: ignore[no-any-return]
-    except ValueError:
+    except _NOT_QUICKLY:
         return json.loads(data)  # type: ignore[no-any-return]
 
 
@@ -152,6 +157,14 @@ def dump_bytes(value: Any) -> bytes:
     return _slow(value) if b"null" in data and not _is_finite(value) else data
 
 
+def dumps_checked(value: Any) -> str:
+    """Serialise what ``loads`` or ``check`` has passed, so that it needs no look for NaN and Infinity."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return _slow(value).decode()
+
+
 def _slow(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -171,6 +184,24 @@ def _is_finite(value: Any) -> bool:
 
 def _refuse_constant(name: str) -> Any:
     raise BadJSON(f"{name} is not JSON")
+
+
+def _whole(digits: str) -> int:
+    # Cut first: int() itself refuses thousands of digits, with another error.
+    if len(digits) > _MANY_DIGITS and (len(digits) > 2 * _MANY_DIGITS or int(digits).bit_length() > MAX_BITS):
+        raise BadJSON(f"{digits[:20]}… is a number of more than 300 digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise BadJSON(f"{digits:.20} is too large a number")
+    return value
+
+
+# One for all: making one costs more than reading a small text. It keeps nothing between two texts.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole, parse_float=_finite)
 
 
 def _check_nesting(text: str, max_depth: int) -> None:

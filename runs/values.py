@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator import jsongate
 from orchestrator.types import JSONValue
-from runs.engine.values import encoded
+from runs.engine.values import INLINE_BYTES, compressed, encoded
 from runs.models import Payload
 
 
@@ -29,6 +29,14 @@ def split(value: JSONValue, *, tenant_id: int, run_id: int) -> Split:
     if packed is None:
         return Split(inline=value)
     return Split(payload=Payload(tenant_id=tenant_id, run_id=run_id, size=packed.size, data=packed.data))
+
+
+def large(text: str, *, tenant_id: int, run_id: int) -> Payload | None:
+    """Return the row for a value that is this JSON, or None when its column takes it. Raises jsongate.BadJSON."""
+    data = text.encode()
+    if len(data) <= INLINE_BYTES:
+        return None
+    return Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=compressed(data))
 
 
 def opened(payload: Payload) -> JSONValue:

@@ -41,7 +41,7 @@ def gated(value: Any) -> JSONValue:
     """
     plain = _plain(value)
     if jsongate.room_beside(plain, MAX_BYTES // _WORST_BYTES, per_character=1) < 0:
-        _written(plain)
+        _fitting(jsongate.dump_bytes(plain))
     return plain
 
 
@@ -63,19 +63,23 @@ def _kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | 
 def _plain(value: Any) -> JSONValue:
     if jsongate.room_beside(value, MAX_BYTES, per_character=1) >= 0:
         return value  # type: ignore[no-any-return]
-    return jsongate.parse(_written(jsongate.check(value, max_items=MAX_BYTES)))
+    return jsongate.parse(_fitting(jsongate.dump_bytes(jsongate.check(value, max_items=MAX_BYTES))))
 
 
 def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
     """Return a value as the text for its row or, too large for that, packed. Raises BadJSON over MAX_BYTES."""
-    data = _written(value)
+    data = jsongate.dump_bytes(value)
     if len(data) <= INLINE_BYTES:
         return data.decode(), None
-    return None, Packed(value=value, size=len(data), data=zlib.compress(data, _FASTEST))
+    return None, Packed(value=value, size=len(data), data=compressed(data))
 
 
-def _written(value: JSONValue) -> bytes:
-    data = jsongate.dump_bytes(value)
+def compressed(data: bytes) -> bytes:
+    """Return JSON as it is stored in a row of its own. Raises BadJSON over MAX_BYTES."""
+    return zlib.compress(_fitting(data), _FASTEST)
+
+
+def _fitting(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         raise jsongate.BadJSON(f"it has {len(data):,} bytes as JSON, at most {MAX_BYTES:,} are kept")
     return data
