@@ -25,6 +25,7 @@ from integrations.sdk import (
     ui,
 )
 from integrations.sdk.client import IDEMPOTENT_METHODS, RequestOptions, Response
+from orchestrator import jsongate
 
 http = Provider(
     key="http",
@@ -159,7 +160,8 @@ async def request(ctx: RunContext[RequestInputs]) -> dict[str, Any]:
         response.raise_for_status()
     return {
         "status": response.status_code,
-        "headers": {name.lower(): value for name, value in response.headers.items()},
+        # Their names are in lower case there.
+        "headers": dict(response.headers.items()),
         "body": _read(response, inputs.response),
     }
 
@@ -229,6 +231,8 @@ def _is_text(response: httpx.Response) -> bool:
 def _json(response: Response) -> JSONValue:
     """Return the body as JSON within bounds. Raises Permanent for what a run cannot keep."""
     value: JSONValue = response.json()
+    if jsongate.room_beside(value, len(response.content) + 1, max_depth=MAX_DEPTH) >= 0:
+        return value
     stack: list[tuple[Any, int]] = [(value, 0)]
     while stack:
         item, depth = stack.pop()

@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, NoReturn, Protocol, Self, TypedDict, Unpack
 
 import httpx
+from pydantic_core import from_json
 
 from integrations.sdk import redirects, status
 from integrations.sdk.decoding import ACCEPT_ENCODING
@@ -80,6 +81,26 @@ class Response(httpx.Response):
 
     _hide: Callable[[str], str] = staticmethod(str)
 
+    @classmethod
+    def of(cls, answer: Answer, request: httpx.Request) -> Self:
+        """Return the response for an answer that is there in whole: httpx would take its body for a stream to read."""
+        headers = _decoded_headers(answer.headers)
+        response = cls(
+            answer.status,
+            headers=headers,
+            stream=_READ,
+            request=request,
+            extensions={"reason_phrase": answer.reason.encode("ascii", "replace")} if answer.reason else None,
+        )
+        if all(name.isascii() and value.isascii() for name, value in headers):
+            # Else it finds out by decoding each of them.
+            response.headers.encoding = "ascii"
+        if answer.body:
+            response.headers.setdefault("Content-Length", str(len(answer.body)))
+        response._content = answer.body
+        response.is_closed = response.is_stream_consumed = True
+        return response
+
     def raise_for_status(self) -> Self:
         """Return the response, or raise the classified error of a status outside 2xx."""
         if not self.is_success:
@@ -103,6 +124,12 @@ class Response(httpx.Response):
     def json(self, **kwargs: Any) -> Any:
         """Return the body as JSON. Raises Permanent when it is none: HTML from a proxy, NaN, bottomless nesting."""
         try:
+            if not kwargs:
+                return from_json(self.content, allow_inf_nan=False, cache_strings="keys")
+        except ValueError:
+            # The standard library takes more, half a surrogate pair for one.
+            pass
+        try:
             return jsonlib.loads(self.content, parse_constant=_refuse_constant, **kwargs)
         except (ValueError, RecursionError):
             raise self.error(f"{status.host_of(self)} sent an answer that is not JSON.", kind=Permanent) from None
@@ -120,6 +147,10 @@ class Response(httpx.Response):
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} from {status.host_of(self)}>"
+
+
+# What a response is given as its stream when nothing is left to be read.
+_READ: Final = httpx.ByteStream(b"")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -225,13 +256,7 @@ class StepHttp:
             )
         wired = self._authorized(request) if confidential else request
         answer = await self.wire.exchange(wired, flight, self.max_bytes)
-        response = Response(
-            answer.status,
-            headers=_decoded_headers(answer.headers),
-            content=answer.body,
-            request=request,
-            extensions={"reason_phrase": answer.reason.encode("ascii", "replace")} if answer.reason else None,
-        )
+        response = Response.of(answer, request)
         response._hide = partial(_redact_added, request, wired, self.secrets)
         return response
 
@@ -318,11 +343,14 @@ def _parse_url(url: str) -> httpx.URL:
     return parsed.copy_with(fragment=None) if parsed.fragment else parsed
 
 
+_OF_THE_ENCODED_BODY: Final = frozenset({b"content-encoding", b"content-length"})
+
+
 def _decoded_headers(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers as they fit the decoded body: httpx would decode it a second time."""
-    names = {name.lower() for name, _ in headers}
-    dropped = {b"content-encoding", b"content-length"} if b"content-encoding" in names else set()
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+    if not any(name.lower() == b"content-encoding" for name, _ in headers):
+        return list(headers)
+    return [(name, value) for name, value in headers if name.lower() not in _OF_THE_ENCODED_BODY]
 
 
 def _late(request: httpx.Request, flight: Flight, *, repeatable: bool, seconds: float) -> IntegrationError:

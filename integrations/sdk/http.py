@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final
 
 import aiohttp
@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from integrations.sdk.client import MAX_BYTES, Answer, Flight, Response, StepHttp, WireError
-from integrations.sdk.decoding import read_decoded
+from integrations.sdk.decoding import BodyTooLarge, read_decoded
 from integrations.sdk.egress import AddressRefused, EgressPolicy, origin
 from integrations.sdk.errors import InputError
 
@@ -35,6 +35,7 @@ KEEPALIVE_SECONDS: Final = 4.0
 CONNECTIONS: Final = 1000
 CONNECTIONS_A_HOST: Final = 250
 CHUNK: Final = 64 * 1024
+ROUTES_KEPT: Final = 1024
 _WRITTEN_BY_AIOHTTP: Final = frozenset({b"host", b"content-length"})
 
 _flight: ContextVar[Flight] = ContextVar("flight")
@@ -72,6 +73,7 @@ class HttpPool:
         self._resolver = resolver
         self._tls = tls
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._routes: dict[tuple[str, str], tuple[bool, URL]] = {}
 
     def client(
         self,
@@ -111,7 +113,7 @@ class HttpPool:
         try:
             response = await self._open(request)
             try:
-                body = await read_decoded(_chunks(response), response.headers.get("Content-Encoding", ""), max_bytes)
+                body = await _body(response, max_bytes)
             except BaseException:
                 response.close()
                 raise
@@ -128,13 +130,24 @@ class HttpPool:
             for name, value in request.headers.raw
             if name.lower() not in _WRITTEN_BY_AIOHTTP
         ]
-        return await self._session(trusted=self._policy.trusts(request)).request(
+        trusted, url = self._route(request)
+        return await self._session(trusted=trusted).request(
             request.method,
-            _checked_url(str(request.url)),
+            url,
             headers=headers,
             data=request.content or None,
             allow_redirects=False,
         )
+
+    def _route(self, request: httpx.Request) -> tuple[bool, URL]:
+        """Return whether the operator exempted the request, and the URL for aiohttp. Raises InputError."""
+        key = (request.method, str(request.url))
+        found = self._routes.get(key)
+        if found is None:
+            if len(self._routes) >= ROUTES_KEPT:
+                self._routes.clear()
+            found = self._routes[key] = self._policy.trusts(request), _checked_url(key[1])
+        return found
 
     def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
         session = self._sessions.get(trusted)
@@ -170,12 +183,22 @@ class HttpPool:
         return socket.socket(family=family, type=kind, proto=protocol)
 
 
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Return the decoded body. Raises what ``read_decoded`` does."""
+    encoding, length = response.headers.get("Content-Encoding"), response.content_length
+    if encoding or length is None or response.method == "HEAD":
+        return await read_decoded(_chunks(response), encoding or "", max_bytes)
+    if length > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    # As long as it said, which the connection sees to.
+    return await response.read()
+
+
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     async for chunk in response.content.iter_chunked(CHUNK):
         yield chunk
 
 
-@lru_cache(maxsize=1024)
 def _checked_url(url: str) -> URL:
     """Return the URL for aiohttp. Raises InputError if the two readings name different hosts."""
     try:

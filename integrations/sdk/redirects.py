@@ -30,8 +30,8 @@ def check_url(url: httpx.URL) -> None:
 
 def target(response: httpx.Response) -> httpx.URL | None:
     """Return where an answer leads, or None if it leads nowhere. Raises Permanent for a place that is none."""
-    location = response.headers.get("location")
-    if response.status_code not in _FOLLOWED or not location:
+    location = response.headers.get("location") if response.status_code in _FOLLOWED else None
+    if not location:
         return None
     try:
         url = response.request.url.join(location).copy_with(fragment=None)
