@@ -111,7 +111,10 @@ def room_beside(
     A list that is a tuple, a text of a class of its own, NaN and a depth that is just the limit count as odd, too: who
     asks goes another, slower way then. One walk, which ends with the budget.
     """
-    return _room([value], budget, per_item, per_character, max_depth + 1)
+    kind = type(value)
+    if kind is dict or kind is list:
+        return _room(value, budget - per_item, per_item, per_character, max_depth)
+    return _room([value], budget, per_item, per_character, 1)
 
 
 def _room(container: Any, room: int, per_item: int, per_character: int, depth: int) -> int:

@@ -144,10 +144,15 @@ def moments() -> Callable[[datetime | None], Moment]:
 
 
 def _sqlite_moment(value: datetime | None) -> str | None:
-    """Return what Django's adapter does, at a fifth of its cost: the time in UTC, without saying so."""
+    """Return what Django's adapter does, at a quarter of its cost: the time in UTC, without saying so."""
     if value is None:
         return None
-    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ")[:-6]
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    if not value.microsecond:
+        return value.isoformat(" ")[:-6]
+    date = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+    return "%04d-%02d-%02d %02d:%02d:%02d.%06d" % date  # noqa: UP031  (the quickest by far)
 
 
 @cache

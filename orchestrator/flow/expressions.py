@@ -183,7 +183,10 @@ def _render(value: Any, context: Context, path: tuple[str | int, ...], depth: in
         except ExpressionError as error:
             error.where = written_path(path)
             raise
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, (int, float)):
+        return value
+    # A dictionary is asked for first: whether something else is a Mapping takes longer to tell than the rest.
+    if isinstance(value, (dict, Mapping)):
         return {key: _render(item, context, (*path, key), depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_render(item, context, (*path, index), depth + 1) for index, item in enumerate(value)]

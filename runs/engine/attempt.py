@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from integrations.sdk.auth import AuthView
+from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.errors import InputError
 from orchestrator.flow.definition import StepDefinition
@@ -24,7 +23,8 @@ from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
-from runs.engine.values import kept
+from runs.engine.timing import Late, within
+from runs.engine.values import is_quick, kept
 from runs.states import FailureKind, StepStatus
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,10 @@ class StepAttempt:
         credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
         redactor = self._ports.redactor
         redactor.add(credential.secrets)
-        self.record.inputs, self.record.packed_inputs = await kept(rendered, redactor.clean)
+        if is_quick(rendered):
+            self.record.inputs = redactor.clean(rendered)
+        else:
+            self.record.inputs, self.record.packed_inputs = await kept(rendered, redactor.clean)
         self.call.found.action.check_auth(credential.auth)
         return credential
 
@@ -168,16 +171,16 @@ class StepAttempt:
     async def _run(self, credential: OpenCredential) -> Failure | None:
         """Call the action and keep its output; return the failure when it had none in time."""
         assert self.call is not None
-        action, seconds = self.call.found.action, self._timeout()
+        seconds = self._timeout()
         context = self._context(credential, seconds)
         try:
-            async with asyncio.timeout(seconds + _GRACE) as limit:
-                value = await action.run(context)
-        except TimeoutError:
-            if not limit.expired():
-                raise
+            value = await within(seconds + _GRACE, self.call.found.action.run(context))
+        except Late:
             return timed_out(seconds, repeatable=self.call.repeatable)
-        self.record.output, self.record.packed_output = await kept(value, self._ports.redactor.clean)
+        if is_quick(value):
+            self.record.output = self._ports.redactor.clean(value)
+        else:
+            self.record.output, self.record.packed_output = await kept(value, self._ports.redactor.clean)
         return None
 
     def _timeout(self) -> float:
@@ -189,18 +192,10 @@ class StepAttempt:
         assert self.call is not None
         record = self.record
         deadline = self._ports.clock.now() + timedelta(seconds=seconds)
-        client = partial(
-            self._ports.clients.client,
-            self.call.found.action,
-            credential,
-            egress_allow=self._order.egress_allow,
-            deadline=deadline,
-            idempotency_key=record.idempotency_key,
-        )
         return RunContext(
             inputs=self.call.inputs,
             auth=AuthView(credential.auth),
-            client=client,
+            client=lambda: self._client(credential, deadline),
             log=self._log,
             tenant_id=str(self._order.tenant_id),
             run_id=str(self._order.run_id),
@@ -209,6 +204,16 @@ class StepAttempt:
             idempotency_key=record.idempotency_key,
             deadline=deadline,
             evaluator=self._evaluator,
+        )
+
+    def _client(self, credential: OpenCredential, deadline: datetime) -> StepHttp:
+        assert self.call is not None
+        return self._ports.clients.client(
+            self.call.found.action,
+            credential,
+            egress_allow=self._order.egress_allow,
+            deadline=deadline,
+            idempotency_key=self.record.idempotency_key,
         )
 
     def _lines(self) -> tuple[dict[str, str], ...]:

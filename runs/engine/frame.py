@@ -15,6 +15,9 @@ LOOP: Final = "flow.foreach"
 ANSWERED: Final = frozenset({"flow.approve", "flow.callback"})
 
 Links = Mapping[str, tuple[tuple[str, str], ...]]
+DEFINITIONS_KEPT: Final = 500
+# By the definition's id, with the definition itself, so that nothing else gets that id.
+_LINKS: Final[dict[int, tuple[WorkflowDefinition, Links]]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,21 @@ def readable_inside(step: StepDefinition) -> Iterator[StepDefinition]:
 
 
 def links_by_loop(definition: WorkflowDefinition) -> Links:
-    """Return the steps that have an address, as key and action, by the innermost loop around them ("": none)."""
+    """Return the steps that have an address, as key and action, by the innermost loop around them ("": none).
+
+    What was found of a definition is kept: it is the same object for every run of a version.
+    """
+    kept = _LINKS.get(id(definition))
+    if kept is not None and kept[0] is definition:
+        return kept[1]
+    if len(_LINKS) >= DEFINITIONS_KEPT:
+        _LINKS.clear()
+    found = _links_by_loop(definition)
+    _LINKS[id(definition)] = definition, found
+    return found
+
+
+def _links_by_loop(definition: WorkflowDefinition) -> Links:
     found: dict[str, list[tuple[str, str]]] = {}
 
     def collect(steps: tuple[StepDefinition, ...], loop: str) -> None:

@@ -45,13 +45,16 @@ def gated(value: Any) -> JSONValue:
     return plain
 
 
+def is_quick(value: Any) -> bool:
+    """Whether a value is plain JSON data already, and so little of it that it may be walked in the loop."""
+    return jsongate.room_beside(value, _QUICK, per_item=_ITEM, per_character=1) >= 0
+
+
 async def kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | None]:
     """Return a value as it is kept, gated and cleaned, and packed where its row has no place for it. Raises BadJSON.
 
-    One walk in the loop while it is small; anything larger goes to a thread.
+    Done in a thread: one that is quick needs no more than to be cleaned.
     """
-    if jsongate.room_beside(value, _QUICK, per_item=_ITEM, per_character=1) >= 0:
-        return clean(value), None
     return await asyncio.to_thread(_kept, value, clean)
 
 
@@ -87,6 +90,6 @@ def _fitting(data: bytes) -> bytes:
 
 async def off_loop(function: Callable[[Any], _T], value: Any) -> _T:
     """Return ``function(value)``, computed in a thread when the value is large."""
-    if jsongate.room_beside(value, _QUICK, per_item=_ITEM, per_character=1) >= 0:
+    if is_quick(value):
         return function(value)
     return await asyncio.to_thread(function, value)

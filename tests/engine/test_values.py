@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.jsongate import BadJSON
 from orchestrator.vault.redaction import MASK, Redactor
-from runs.engine.values import INLINE_BYTES, MAX_BYTES, Packed, encoded, gated, kept, off_loop
+from runs.engine.values import INLINE_BYTES, MAX_BYTES, Packed, encoded, gated, is_quick, kept, off_loop
 
 
 def as_it_is(value: Any) -> Any:
@@ -68,7 +68,7 @@ def test_a_value_that_fits_its_row_is_text_and_a_larger_one_is_packed() -> None:
     assert packed.value is larger
 
 
-def test_a_large_value_is_packed_in_a_thread_and_a_small_one_needs_none() -> None:
+def test_a_large_value_is_packed_in_a_thread() -> None:
     threads: list[threading.Thread] = []
 
     def clean(value: Any) -> Any:
@@ -79,8 +79,14 @@ def test_a_large_value_is_packed_in_a_thread_and_a_small_one_needs_none() -> Non
     value, packed = asyncio.run(kept(large, clean))
     assert value is large
     assert unpacked(packed) == large
+    assert [thread is threading.main_thread() for thread in threads] == [False]
     assert asyncio.run(kept({"n": 1}, clean)) == ({"n": 1}, None)
-    assert [thread is threading.main_thread() for thread in threads] == [False, True]
+
+
+def test_what_is_quick_is_plain_and_little() -> None:
+    assert is_quick({"n": 1, "text": "x" * 1_000, "list": [1, None, 2.5]})
+    for value in ((1,), {1: 2}, [float("nan")], object(), "x" * 100_000, [0] * 10_000):
+        assert not is_quick(value)
 
 
 def test_secrets_are_taken_out_of_what_is_packed() -> None:
