@@ -24,16 +24,12 @@ from runs.models import Run
 from runs.services import fill
 from runs.triggers.intake import Unavailable, intake
 from runs.triggers.requests import BadRequest, trigger_document
+from runs.triggers.responses import error_answer as _error
+from runs.triggers.responses import json_answer as _json
 
 DEFAULT_METHODS: Final = ("POST",)
 MAX_SAMPLE_BYTES: Final = 64 * 1024
 MAX_DELIVERY_ID: Final = 1_000
-# A third party decides what its browser asks for here: nothing that we answer may become a page with rights.
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "no-store",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +143,3 @@ def keep_sample(address: Address, document: Mapping[str, JSONValue]) -> None:
     Trigger.objects.for_tenant(address.tenant_id).filter(pk=trigger.pk).update(
         state={**trigger.state, "sample": sample}
     )
-
-
-def _json(status: int, body: Mapping[str, JSONValue]) -> HttpResponse:
-    return HttpResponse(jsongate.dumps(dict(body)), status=status, content_type="application/json", headers=_HEADERS)
-
-
-def _error(status: int, code: str, message: str) -> HttpResponse:
-    return _json(status, {"error": {"code": code, "message": message, "problems": []}})
