@@ -392,6 +392,8 @@ def test_an_answer_that_comes_while_the_run_is_just_parking_is_not_slept_over(
     with registry.temporarily(make_action("slow.call", slow)):
         run = start(make_workflow(tenant, both))
         drive()
+        # The driver may have ended just then: a run that is due is found by the next one.
+        drive()
     assert answered == ["running"]
     assert rows(run, "ok")[0].status == "succeeded"
     assert run.refresh().waiting_for == {"path": "cb", "kind": "callback"}
@@ -533,3 +535,15 @@ def test_answering_rings_for_a_worker(tenant: Tenant, monkeypatch: pytest.Monkey
     monkeypatch.setattr(answers.doorbell, "ring", lambda: rung.append(True))
     approval_answer(run=run, path="ok", actor=None, decision="approved")
     assert rung == [True]
+
+
+def test_an_answer_of_the_last_moment_counts_although_its_driver_has_not_heard_of_it(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunDrive, "inform", lambda self, signals: None)
+    run = start(make_workflow(tenant, approve(timeout=1), output="{{ steps.ok.output.decision }}"))
+    with driving():
+        until(lambda: rows(run, "ok"))
+        approval_answer(run=run, path="ok", actor=None, decision="approved")
+        until(lambda: run.refresh().status in ("succeeded", "failed"))
+    assert (run.status, run.output) == ("succeeded", "approved")
