@@ -76,6 +76,9 @@ class World:
         if self.dead or self.places == self.crash_at:
             self.dead = True
             raise Crash
+        if self.random.random() < 0.2:
+            # What rides along is handed over after a moment, whoever hands something over.
+            self.submit()
         self._commit_some()
         if self.answers_meanwhile and self.random.random() < 0.1:
             self.answer_one()
