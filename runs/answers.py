@@ -236,7 +236,7 @@ def _checked_form(wanted: ApproveInputs, decision: str, form: JSONValue) -> JSON
             return form
         schema["required"] = []
     given = {} if form is None else form
-    found = value_problems(given, schema)
+    found = value_problems(given, schema) if isinstance(given, dict) else [("", "The form is an object.")]
     if found:
         problems = [
             Problem(path=f"form.{path}" if path else "form", message=message, code="form") for path, message in found

@@ -97,7 +97,7 @@ def question_of(asked: Asked, *, id_prefix: str, refused: Refused | None = None)
     wanted = asked.approval
     assert wanted is not None
     schema = wanted.form
-    is_broken = schema is not None and bool(schema_problems(schema, of_object=True))
+    is_broken = schema is not None and bool(schema_problems(schema))
     posted = refused.posted if refused else None
     problems = {problem.path: problem.message for problem in refused.problems} if refused else {}
     of_form = {

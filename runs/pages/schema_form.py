@@ -42,6 +42,19 @@ class FormField:
     choices: tuple[tuple[str, str], ...]
     error: str
 
+    @property
+    def is_area(self) -> bool:
+        return self.kind in ("area", "lines", "json")
+
+    @property
+    def input_type(self) -> str:
+        return self.kind if self.kind in ("date", "email", "url") else "text"
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether anything is written under the field."""
+        return bool(self.error or self.help) or self.kind in ("lines", "json")
+
 
 def form_fields(
     schema: Any,
