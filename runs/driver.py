@@ -258,7 +258,9 @@ class Driver:
             self._active[claim.run_id] = RunDrive(claim, self._shared, ended=self._ended)
 
     def _ended(self, run: RunDrive) -> None:
-        del self._active[run.claim.run_id]
+        # Claimed again in the very commit that parked it, the run has another drive by now.
+        if self._active.get(run.claim.run_id) is run:
+            del self._active[run.claim.run_id]
         self._worked_at = time.monotonic()
 
     def _ride(self, journal: RunJournal) -> None:
