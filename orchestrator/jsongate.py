@@ -18,6 +18,8 @@ from orchestrator.types import JSONValue
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_ITEMS: Final = 1_000_000
+MAX_BITS: Final = 1_024
+_MANY_DIGITS: Final = 300
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -36,12 +38,15 @@ def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
         raise BadJSON("the text is not UTF-8") from error
     _check_nesting(text, max_depth)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value: JSONValue = _DECODER.decode(text)
     except RecursionError as error:
         raise BadJSON(f"the JSON is nested deeper than {max_depth} levels") from error
+    except BadJSON:
+        raise
     except ValueError as error:
         raise BadJSON(f"not valid JSON: {error}") from error
-    return check(value, max_depth=max_depth)
+    # What was read is plain, and finite and not too deep by now; there are fewer values in it than characters.
+    return value if len(text) <= MAX_ITEMS else check(value, max_depth=max_depth)
 
 
 def check(value: Any, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> JSONValue:
@@ -58,7 +63,7 @@ def check(value: Any, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS)
         if item is None or isinstance(item, (bool, str)):
             continue
         if isinstance(item, int):
-            if item.bit_length() > 1024:
+            if item.bit_length() > MAX_BITS:
                 raise BadJSON(f"{path} is a number of more than 300 digits")
         elif isinstance(item, float):
             if not math.isfinite(item):
@@ -87,6 +92,14 @@ def dumps(value: Any) -> str:
         return _slow(value)
 
 
+def dumps_checked(value: Any) -> str:
+    """Serialise what ``loads`` or ``check`` has passed, so that it needs no second look for NaN and Infinity."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return _slow(value)
+
+
 def _slow(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
@@ -107,6 +120,24 @@ def _orjson_safe(value: Any) -> bool:
 
 def _refuse_constant(name: str) -> Any:
     raise BadJSON(f"{name} is not JSON")
+
+
+def _whole(digits: str) -> int:
+    # Cut first: int() itself refuses thousands of digits, with another error.
+    if len(digits) > _MANY_DIGITS and (len(digits) > 2 * _MANY_DIGITS or int(digits).bit_length() > MAX_BITS):
+        raise BadJSON(f"{digits[:20]}… is a number of more than 300 digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise BadJSON(f"{digits:.20} is too large a number")
+    return value
+
+
+# One for all: making one costs more than reading a small text. It keeps nothing between two texts.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole, parse_float=_finite)
 
 
 def _check_nesting(text: str, max_depth: int) -> None:

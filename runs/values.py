@@ -32,13 +32,18 @@ def split(value: JSONValue, *, tenant_id: int, run_id: int) -> Split:
     """Return where ``value`` is to be kept. Raises jsongate.BadJSON for one over MAX_BYTES."""
     if weighs_little(value):
         return Split(inline=value)
-    data = jsongate.dumps(value).encode()
+    payload = large(jsongate.dumps(value), tenant_id=tenant_id, run_id=run_id)
+    return Split(payload=payload) if payload else Split(inline=value)
+
+
+def large(text: str, *, tenant_id: int, run_id: int) -> Payload | None:
+    """Return the row for a value that is this JSON, or None when its column takes it. Raises jsongate.BadJSON."""
+    data = text.encode()
     if len(data) <= INLINE_BYTES:
-        return Split(inline=value)
+        return None
     if len(data) > MAX_BYTES:
         raise jsongate.BadJSON(f"the value has {len(data):,} bytes as JSON, at most {MAX_BYTES:,} are kept")
-    payload = Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=zlib.compress(data, _FASTEST))
-    return Split(payload=payload)
+    return Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=zlib.compress(data, _FASTEST))
 
 
 def opened(payload: Payload) -> JSONValue:

@@ -103,8 +103,8 @@ def _entrance(where: str, slug: str, called: WorkflowFacts, caller: str) -> Iter
         yield warning(where, f"{slug} is not published yet: this step fails until it is.", "unpublished")
     if not called.has_trigger:
         as_it_is = " in its published version" if called.published else ""
-        message = f"{slug} has no trigger of the type workflow{as_it_is}, so it cannot be called. Add one there."
-        yield error(where, message, "not_callable")
+        message = f"{slug} has no trigger of the type workflow{as_it_is}: any workflow may call it, with any payload."
+        yield warning(where, f"{message} Add one there to say who may, and with what.", "no_entrance")
     elif called.callers is not None and caller not in called.callers:
         message = f"{slug} may not be called by {caller}: its trigger lists who may. Add {caller} to its callers there."
         yield error(where, message, "caller")

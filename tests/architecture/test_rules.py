@@ -53,7 +53,7 @@ UNSCOPED: Final = {
     "runs/asked.py": "finds a run by the signed address of one of its steps",
     "runs/answers.py": "inserts, with the tenant on the row",
     "runs/triggers/intake.py": "inserts, with the tenant on the row",
-    "runs/triggers/hooks.py": "finds a webhook by its address's hash",
+    "runs/triggers/addresses.py": "finds webhooks by the hash of their address",
 }
 # Markup that is made in Python, all of it from constants or escaped parts.
 MARKUP: Final = {"orchestrator/templatetags/ui.py", "orchestrator/builder/highlight.py"}

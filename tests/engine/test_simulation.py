@@ -128,7 +128,8 @@ class Grown:
         steps = self.body(0, 3)
         if self.chance.random() < 0.1:
             stop = step(self.key("flow.stop"), "flow.stop", inputs={"output": "stopped"})
-            lanes = {"left": [self.leaf(), stop, self.leaf()], "right": self.body(1, 3)}
+            check = step(self.key("flow.if"), "flow.if", inputs={"condition": True}, lanes={"then": [stop], "else": []})
+            lanes = {"left": [self.leaf(), check, self.leaf()], "right": self.body(1, 3)}
             steps = [*steps, step(self.key("flow.parallel"), "flow.parallel", inputs={}, lanes=lanes), self.leaf()]
         elif self.chance.random() < 0.15:
             stop = step(self.key("flow.stop"), "flow.stop", inputs={"output": "stopped"})
@@ -137,9 +138,12 @@ class Grown:
             ]
             steps = [*steps, *then, self.leaf()]
         readable = [found["key"] for found in steps if found["action"] != "flow.wait"]
-        return order(
-            *steps, output={key: [f"{{{{ steps.{key}.output }}}}", f"{{{{ steps.{key}.status }}}}"] for key in readable}
-        )
+        told = {
+            key: [f"steps.{key}.output", f"steps.{key}.status", f"default(steps.{key}.error.path, null)"]
+            for key in readable
+        }
+        output = {key: [f"{{{{ {expression} }}}}" for expression in found] for key, found in told.items()}
+        return order(*steps, output=output)
 
 
 def world_for(grown: Grown, seed: int, crash_at: int | None) -> World:
