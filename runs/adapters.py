@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
-from django.utils import timezone
 
 from integrations.registry import http_options, registry
 from integrations.sdk.action import Action
@@ -183,7 +182,7 @@ class RunClock:
     _breathed: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
-        return timezone.now()
+        return datetime.now(UTC)
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
