@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
 from runs.engine.values import MAX_BYTES, weighs_little
 from runs.models import Payload
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 INLINE_BYTES: Final = 64 * 1024
 _FASTEST: Final = 1

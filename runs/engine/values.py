@@ -6,10 +6,12 @@ import asyncio
 import json
 import math
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 # What is walked in the loop; anything larger goes to a thread, so that a hundred other runs do not wait for it.
