@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from integrations.builtin.flow import ApproveInputs, CallbackInputs
 from orchestrator.errors import NotFound
-from orchestrator.flow.definition import KEY_PATTERN
+from orchestrator.flow.names import KEY_PATTERN
 from orchestrator.types import JSONValue
 from runs.clock import database_now
 from runs.links import path_of, run_id_of

@@ -42,6 +42,7 @@ LAYERS: Final = {
     # 7: the composition root
     "orchestrator.settings": 7, "orchestrator.urls": 7, "orchestrator.admin": 7, "orchestrator.checks": 7,
     "orchestrator.apps": 7, "orchestrator.bootstrap": 7, "orchestrator.management": 7, "orchestrator.wsgi": 7,
+    "orchestrator.lazy_urls": 0, "orchestrator.page_urls": 7, "orchestrator.admin_urls": 7,
 }  # fmt: skip
 # Faces that live in their app: a module of this name is layer 6 wherever it is.
 FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_site", "forms"}
