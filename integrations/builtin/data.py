@@ -141,7 +141,7 @@ class SortInputs(_ListInputs):
     summary=lambda output: f"{len(output)} items",
 )
 async def sort_items(ctx: RunContext[SortInputs]) -> list[Any]:
-    """Put a list in order; items that are equal keep theirs."""
+    """Put a list in order; equal items stay as they were."""
     return await _worked(ctx, _sorted)
 
 
@@ -180,7 +180,14 @@ class DedupeInputs(_ListInputs):
 )
 async def dedupe_items(ctx: RunContext[DedupeInputs]) -> list[Any]:
     """Keep the first of items that are the same."""
-    return await _worked(ctx, lambda ctx: list(dict(reversed(list(_ranked(ctx)))).values())[::-1])
+    return await _worked(ctx, _deduped)
+
+
+def _deduped(ctx: RunContext[DedupeInputs]) -> list[Any]:
+    first: dict[Rank, Any] = {}
+    for ranked, item in _ranked(ctx):
+        first.setdefault(ranked, item)
+    return list(first.values())
 
 
 def _one_or_more(value: Any) -> Any:

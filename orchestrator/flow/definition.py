@@ -96,7 +96,7 @@ class WorkflowSettings(_Frozen):
     timeout: float | None = Field(3600, gt=0, le=30 * 86_400)
     max_concurrent_runs: int | None = Field(None, ge=1)
     on_limit: Literal["queue", "skip", "cancel_older"] = "queue"
-    error_workflow: str | None = None
+    error_workflow: Text | None = Field(None, max_length=63)
     retention_days: int | None = Field(None, ge=1)
 
 

@@ -14,6 +14,7 @@ ITEM_FUEL: Final = FUEL // 20
 LIST_FUEL: Final = FUEL * 5
 # Even an expression that reads nothing takes time; a list that is too long ends here and not in the step's timeout.
 _EACH: Final = 20
+_TOO_MUCH: Final = "The expression handles too much data for one {}. Take fewer items, or a code step."
 
 
 class ItemEvaluator:
@@ -34,18 +35,20 @@ class ItemEvaluator:
         """Return the value of the input ``name``. Raises ExpressionError with the input and the index in ``where``."""
         scope = self._scope
         scope["item"], scope["index"] = item, index
-        fuel = min(ITEM_FUEL, self._left - _EACH)
+        fuel = max(0, min(ITEM_FUEL, self._left - _EACH))
         context = Context(scope=scope, fuel=fuel)
         try:
-            if fuel <= 0:
-                raise OutOfFuel("The expression handles too much data for one list. Take fewer items, or a code step.")
+            context.spend(0 if fuel else 1)
             template = self._template(name)
             value: JSONValue = (
                 render_within(self._inputs.get(name), context) if template is None else template.run(context)
             )
         except ExpressionError as error:
-            error.where = f"{name}, at index {index}"
-            raise
+            told = error
+            if isinstance(error, OutOfFuel):
+                told = OutOfFuel(_TOO_MUCH.format("item" if fuel == ITEM_FUEL else "list"), column=error.column)
+            told.where = f"{name}, at index {index}"
+            raise told from None
         self._left -= _EACH + fuel - context.fuel
         return value
 
