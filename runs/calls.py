@@ -11,6 +11,7 @@ from django.utils import timezone
 from integrations.sdk.errors import InputError
 from orchestrator import jsongate
 from orchestrator.flow.definition import TriggerType
+from orchestrator.flow.json_schemas import value_problems
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger, Workflow
 from runs.engine.ports import CallOutcome
@@ -92,6 +93,14 @@ def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
             field="workflow",
             hint="Look for workflows that call each other in a circle.",
         )
+    schema = config.get("input")
+    if schema:
+        problems = value_problems(payload, schema)
+        if problems:
+            path, message = problems[0]
+            raise InputError(
+                f"The payload does not fit what {slug!r} takes: {path or 'payload'}: {message}", field="payload"
+            )
     return found
 
 
