@@ -13,6 +13,7 @@ from orchestrator.errors import NotFound
 from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow
+from runs.attempts import attempts_after
 from runs.models import Payload, Run, StepRun
 from runs.states import RunKind, StepStatus
 from runs.values import opened
@@ -72,7 +73,7 @@ def run_summary(run: Run) -> dict[str, Any]:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most four queries."""
+    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most five queries."""
     steps, more = _steps_after(run, cursor=0, path=None)
     sizes = _sizes(run, [run.trigger_ref, run.output_ref, *_refs(steps)])
     trigger = _shown(run, run.trigger, run.trigger_ref, sizes)
@@ -90,7 +91,10 @@ def run_document(run: Run) -> dict[str, Any]:
 
 
 def step_page(run: Run, *, cursor: str | None = None, path: str | None = None) -> dict[str, Any]:
-    """Return a page of attempts after ``cursor``, oldest first. Raises NotFound for a cursor that is none of ours."""
+    """Return a page of attempts after ``cursor``, oldest first. Raises NotFound for a cursor that is none of ours.
+
+    ``path`` is that of a step, with which comes what its lanes hold, or of an iteration, like ``each[3]``.
+    """
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
         raise NotFound("There is no such page: start again without a cursor.")
     steps, more = _steps_after(run, cursor=int(cursor or 0), path=path)
@@ -221,7 +225,7 @@ def _whole(row: StepRun) -> JSONValue:
 
 
 def _steps_after(run: Run, *, cursor: int, path: str | None) -> tuple[Sequence[StepRun], bool]:
-    rows = list(step_rows(run, path=path).filter(pk__gt=cursor)[: STEPS_A_PAGE + 1])
+    rows = attempts_after(run, cursor=cursor, path=path, limit=STEPS_A_PAGE + 1)
     return rows[:STEPS_A_PAGE], len(rows) > STEPS_A_PAGE
 
 

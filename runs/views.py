@@ -145,13 +145,7 @@ def _chips(url: str, filters: Filters) -> list[Chip]:
 def run(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Show one run; htmx gets the parts that follow from the selected step."""
     found = _find(actor, pk)
-    shown = run_page(
-        actor,
-        found,
-        step=request.GET.get("step", "")[:300],
-        attempt=_number(request, "attempt"),
-        tab=request.GET.get("tab", ""),
-    )
+    shown = run_page(actor, found, request.GET)
     if is_fragment(request):
         return fragment(request, actor, "runs/_changes.html", {"page": shown, "oob": True, "inspector": True})
     context = {"page": shown, "history": history(actor, found), "inspector": True, **_neighbours(actor, found)}
@@ -165,13 +159,7 @@ def run_changes(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     revision = Run.objects.for_tenant(actor.tenant).filter(pk=pk).values_list("revision", flat=True).first()
     if revision is not None and revision == _number(request, "after"):
         return private(HttpResponse(status=204))
-    shown = run_page(
-        actor,
-        _find(actor, pk),
-        step=request.GET.get("step", "")[:300],
-        attempt=_number(request, "attempt"),
-        tab=request.GET.get("tab", ""),
-    )
+    shown = run_page(actor, _find(actor, pk), request.GET)
     # An inspector that shows the same stays as it is: what somebody unfolded in it must not fold up.
     changed = shown.inspector.mark != request.GET.get("mark")
     return fragment(request, actor, "runs/_changes.html", {"page": shown, "oob": True, "inspector": changed})
