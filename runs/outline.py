@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_noop as noop
 from integrations.registry import registry
 from orchestrator.types import JSONValue
 from runs.engine.frame import LOOP
+from runs.paths import item_path
 
 TRIGGER: Final = "@trigger"  # the timeline's first row; no step can have this key
 PARALLEL: Final = "flow.parallel"
@@ -21,6 +22,8 @@ DECIDES: Final = ("flow.if", "flow.switch")
 # Steps whose time is spent waiting.
 WAITS: Final = ("flow.wait", "flow.approve", "flow.callback", "workflow.call")
 CALL: Final = "workflow.call"
+# How many items of each loop are looked at for a sample, by how deep a step is in loops.
+_FIRST_ITEMS: Final = (0, 5, 2, 1)
 _LANE_WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("flow.if", "then"): noop("Then"),
     ("flow.if", "else"): noop("Else"),
@@ -95,6 +98,18 @@ def outside_loops(steps: Iterable[StepOutline]) -> Iterator[StepOutline]:
         if not step.is_loop:
             for lane in step.lanes:
                 yield from outside_loops(lane.steps)
+
+
+def sample_paths(roots: Iterable[StepOutline]) -> list[str]:
+    """Return the paths at which to look for what the steps gave of late: of those in loops, in the first few items."""
+    found = []
+    for step in walk(roots):
+        found.append(step.key)
+        items = range(_FIRST_ITEMS[min(len(step.loops), len(_FIRST_ITEMS) - 1)])
+        for chosen in product(items, repeat=len(step.loops)) if step.loops else ():
+            around = (item_path(loop, item) for loop, item in zip(step.loops, chosen, strict=True))
+            found.append(".".join([*around, step.key]))
+    return found
 
 
 def _steps(given: Any, numbers: Iterator[int], depth: int, loops: tuple[str, ...]) -> tuple[StepOutline, ...]:
