@@ -6,68 +6,59 @@ found by its paths, which the version's document tells, and what runs in loops b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Final
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import BigIntegerField, ExpressionWrapper, F, Q
 
 from runs.models import Run, StepRun
 from runs.outline import StepOutline, outside_loops, tree, walk
 from runs.paths import is_item, is_path, items_around, key_of_path, prefix_of
 
-# The order of ids, but none that a database could be tempted to find by walking through all of a run's iterations.
-IN_ORDER: Final = F("id") + 0
-Narrow = Callable[[QuerySet[StepRun]], QuerySet[StepRun]]
+# The order of ids, but none that a database could be tempted to find by walking through the rows of other runs.
+IN_ORDER: Final = ExpressionWrapper(F("id") + 0, output_field=BigIntegerField())
 
 
-def attempts_after(
-    run: Run, *, cursor: int = 0, path: str | None = None, limit: int, narrow: Narrow = lambda rows: rows
-) -> list[StepRun]:
+def attempts_after(run: Run, *, cursor: int = 0, path: str | None = None, limit: int) -> list[StepRun]:
     """Return up to ``limit`` attempts whose id is above ``cursor``, oldest first; two queries at the most.
 
     ``path`` is a step's, and then what its lanes hold comes with it, or that of one iteration, like ``each[3]``.
-    ``narrow`` leaves out columns.
     """
-    found = [row for rows in _parts(run, path) for row in narrow(rows).filter(pk__gt=cursor)[:limit].iterator()]
+    rows = StepRun.objects.for_tenant(run.tenant_id).filter(run=run)
+    few, many = _split(run, path)
+    found: list[StepRun] = []
+    if few is not None:
+        found += rows.filter(few).annotate(place=IN_ORDER).filter(place__gt=cursor).order_by("place")[:limit]
+    if many is not None:
+        found += rows.filter(many, item__isnull=False, pk__gt=cursor).order_by("id")[:limit]
     return sorted(found, key=lambda row: row.pk)[:limit]
 
 
-def _parts(run: Run, path: str | None) -> Iterator[QuerySet[StepRun]]:
-    """Yield the rows in parts that each have an index in the order of ids, or are few."""
-    rows = StepRun.objects.for_tenant(run.tenant_id).filter(run=run).order_by("id")
-    steps = tree(run.version.definition)
+def _split(run: Run, path: str | None) -> tuple[Q | None, Q | None]:
+    """Return what finds the few rows that are asked for, and what finds the many, which are in loops."""
+    steps = list(walk(tree(run.version.definition)))
     if path is None:
-        if not any(step.is_loop for step in walk(steps)):
-            yield rows
-            return
+        if not any(step.is_loop for step in steps):
+            return Q(), None
         # A test of one step inside a loop has the path that the step would have outside of it.
-        yield rows.filter(path__in=[step.key for step in walk(steps)])
-        yield rows.filter(item__isnull=False)
-        return
-    step = next((step for step in walk(steps) if step.key == key_of_path(path)), None)
+        return Q(path__in=[step.key for step in steps]), Q()
+    step = next((step for step in steps if step.key == key_of_path(path)), None)
     if step is None or not is_path(path):
-        yield rows.filter(path=path)
-    elif is_item(path):
-        yield _in_item(rows, step, path)
-    else:
-        yield from _under(rows, step, prefix_of(path))
+        return Q(path=path), None
+    return _in_item(step, path) if is_item(path) else _under(step, prefix_of(path))
 
 
-def _in_item(rows: QuerySet[StepRun], loop: StepOutline, path: str) -> QuerySet[StepRun]:
+def _in_item(loop: StepOutline, path: str) -> tuple[Q | None, Q | None]:
     around, item = items_around(path)[-1]
-    if any(step.is_loop for step in walk(loop.body)):
-        return rows.filter(Q(loop=around, item=item) | Q(loop__startswith=f"{path}."), item__isnull=False)
-    return rows.filter(loop=around, item=item).order_by(IN_ORDER)
+    holds_loops = any(step.is_loop for step in walk(loop.body))
+    return Q(loop=around, item=item), Q(loop__startswith=f"{path}.") if holds_loops else None
 
 
-def _under(rows: QuerySet[StepRun], step: StepOutline, prefix: str) -> Iterator[QuerySet[StepRun]]:
+def _under(step: StepOutline, prefix: str) -> tuple[Q | None, Q | None]:
     once = list(outside_loops([step]))
-    yield rows.filter(path__in=[f"{prefix}{inner.key}" for inner in once])
-    loops = [inner for inner in once if inner.is_loop]
-    if not loops:
-        return
-    wanted = Q(loop__in=[f"{prefix}{loop.key}" for loop in loops])
-    for loop in loops:
-        if any(inner.is_loop for inner in walk(loop.body)):
-            wanted |= Q(loop__startswith=f"{prefix}{loop.key}[")
-    yield rows.filter(wanted, item__isnull=False)
+    many = Q()
+    for loop in once:
+        if loop.is_loop:
+            many |= Q(loop=f"{prefix}{loop.key}")
+            if any(inner.is_loop for inner in walk(loop.body)):
+                many |= Q(loop__startswith=f"{prefix}{loop.key}[")
+    return Q(path__in=[f"{prefix}{inner.key}" for inner in once]), many or None
