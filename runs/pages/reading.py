@@ -198,7 +198,7 @@ def _selected(run: Run, asked: str, steps: Mapping[str, StepOutline], attempts: 
 def _fits(path: str, step: StepOutline) -> bool:
     """Whether a path leads through exactly the loops that are around its step."""
     through = tuple(key_of_path(loop) for loop, _ in items_around(path))
-    return through == ((*step.loops, step.key) if is_item(path) else step.loops)
+    return through == (*step.loops, step.key) and step.is_loop if is_item(path) else through == step.loops
 
 
 def _some_path(step: StepOutline, stopped: str, attempts: Attempts) -> str:

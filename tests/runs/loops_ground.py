@@ -15,12 +15,18 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow
 from runs.models import Payload, Run, StepRun
 from runs.states import RUN_TERMINAL, RunStatus
-from tests.runs.ground import make_workflow, step
+from tests.runs import ground
+from tests.runs.ground import make_workflow
 
 # What became of an item: the statuses of its steps, in order; a dictionary has more of the row.
 Fate = tuple[str | Mapping[str, Any], ...]
 GOOD: Fate = ("succeeded", "succeeded")
 BAD: Fate = ({"status": "failed", "error": {"kind": "permanent", "message": "It was refused."}},)
+
+
+def step(key: str, action: str = "data.set", **config: Any) -> dict[str, Any]:
+    """Return a step that is called by its key."""
+    return {**ground.step(key, action, **config), "name": key}
 
 
 def foreach(key: str = "each", *body: dict[str, Any], **inputs: Any) -> dict[str, Any]:
