@@ -21,6 +21,7 @@ from orchestrator.tenants.admin_forms import shown
 from orchestrator.types import JSONValue
 from orchestrator.workflows.admin import WorkflowAdmin, WorkflowFilter
 from runs import selectors, services
+from runs.attempts import attempts_after
 from runs.models import Answer, Payload, Run, StepRun
 from runs.states import RunStatus
 
@@ -117,7 +118,7 @@ LOG_LINES: Final = 200
 
 def run_page(run: Run, *, after: int) -> RunPage:
     """Return a page of a run's attempts; at most four queries."""
-    rows = list(selectors.step_rows(run).filter(pk__gt=after)[: ATTEMPTS_A_PAGE + 1])
+    rows = attempts_after(run, cursor=after, limit=ATTEMPTS_A_PAGE + 1)
     steps = rows[:ATTEMPTS_A_PAGE]
     given = Answer.objects.for_tenant(run.tenant_id).filter(run=run).select_related("by")
     answers = list(given[: ANSWERS_SHOWN + 1])
@@ -170,7 +171,7 @@ def _attempt(step: StepRun, values: _Values) -> Attempt:
             values.value(_("Output"), step.output, step.output_ref),
         ),
         logs=tuple(
-            LogLine(at=str(line.get("at", "")), level=str(line.get("level", "")), message=str(line.get("message", "")))
+            LogLine(at=str(line.get("at", "")), level=str(line.get("level", "")), message=str(line.get("text", "")))
             for line in lines[:LOG_LINES]
         ),
         more_logs=max(0, len(lines) - LOG_LINES),

@@ -33,6 +33,12 @@ WAIT_POLL_SECONDS: Final = 0.02
 WAIT_POLL_SLOWEST: Final = 0.25
 MAX_SEARCH: Final = 200
 STARTS_RUNS: Final = {"POST": Scope.RUN}
+PATH: Final = OpenApiParameter(
+    "path",
+    str,
+    description="A step's path, like `each[3].send`. That of a step that holds others, or of one iteration, like "
+    "`each[3]`, gives what is inside of it too.",
+)
 WAIT: Final = OpenApiParameter("wait", float, description="Seconds to wait for the end, at most 60.")
 
 # A request that waits holds a web thread: at most a quarter of them may, the next one answers at once.
@@ -301,11 +307,11 @@ class RunDetail(TenantAPIView):
 class RunSteps(TenantAPIView):
     @extend_schema(
         operation_id="runs_steps",
-        parameters=[OpenApiParameter("path", str), OpenApiParameter("cursor", str)],
+        parameters=[PATH, OpenApiParameter("cursor", str)],
         responses=StepPage,
     )
     def get(self, request: Request, pk: str) -> Response:
-        """Attempts of a run's steps, oldest first, 200 a page."""
+        """Attempts of a run's steps, in the order they began, 200 a page."""
         run = self.find(Run, pk)
         path = request.query_params.get("path", "")
         if "\0" in path:

@@ -24,7 +24,7 @@ from orchestrator.types import JSONValue
 from runs.clock import database_now
 from runs.links import path_of, run_id_of
 from runs.models import Answer, Payload, Run, StepRun
-from runs.outline import key_of_path
+from runs.paths import key_of_path
 from runs.states import FailureKind, RunStatus, StepStatus
 from runs.values import opened
 

@@ -148,13 +148,7 @@ def _chips(url: str, filters: Filters) -> list[Chip]:
 def run(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Show one run; htmx gets the parts that follow from the selected step."""
     found = _find(actor, pk)
-    shown = run_page(
-        actor,
-        found,
-        step=request.GET.get("step", "")[:300],
-        attempt=_number(request, "attempt"),
-        tab=request.GET.get("tab", ""),
-    )
+    shown = run_page(actor, found, request.GET)
     if is_fragment(request):
         return fragment(request, actor, "runs/_changes.html", {"page": shown, "oob": True, "inspector": True})
     context = {"page": shown, "history": history(actor, found), "inspector": True, **_neighbours(actor, found)}
@@ -168,13 +162,7 @@ def run_changes(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     revision = Run.objects.for_tenant(actor.tenant).filter(pk=pk).values_list("revision", flat=True).first()
     if revision is not None and revision == _number(request, "after"):
         return private(HttpResponse(status=204))
-    shown = run_page(
-        actor,
-        _find(actor, pk),
-        step=request.GET.get("step", "")[:300],
-        attempt=_number(request, "attempt"),
-        tab=request.GET.get("tab", ""),
-    )
+    shown = run_page(actor, _find(actor, pk), request.GET)
     # What shows the same stays as it is: what somebody unfolded must not fold up, nor an answer half written go.
     changed = shown.inspector.mark != request.GET.get("mark")
     waits = shown.waits.mark != request.GET.get("waits")
@@ -257,7 +245,7 @@ def run_resolve(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
         answers.run_resolve(actor=actor, run=found, path=asked.path, **answer_given(asked, posted))
     except Invalid as error:
         refused = Refused(posted=posted, message=error.message, problems=error.problems)
-        shown = run_page(actor, found, step=asked.path, refused=refused)
+        shown = run_page(actor, found, {"step": asked.path}, refused=refused)
         context = {"page": shown, "history": history(actor, found), "inspector": True, **_neighbours(actor, found)}
         return page(request, actor, "runs/run.html", context, nav="run-list", narrow=True, status=422)
     except ServiceError as error:

@@ -20,10 +20,11 @@ from runs.answers import needs_person, refusal
 from runs.asked import Asked, open_questions
 from runs.links import link_url
 from runs.models import Run
-from runs.outline import StepOutline, key_of_path
+from runs.outline import StepOutline
 from runs.pages.approval import Question, Refused, question_of
 from runs.pages.schema_form import form_value
 from runs.pages.words import failure_words
+from runs.paths import key_of_path
 from runs.states import RunStatus
 
 MOST: Final = 10
