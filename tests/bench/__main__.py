@@ -1,9 +1,10 @@
 """``python -m tests.bench [--postgres] [--redis] [--only W1,W5]``: the workloads, one after the other, as a table.
 
 accept webhook → 202, the web alone · W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time ·
-W2 ten trivial steps, 10 at once · W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's
-request arrives · memory when idle · a second start. "Saved" is: the run and its steps are in the database, ended. CPU
-is that of all of the product's processes, user and system.
+W2 ten trivial steps, 10 at once · W3 forty Python code steps · W4a fifty calls of 200 ms at once in one run · W4b 100
+runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory when idle · a second
+start · loop: a run of 100,000 iterations · growth: a million runs against a thousand. "Saved" is: the run and its
+steps are in the database, ended. CPU is that of all of the product's processes, user and system.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -24,12 +24,22 @@ from typing import Any, Final
 
 import httpx
 
-from tests.bench import wire
+from tests.bench import growth, wire
+from tests.bench.database import Database
 from tests.product import ROOT, Product, free_port, product, step, wait_for, workflow
 from tests.services import postgres_database, redis_database
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 BODY: Final = b'{"name": "Ada", "domain": "example.com", "employees": 12}'
+
+
+FIBONACCI: Final = """
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+def main(input):
+    return fib(input)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +72,13 @@ class Bench:
         url = next(trigger["url"] for trigger in triggers if trigger["type"] == "webhook")
         self.addresses[name] = "/h/" + url.rpartition("/h/")[2]
 
+    @property
+    def database(self) -> Database:
+        return Database(file=self.found.folder / "orchestrator.sqlite3", url=self.database_url)
+
     def saved(self) -> int:
         """Return how many runs have ended."""
-        sql = "SELECT count(*) FROM runs_run WHERE finished_at IS NOT NULL"
-        if self.database_url is None:
-            with contextlib.closing(
-                sqlite3.connect(self.found.folder / "orchestrator.sqlite3", timeout=20)
-            ) as database:
-                return int(database.execute(sql).fetchone()[0])
-        import psycopg
-
-        with psycopg.connect(self.database_url) as connection:
-            found = connection.execute(sql).fetchone()
-            return int(found[0]) if found else 0
+        return self.database.count("runs_run", "finished_at IS NOT NULL")
 
     def cpu(self) -> float:
         """Return the CPU seconds of the product's processes so far."""
@@ -151,6 +155,18 @@ def w2(bench: Bench) -> None:
         )
 
 
+def w3(bench: Bench) -> None:
+    bench.burst("fibonacci", 1, 1)
+    times = [bench.burst("fibonacci", 1, 1)[0] for _ in range(9)]
+    bench.add("W3 40 × fib(10) in Python code steps, one run", _seconds(times), "≤ 0.15 s")
+
+
+def w4a(bench: Bench) -> None:
+    bench.burst("fifty", 1, 1)
+    times = [bench.burst("fifty", 1, 1)[0] for _ in range(9)]
+    bench.add("W4a one run, 50 parallel requests of 200 ms", _seconds(times), "≤ 0.23 s")
+
+
 def w4b(bench: Bench) -> None:
     bench.burst("slow", 100, 100)
     times = [bench.burst("slow", 100, 100)[0] for _ in range(5)]
@@ -189,6 +205,16 @@ def memory(bench: Bench) -> None:
     bench.add("memory when idle, web and two workers", f"{total:.0f} MB PSS ({' + '.join(lines)})", "≤ 250 MB")
 
 
+def loops(bench: Bench) -> None:
+    for row in growth.loop(bench.found):
+        bench.add(*row)
+
+
+def grows(bench: Bench) -> None:
+    for row in growth.growth(bench.found, bench.database):
+        bench.add(*row)
+
+
 def start(bench: Bench) -> None:
     bench.found.stop(bench.found.tops[-1])
     began = time.monotonic()
@@ -201,10 +227,14 @@ WORK: Final[dict[str, Callable[[Bench], None]]] = {
     "W1": w1,
     "W1a": w1_alone,
     "W2": w2,
+    "W3": w3,
+    "W4a": w4a,
     "W4b": w4b,
     "W5": w5,
     "memory": memory,
     "start": start,
+    "loop": loops,
+    "growth": grows,
 }
 
 
@@ -257,6 +287,11 @@ def main() -> None:
         bench.publish("one", [step("call", "http.request", {"url": f"{root}/fast"})])
         bench.publish("slow", [step("call", "http.request", {"url": f"{root}/slow"})])
         bench.publish("at", [step("call", "http.request", {"url": f"{root}/?at={{{{ trigger.body.at }}}}"})])
+        code = {"code": FIBONACCI, "input": 10}
+        bench.publish("fibonacci", [step(f"s{number}", "code.python", code) for number in range(40)])
+        call = step("call", "http.request", {"url": f"{root}/slow"})
+        fifty = step("each", "flow.foreach", {"items": list(range(50)), "concurrency": 50})
+        bench.publish("fifty", [{**fifty, "lanes": {"body": [call]}}])
         values = {"name": "{{ trigger.body.name }}", "number": 1}
         bench.publish("pure", [step("set", "data.set", {"values": values})])
         bench.publish("chain", [step(f"s{number}", "data.set", {"values": values}) for number in range(10)])
