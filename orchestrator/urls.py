@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     lazily("api/v1/", "orchestrator.api.urls", namespace="api"),
     lazily("api/", "orchestrator.api.schema_urls", namespace="api-description"),
     lazily("admin/", "orchestrator.admin_urls", namespace="admin"),
+    lazily("", "runs.answer_urls"),
     lazily("", "orchestrator.page_urls"),
 ]
 

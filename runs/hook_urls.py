@@ -1,14 +1,11 @@
-"""Addresses that third parties call, or open from a link: a secret in them is what they are found by."""
+"""The address that third parties call most, and all that a process loads which takes nothing else."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from runs import approvals
-from runs.triggers import callbacks, hooks
+from runs.triggers import hooks
 
 urlpatterns = [
     path("h/<str:token>", hooks.receive, name="webhook"),
-    path("a/<str:token>", approvals.approval, name="approval"),
-    path("c/<str:token>", callbacks.receive, name="callback"),
 ]

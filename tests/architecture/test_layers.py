@@ -36,7 +36,8 @@ LAYERS: Final = {
     "runs.outline": 5, "runs.asked": 5, "runs.answers": 5, "runs.paths": 5, "runs.attempts": 5, "runs.loops": 5,
     "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces
-    "runs.views": 6, "runs.urls": 6, "runs.hook_urls": 6, "runs.api": 6, "runs.admin": 6, "runs.pages": 6,
+    "runs.views": 6, "runs.urls": 6, "runs.hook_urls": 6, "runs.answer_urls": 6, "runs.api": 6,
+    "runs.admin": 6, "runs.pages": 6,
     "runs.triggers": 6, "runs.approvals": 6, "runs.apps": 6,
     "orchestrator.builder": 6, "orchestrator.api": 6, "orchestrator.templatetags": 6, "orchestrator.errorpages": 6,
     "orchestrator.middleware": 6, "orchestrator.health": 6, "orchestrator.health_urls": 6, "orchestrator.doctor": 7,
