@@ -24,7 +24,7 @@ class Description(SpectacularAPIView):
 
     def _get_schema_response(self, request: Any) -> Any:
         with _DESCRIBING:
-            return super()._get_schema_response(request)
+            return super()._get_schema_response(request)  # type: ignore[no-untyped-call]
 
 
 def docs(request: HttpRequest) -> HttpResponse:

@@ -53,7 +53,7 @@ def _failure(run: Run, scene: Scene) -> Iterator[str]:
 
 
 def _words(row: Row) -> str:
-    names = ", ".join(link.text for link in row.links if not link.is_control)
+    names = ", ".join(link.text for link in row.links if not link.dom_id)
     return f"{'':<22}{_STEP * row.level}{row.words}{f' {names}' if names else ''}"
 
 

@@ -63,7 +63,12 @@ class Line:
 
     @property
     def dom_id(self) -> str:
-        return f"step-{self.path.replace('[', '-').replace(']', '').replace('.', '-').removeprefix('@')}"
+        return dom_id(self.path)
+
+
+def dom_id(path: str) -> str:
+    """Return the id that a path's line has on the page."""
+    return f"step-{path.replace('[', '-').replace(']', '').replace('.', '-').removeprefix('@')}"
 
 
 @dataclass(frozen=True, kw_only=True)

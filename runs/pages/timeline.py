@@ -25,6 +25,7 @@ from runs.pages.lines import (
     Line,
     Scene,
     busy_spans,
+    dom_id,
     item_line,
     item_status,
     step_line,
@@ -44,14 +45,15 @@ NAMES_SAID: Final = 6
 class Link:
     """A link in a sentence, or only words.
 
-    ``current`` is what is shown already, ``leaves`` leads to another page, ``is_control`` changes what is shown.
+    ``current`` is what is shown already, ``leaves`` leads to another page. What changes which items are shown has a
+    ``dom_id``, so that the focus stays on it.
     """
 
     text: str
     url: str
     current: bool = False
     leaves: bool = False
-    is_control: bool = False
+    dom_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,23 +231,23 @@ class _Rows:
 
     def _loop_links(self, path: str, state: LoopState, page: ItemsPage | None) -> tuple[Link, ...]:
         """Return what leads to other items of a loop."""
-        address = self.reading.address
+        address, own = self.reading.address, dom_id(path)
         if page is None:
-            return (_control(_("Show the items"), address.opening(path)),) if state.lines else ()
+            return (_control(own, "show", _("Show the items"), address.opening(path)),) if state.lines else ()
         found = []
         if page.failed or state.failed:
             at_first = page.failed and not page.start
-            found.append(_control(_("All"), address.opening(path, 0), current=not page.failed))
-            found.append(_control(_("Failed"), address.opening(path, failed=True), current=at_first))
+            found.append(_control(own, "all", _("All"), address.opening(path, 0), current=not page.failed))
+            found.append(_control(own, "bad", _("Failed"), address.opening(path, failed=True), current=at_first))
         if page.previous is not None:
             words = _("First") if page.failed else _("Previous")
-            found.append(_control(words, address.opening(path, page.previous, failed=page.failed)))
+            found.append(_control(own, "back", words, address.opening(path, page.previous, failed=page.failed)))
         if page.next is not None:
-            found.append(_control(_("Next"), address.opening(path, page.next, failed=page.failed)))
+            found.append(_control(own, "next", _("Next"), address.opening(path, page.next, failed=page.failed)))
         if found and page.items and not page.failed:
             first, last = (f"{item + 1:,}" for item in (page.items[0], page.items[-1]))
             here = _("Items %(first)s to %(last)s") % {"first": first, "last": last}
-            found.insert(0, Link(text=here, url="", is_control=True))
+            found.insert(0, Link(text=here, url="", dom_id=f"{own}-here"))
         return tuple(found)
 
     def _called(self, path: str, line: Line, level: int) -> Row:
@@ -267,8 +269,8 @@ class _Rows:
         return Row(level=level, indent=self.reading.indent(steps[0]), words=words, links=links)
 
 
-def _control(text: str, address: Address, *, current: bool = False) -> Link:
-    return Link(text=text, url=address.url, current=current, is_control=True)
+def _control(own: str, name: str, text: str, address: Address, *, current: bool = False) -> Link:
+    return Link(text=text, url=address.url, current=current, dom_id=f"{own}-{name}")
 
 
 def _not_taken(lanes: Sequence[LaneOutline]) -> str:

@@ -491,6 +491,24 @@ def test_a_wide_workflow_comes_in_pages(browser: Client, tenant: Tenant) -> None
     assert "s449" in lines(page_of(browser, run, step="s449")), "what is selected is on the page"
 
 
+def test_a_wide_workflow_with_a_long_loop_stays_within_its_elements(browser: Client, tenant: Tenant) -> None:
+    steps = [step(f"s{index}") for index in range(97)]
+    run = new_run(make_workflow(tenant, *steps[:90], foreach(), *steps[90:]))
+    rows = Rows(run)
+    for index in range(90):
+        rows.add(f"s{index}")
+    rows.loop("each", [{"id": index} for index in range(500)])
+    for index in range(500):
+        rows.item("each", index, BAD if index % 9 == 0 else GOOD)
+    for index in range(90, 97):
+        rows.add(f"s{index}")
+    rows.save()
+    for query in ({}, {"loop": "each", "from": 0}, {"step": "each[499].send"}):
+        _queries, elements, size = measured(browser, run, **query)
+        assert elements <= 3_000
+        assert size <= 25 * 1024
+
+
 def test_deep_lanes_stay_on_the_page(browser: Client, tenant: Tenant) -> None:
     inner = step("leaf")
     for depth in range(9):
