@@ -2,8 +2,9 @@
 
 1. What the workers need is imported first, so that they share its memory; no connection and no thread crosses a fork.
 2. The cluster is forked off. It is this process's group, which the process above kills when this one dies.
-3. When the cluster's sentinel dies, or nothing moves although work is due, the whole group ends at once.
-4. SIGTERM: drivers give their runs back, the cluster ends in its own order, and what is left is killed.
+3. What other machines tell of work goes on to the driver of this one that holds the bell.
+4. When the cluster's sentinel dies, or nothing moves although work is due, the whole group ends at once.
+5. SIGTERM: drivers give their runs back, the cluster ends in its own order, and what is left is killed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def lead() -> NoReturn:
     from django.db import connections
 
     from integrations.registry import registry
-    from runs import doorbell, driver
+    from runs import bell, doorbell, driver, notices
     from runs.ticker import Ticker
 
     registry.load()
@@ -46,6 +47,7 @@ def lead() -> NoReturn:
         signal.signal(number, lambda *_: stop.set())
     lifeline(grace=STOP_SECONDS + 2)
     Ticker(beat=pulse(), wedged=_end_group).start()
+    notices.Listener(heard=lambda: bell.ring(bell.WORK)).start()
     while not stop.wait(_LOOK_SECONDS):
         if not cluster.sentinel.is_alive():
             log.critical("The cluster's sentinel is gone")

@@ -166,6 +166,7 @@ def _insert_all(batch: Sequence[Arrival]) -> list[Run]:
         payloads = [payload for arrival in new for payload in arrival.payloads]
         if payloads:
             Payload.unscoped.bulk_create(payloads)
+        doorbell.announce()
     return counted
 
 

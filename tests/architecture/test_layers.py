@@ -28,6 +28,7 @@ LAYERS: Final = {
     "orchestrator.workflows": 3, "orchestrator.vault": 3,
     # 4
     "runs.models": 4, "runs.journal": 4, "runs.doorbell": 4, "runs.writes": 4, "runs.writer": 4, "runs.values": 4,
+    "runs.bell": 4, "runs.notices": 4, "runs.mailbox": 4, "runs.looks": 4,
     "runs.clock": 4, "runs.slots": 4, "runs.claims": 4, "runs.owners": 4, "runs.plans": 4, "runs.migrations": 4,
     # 5
     "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,

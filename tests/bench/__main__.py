@@ -1,9 +1,9 @@
 """``python -m tests.bench [--postgres] [--redis] [--only W1,W5]``: the workloads, one after the other, as a table.
 
 W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time · W2 ten trivial steps, 10 at once ·
-W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory when idle ·
-a second start. "Saved" is: the run and its steps are in the database, ended. CPU is that of all of the product's
-processes, user and system.
+W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory and CPU
+when idle · a second start. "Saved" is: the run and its steps are in the database, ended. CPU is that of all of the
+product's processes, user and system.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from tests.product import ROOT, Product, free_port, product, step, wait_for, wor
 from tests.services import postgres_database, redis_database
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+# The kernel counts in hundredths of a second: a percent of a core is told apart after some of these.
+IDLE_SECONDS: Final = 20.0
 BODY: Final = b'{"name": "Ada", "domain": "example.com", "employees": 12}'
 
 
@@ -78,12 +80,16 @@ class Bench:
 
     def cpu(self) -> float:
         """Return the CPU seconds of the product's processes so far."""
-        total = 0
+        return sum(self.cpu_by_process().values())
+
+    def cpu_by_process(self) -> dict[int, float]:
+        """Return the CPU seconds of each of the product's processes so far, by process id."""
+        found = {}
         for process in self.found.processes():
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-                total += int(fields[11]) + int(fields[12])
-        return total / _TICKS
+                found[process.pid] = (int(fields[11]) + int(fields[12])) / _TICKS
+        return found
 
     def burst(self, name: str, count: int, at_once: int) -> tuple[float, float]:
         """Send ``count`` webhooks; return seconds until all runs are saved, and CPU seconds."""
@@ -163,6 +169,16 @@ def memory(bench: Bench) -> None:
     bench.add("memory when idle, web and two workers", f"{total:.0f} MB PSS ({' + '.join(lines)})", "≤ 250 MB")
 
 
+def idle(bench: Bench) -> None:
+    time.sleep(8)
+    before, began = bench.cpu_by_process(), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    seconds, after = time.monotonic() - began, bench.cpu_by_process()
+    shares = [(after[pid] - before.get(pid, 0.0)) / seconds * 100 for pid in sorted(after)]
+    each = " + ".join(f"{share:.2f}" for share in shares)
+    bench.add("CPU when idle, all processes", f"{sum(shares):.2f} % of a core ({each})", "≤ 1 %")
+
+
 def start(bench: Bench) -> None:
     bench.found.stop(bench.found.tops[-1])
     began = time.monotonic()
@@ -177,6 +193,7 @@ WORK: Final[dict[str, Callable[[Bench], None]]] = {
     "W4b": w4b,
     "W5": w5,
     "memory": memory,
+    "idle": idle,
     "start": start,
 }
 

@@ -16,7 +16,9 @@ from orchestrator.tenants.models import Tenant
 from runs import writer as writer_module
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt
+from runs.looks import Looks
 from runs.models import Run, StepRun
+from runs.slots import Slots
 from runs.states import RunStatus, StepStatus
 from runs.writer import Job, Writer
 from runs.writes import Ending, Write, write_all
@@ -125,6 +127,13 @@ def test_a_write_may_be_repeated_when_its_commit_was_not_answered(tenant: Tenant
     assert len(rows(run)) == 1
 
 
+class Nothing:
+    """A queue with nothing in it."""
+
+    def due_in(self) -> float:
+        return float("inf")
+
+
 class Harness:
     """A writer whose results are delivered at once, in its own thread."""
 
@@ -132,8 +141,7 @@ class Harness:
         self.delivered = threading.Event()
         self.writer = Writer(
             owner="me",
-            interval=lambda: 0.01,
-            before=lambda: False,
+            looks=Looks(Nothing(), Slots()),
             claim=list,
             unclaim=lambda claimed: None,
             deliver=self._deliver,
