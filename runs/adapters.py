@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -19,15 +19,25 @@ from django.utils import timezone
 from integrations.registry import http_options, registry
 from integrations.sdk.action import Action
 from integrations.sdk.egress import EgressPolicy
+from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
+from orchestrator import jsongate
 from orchestrator.types import JSONValue
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
-from runs.engine.ports import Found, NoCredential, OpenCredential, Stopped, StopReason
+from runs.calls import call_outcome, called_run_start
+from runs.claims import Claimed
+from runs.engine.ports import CallOutcome, Found, LeaseLost, NoCredential, OpenCredential, Stopped, StopReason
 from runs.engine.records import ResolvedAs
+from runs.links import link_url
+from runs.models import Answer, Payload, Run
+from runs.values import opened
+from runs.writer import Job
 
 READERS: Final = 3
 # A credential that somebody deletes or changes is out of use this much later.
 CREDENTIAL_SECONDS: Final = 1.0
+# How long one run may keep the loop that it shares with others.
+BREATH_SECONDS: Final = 0.005
 _TRIES: Final = 8
 
 _T = TypeVar("_T")
@@ -170,6 +180,7 @@ class RunClock:
     """The time of one run, from when this driver took it."""
 
     began: float = field(default_factory=time.monotonic)
+    _breathed: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
         return timezone.now()
@@ -183,6 +194,11 @@ class RunClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    async def breathe(self) -> None:
+        if time.monotonic() - self._breathed > BREATH_SECONDS:
+            await asyncio.sleep(0)
+            self._breathed = time.monotonic()
+
 
 @dataclass(kw_only=True)
 class RunControl:
@@ -193,3 +209,76 @@ class RunControl:
     def check(self) -> None:
         if self.reason is not None:
             raise Stopped(self.reason)
+
+
+@dataclass(kw_only=True)
+class Inbox:
+    """What was answered to a run from outside, as far as it was read; ``signals`` is how much that is."""
+
+    signals: int = 0
+    answers: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+
+    def answer(self, path: str, attempt: int) -> Mapping[str, Any] | None:
+        return self.answers.get((path, attempt))
+
+
+def answers_of(run_id: int, tenant_id: int) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """Return every answer to a run, by path and attempt; for a reader's thread."""
+    rows = list(Answer.objects.for_tenant(tenant_id).filter(run=run_id))
+    refs = [row.document_ref for row in rows if row.document_ref is not None]
+    payloads = Payload.objects.for_tenant(tenant_id).filter(run=run_id, pk__in=refs).in_bulk() if refs else {}
+    found: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for row in rows:
+        document = row.document if row.document_ref is None else opened(payloads[row.document_ref])
+        found[(row.path, row.attempt)] = document if isinstance(document, Mapping) else {}
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLinks:
+    run_id: int
+
+    def url(self, action: str, path: str) -> str:
+        return link_url(action, self.run_id, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCalls:
+    """Runs that one run calls: started in the writer's thread, where its lease is looked at."""
+
+    claim: Claimed
+    owner: str
+    readers: Readers
+    put: Callable[[Job], None]
+
+    async def start(self, *, path: str, workflow: str, payload: JSONValue) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(refused: Exception | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error or refused:
+                future.set_exception(error or refused or AssertionError())
+            else:
+                future.set_result(None)
+
+        self.put(Job(work=lambda: self._start(path, workflow, payload), done=done))
+        await future
+
+    def _start(self, path: str, workflow: str, payload: JSONValue) -> Exception | None:
+        """Start it, and return what is against it: raised here, it would undo what others write with it."""
+        ours = Run.objects.for_tenant(self.claim.tenant_id).filter(pk=self.claim.run_id, lease_owner=self.owner)
+        caller = ours.filter(fence=self.claim.fence).select_related("workflow").first()
+        if caller is None:
+            return LeaseLost(f"run {self.claim.run_id} is driven by somebody else")
+        try:
+            called_run_start(caller=caller, path=path, slug=workflow, payload=payload)
+        except (IntegrationError, jsongate.BadJSON) as error:
+            return error
+        return None
+
+    async def outcome(self, path: str) -> CallOutcome | None:
+        claim = self.claim
+        return await self.readers.read(
+            lambda: call_outcome(caller_id=claim.run_id, tenant_id=claim.tenant_id, path=path)
+        )

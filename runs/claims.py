@@ -21,11 +21,13 @@ from django.db.models.functions import Coalesce
 
 from orchestrator.tenants.selectors import Authority, valid_authorities
 from runs.clock import DatabaseClock
-from runs.engine.classify import interrupted, poisoned, revoked
+from runs.endings import end_open_steps, end_undriven, runs_ended
+from runs.engine.classify import crowded_out, poisoned, replaced, revoked
 from runs.engine.records import Failure
-from runs.models import Run, StepRun
+from runs.limits import Limits, hold
+from runs.models import Run
 from runs.slots import Slots, round_robin
-from runs.states import FailureKind, RunStatus, StepStatus
+from runs.states import RunStatus
 
 LEASE: Final = timedelta(seconds=15)
 SUSPECT_AFTER: Final = 2
@@ -39,7 +41,7 @@ AUTHORITY_SECONDS: Final = 1.0
 _COLUMNS: Final = (
     "id", "tenant_id", "workflow_id", "version_id", "kind", "status", "fence", "crash_count", "active_ms",
     "trigger", "trigger_ref", "seed", "by_person", "started_by_id", "token_id", "created_at", "started_at",
-    "cancel_requested_at",
+    "cancel_requested_at", "signals", "parent_id", "depth", "trigger_type",
 )  # fmt: skip
 # Asked by every idle driver, twice a second.
 _NEXT: Final = (
@@ -65,15 +67,23 @@ class Claimed:
     authority: Authority | None
     created_at: datetime
     fresh: bool
+    signals: int = 0
+    parent_id: int | None = None
+    depth: int = 0
+    trigger_type: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """Which of a driver's runs have to stop: they have another driver, a person asked, or their authority is gone."""
+    """Which of a driver's runs have to stop: they have another driver, a person asked, or their authority is gone.
+
+    ``signals`` says of each of the others how many answers from outside there are.
+    """
 
     lost: frozenset[int]
     cancelled: frozenset[int]
     revoked: frozenset[int]
+    signals: Mapping[int, int]
 
 
 class Authorities:
@@ -99,6 +109,7 @@ class Claimer:
     def __init__(self, *, owner: str, slots: Slots, clock: DatabaseClock) -> None:
         self.owner = owner
         self._slots, self._clock = slots, clock
+        self.limits = Limits()
         self._authorities = Authorities()
         self._last_tenant = 0
         self._expired_looked_at = 0.0
@@ -129,7 +140,7 @@ class Claimer:
             self._expired_looked_at = time.monotonic()
             expired = Run.unscoped.filter(lease_expires_at__lt=now).order_by("lease_expires_at")
             rows = [*self._rows(expired, room), *rows]
-        return self._take(self._without_lost_causes(rows, now), now)
+        return self._take(self._admitted(self._without_lost_causes(rows, now), now), now)
 
     def renew(self, run_ids: Iterable[int]) -> None:
         """Prolong our leases; one that another driver has taken stays theirs."""
@@ -139,12 +150,14 @@ class Claimer:
     def watch(self, known: Mapping[int, Authority | None]) -> Watched:
         """Return which of the runs that we drive have to stop; ``known`` says for whom each of them acts."""
         rows = Run.unscoped.filter(pk__in=known, lease_owner=self.owner, status=RunStatus.RUNNING)
-        asked = dict(rows.values_list("pk", "cancel_requested_at"))
+        found = list(rows.values_list("pk", "cancel_requested_at", "signals"))
+        asked = {run_id: at for run_id, at, _ in found}
         valid = self._authorities.refresh([authority for authority in known.values() if authority])
         return Watched(
             lost=frozenset(known.keys() - asked.keys()),
             cancelled=frozenset(run_id for run_id, at in asked.items() if at is not None),
             revoked=frozenset(run_id for run_id, who in known.items() if who is not None and who not in valid),
+            signals={run_id: signals for run_id, _, signals in found},
         )
 
     def _looks_for_expired(self) -> bool:
@@ -180,18 +193,31 @@ class Claimer:
         """End what nobody should drive any more; return the rest."""
         asked = [authority for row in rows if (authority := _authority(row))]
         valid = self._authorities.refresh(asked)
-        going_on = []
+        going_on, ended = [], []
         for row in rows:
             authority = _authority(row)
             if row["cancel_requested_at"] is not None:
-                _end(row, RunStatus.CANCELLED, None, now)
+                ended.append(_end(row, RunStatus.CANCELLED, None, now))
             elif authority is not None and authority not in valid:
-                _end(row, RunStatus.CANCELLED, revoked(), now)
+                ended.append(_end(row, RunStatus.CANCELLED, revoked(), now))
             elif _crashes(row) >= POISON_AFTER:
-                _end(row, RunStatus.FAILED, poisoned(_crashes(row)), now)
+                ended.append(_end(row, RunStatus.FAILED, poisoned(_crashes(row)), now))
             else:
                 going_on.append(row)
+        if ended:
+            end_open_steps(ended, now=now, lost=True)
+            runs_ended(ended, now=now)
         return going_on
+
+    def _admitted(self, rows: Sequence[dict[str, Any]], now: datetime) -> Sequence[dict[str, Any]]:
+        """Return the rows for which limits leave room; hold back or end the others."""
+        found = self.limits.admit(rows)
+        hold(found.held)
+        if found.skipped:
+            end_undriven(found.skipped, RunStatus.CANCELLED, crowded_out(), now=now)
+        for workflow_id in found.replaced:
+            _replace(workflow_id, now)
+        return found.taken
 
     def _take(self, rows: Sequence[dict[str, Any]], now: datetime) -> list[Claimed]:
         suspects = [row for row in rows if _crashes(row) >= SUSPECT_AFTER]
@@ -253,6 +279,10 @@ def _claimed(row: Mapping[str, Any]) -> Claimed:
         authority=_authority(row),
         created_at=row["created_at"],
         fresh=row["fence"] == 0,
+        signals=row["signals"],
+        parent_id=row["parent_id"],
+        depth=row["depth"],
+        trigger_type=row["trigger_type"],
     )
 
 
@@ -266,8 +296,8 @@ def _crashes(row: Mapping[str, Any]) -> int:
     return int(row["crash_count"]) + int(row["status"] == RunStatus.RUNNING)
 
 
-def _end(row: Mapping[str, Any], status: RunStatus, failure: Failure | None, now: datetime) -> None:
-    """End a run that is not driven; what was under way in it is lost."""
+def _end(row: Mapping[str, Any], status: RunStatus, failure: Failure | None, now: datetime) -> int:
+    """End a run that is not driven; return its id."""
     Run.unscoped.filter(pk=row["id"]).update(
         status=status,
         failure_kind=failure.kind if failure else "",
@@ -282,12 +312,15 @@ def _end(row: Mapping[str, Any], status: RunStatus, failure: Failure | None, now
         fence=F("fence") + 1,
         revision=F("revision") + 1,
     )
-    StepRun.unscoped.filter(run_id=row["id"], status=StepStatus.RUNNING).update(
-        status=StepStatus.LOST,
-        failure_kind=FailureKind.OUTCOME_UNKNOWN,
-        error=interrupted().as_document(),
-        finished_at=now,
-    )
+    return int(row["id"])
+
+
+def _replace(workflow_id: int, now: datetime) -> None:
+    """Stop the runs of a workflow that are under way: a newer one takes their place."""
+    driven = Run.unscoped.filter(workflow=workflow_id, lease_expires_at__isnull=False, cancel_requested_at__isnull=True)
+    driven.update(cancel_requested_at=now, revision=F("revision") + 1)
+    waiting = Run.unscoped.filter(workflow=workflow_id, status=RunStatus.WAITING).values_list("pk", flat=True)
+    end_undriven(waiting, RunStatus.CANCELLED, replaced(), now=now)
 
 
 def _tenants_with_work(*, after: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -14,7 +14,18 @@ from django.utils import timezone
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
-from runs.adapters import PooledClients, Readers, RegistryCatalog, RunClock, RunControl, VaultCredentials
+from runs.adapters import (
+    Inbox,
+    PooledClients,
+    Readers,
+    RegistryCatalog,
+    RunCalls,
+    RunClock,
+    RunControl,
+    RunLinks,
+    VaultCredentials,
+    answers_of,
+)
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
 from runs.engine.classify import INTERNAL_HINT
@@ -32,12 +43,14 @@ from runs.engine.records import (
     RunOrder,
     Succeeded,
 )
-from runs.journal import RunJournal, history
+from runs.journal import RunJournal, history, history_of_loop
+from runs.limits import Limits
 from runs.models import Payload
 from runs.plans import Plan, Plans, TenantFacts
 from runs.slots import Slots
 from runs.states import FailureKind, RunStatus, StepStatus
 from runs.values import opened
+from runs.writer import Job
 from runs.writes import Ending, Write
 
 log = logging.getLogger(__name__)
@@ -56,7 +69,9 @@ class Shared:
     clients: PooledClients
     clock: DatabaseClock
     slots: Slots
-    put: Callable[[Write], None]
+    limits: Limits
+    owner: str
+    put: Callable[[Write | Job], None]
     rides: Callable[[RunJournal], None]
 
 
@@ -69,8 +84,12 @@ class RunDrive:
         self._control = RunControl()
         self._clock = RunClock()
         self._redactor = Redactor()
+        self._inbox = Inbox(signals=claim.signals)
+        self._interpreter: Interpreter | None = None
+        self._informing: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._holds_place = True
+        self._has_calls = False
         self._is_ending = False
         self._journal = RunJournal(
             run_id=claim.run_id,
@@ -79,6 +98,7 @@ class RunDrive:
             put=shared.put,
             rides=shared.rides,
             broken=self._on_broken,
+            read_loop=self._read_loop,
         )
         self._task = asyncio.get_running_loop().create_task(self._main())
         self._task.add_done_callback(lambda _: self._over(ended))
@@ -90,6 +110,24 @@ class RunDrive:
         if now:
             self._task.cancel()
 
+    def inform(self, signals: int) -> None:
+        """Have the run read what was answered to it since, if there is more than it knows of."""
+        if signals > self._inbox.signals and (self._informing is None or self._informing.done()):
+            self._informing = asyncio.get_running_loop().create_task(self._read_answers(signals))
+
+    async def _read_answers(self, signals: int) -> None:
+        claim = self.claim
+        answers = await self._shared.readers.read(lambda: answers_of(claim.run_id, claim.tenant_id))
+        self._inbox.answers, self._inbox.signals = answers, signals
+        if self._interpreter is not None:
+            self._interpreter.strands.wake()
+
+    async def _read_loop(self, loop: str, first: int, count: int) -> Sequence[Attempt]:
+        claim = self.claim
+        return await self._shared.readers.read(
+            lambda: history_of_loop(claim.run_id, claim.tenant_id, loop, first, count)
+        )
+
     def keep(self) -> None:
         """Take back that the run is to be handed over."""
         if self._control.reason is StopReason.HAND_OVER:
@@ -97,6 +135,8 @@ class RunDrive:
 
     def _over(self, ended: Callable[[RunDrive], None]) -> None:
         self._give_place()
+        if self._informing is not None:
+            self._informing.cancel()
         if not self._task.cancelled() and self._task.exception() is not None:
             log.error("Run %s: its task failed", self.claim.run_id, exc_info=self._task.exception())
         ended(self)
@@ -145,8 +185,15 @@ class RunDrive:
             clock=self._clock,
             control=self._control,
             redactor=self._redactor,
+            answers=self._inbox,
+            calls=RunCalls(
+                claim=self.claim, owner=self._shared.owner, readers=self._shared.readers, put=self._shared.put
+            ),
+            links=RunLinks(run_id=self.claim.run_id),
         )
-        return await Interpreter(order=order, ports=ports).execute()
+        self._interpreter = Interpreter(order=order, ports=ports)
+        self._has_calls = any(step.action == "workflow.call" for _, step in order.definition.walk())
+        return await self._interpreter.execute()
 
     async def _end(self, outcome: Outcome) -> None:
         # Before the commit, so that the next run is claimed in the very transaction that ends this one.
@@ -168,24 +215,66 @@ class RunDrive:
             log.info("Run %s: its lease is with another driver now", self.claim.run_id)
 
     def _ending(self, outcome: Outcome) -> Ending:
-        now = timezone.now()
+        now, at = timezone.now(), self._shared.clock.now()
         active_ms = self.claim.active_ms + round(self._clock.elapsed() * 1000)
+        followed = self._is_followed(outcome)
         match outcome:
             case Succeeded(output=output):
-                return Ending(status=RunStatus.SUCCEEDED, output=output, finished_at=now, active_ms=active_ms)
+                return Ending(
+                    status=RunStatus.SUCCEEDED,
+                    at=at,
+                    output=output,
+                    finished_at=now,
+                    active_ms=active_ms,
+                    is_followed=followed,
+                    is_resumed=not self.claim.fresh,
+                )
             case Failed(failure=failure, path=path):
-                return Ending(status=RunStatus.FAILED, failure=failure, path=path, finished_at=now, active_ms=active_ms)
+                return Ending(
+                    status=RunStatus.FAILED,
+                    at=at,
+                    failure=failure,
+                    path=path,
+                    finished_at=now,
+                    active_ms=active_ms,
+                    is_followed=followed,
+                    is_resumed=not self.claim.fresh,
+                )
             case Cancelled(failure=reason):
-                return Ending(status=RunStatus.CANCELLED, failure=reason, finished_at=now, active_ms=active_ms)
-            case Parked(path=path, kind=kind, wake_at=wake_at):
+                return Ending(
+                    status=RunStatus.CANCELLED,
+                    at=at,
+                    failure=reason,
+                    finished_at=now,
+                    active_ms=active_ms,
+                    is_followed=followed,
+                    is_resumed=not self.claim.fresh,
+                )
+            case Parked(wake_at=wake_at, first=first):
                 # By the database's clock, which is the one that decides when a run is due.
-                due = None if wake_at is None else self._shared.clock.now() + (wake_at - now)
-                waiting_for: dict[str, JSONValue] = {"path": path, "kind": kind}
-                return Ending(status=RunStatus.WAITING, wake_at=due, waiting_for=waiting_for, active_ms=active_ms)
+                due = None if wake_at is None else at + (wake_at - now)
+                waiting_for: dict[str, JSONValue] = {"path": first.path, "kind": first.kind}
+                return Ending(
+                    status=RunStatus.WAITING,
+                    at=at,
+                    wake_at=due,
+                    waiting_for=waiting_for,
+                    active_ms=active_ms,
+                    signals=self._inbox.signals,
+                )
             case GivenBack():
-                return Ending(status=RunStatus.QUEUED, wake_at=self._shared.clock.now(), active_ms=active_ms)
+                return Ending(status=RunStatus.QUEUED, at=at, wake_at=at, active_ms=active_ms)
             case _:
                 assert_never(outcome)
+
+    def _is_followed(self, outcome: Outcome) -> bool:
+        """Whether something follows from this end, so that rows of other runs have to be looked at."""
+        claim = self.claim
+        if isinstance(outcome, (Parked, GivenBack)):
+            return False
+        if isinstance(outcome, (Failed, Cancelled)) or claim.parent_id is not None or self._has_calls:
+            return True
+        return self._shared.limits.are_on(claim.workflow_id, claim.tenant_id)
 
     async def _order(self) -> RunOrder:
         """Return everything fixed about the run; reads only what is not kept."""
@@ -193,11 +282,12 @@ class RunDrive:
         plan, facts = plans.kept(claim.version_id), plans.kept_tenant(claim.tenant_id)
         if plan is not None and facts is not None and claim.fresh and claim.trigger_ref is None and not claim.seed:
             return _order(claim, plan, facts, claim.trigger, {})
-        order, recorded = await self._shared.readers.read(self._read)
+        order, recorded, answers = await self._shared.readers.read(self._read)
         self._journal.take_up(recorded)
+        self._inbox.answers = answers
         return order
 
-    def _read(self) -> tuple[RunOrder, dict[str, list[Attempt]]]:
+    def _read(self) -> tuple[RunOrder, list[Attempt], Mapping[tuple[str, int], Mapping[str, Any]]]:
         """Read what is not kept, in a reader's thread."""
         claim, plans = self.claim, self._shared.plans
         plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
@@ -206,8 +296,9 @@ class RunDrive:
         seed = claim.seed or {}
         if "ref" in seed:
             seed = self._payload(seed["ref"])
-        recorded = {} if claim.fresh else history(claim.run_id, claim.tenant_id)
-        return _order(claim, plan, facts, trigger, seed), recorded
+        recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id)
+        answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
+        return _order(claim, plan, facts, trigger, seed), recorded, answers
 
     def _payload(self, ref: int) -> Any:
         return opened(Payload.objects.for_tenant(self.claim.tenant_id).get(run=self.claim.run_id, pk=ref))

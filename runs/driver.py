@@ -170,6 +170,8 @@ class Driver:
             clients=clients,
             clock=self._clock,
             slots=self.slots,
+            limits=self._claimer.limits,
+            owner=self.owner,
             put=self.writer.put,
             rides=self._ride,
         )

@@ -79,3 +79,6 @@ def _act(was: Mapping[int, RunDrive], active: Mapping[int, RunDrive], seen: Watc
             run = was[run_id]
             if active.get(run_id) is run:
                 run.stop(reason, now=now)
+    for run_id, signals in seen.signals.items():
+        if active.get(run_id) is was[run_id]:
+            was[run_id].inform(signals)

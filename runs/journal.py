@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+from django.db.models import Q
 
 from orchestrator.ids import new_id
 from orchestrator.types import JSONValue
@@ -16,22 +18,46 @@ from runs.states import StepStatus
 from runs.values import opened
 from runs.writes import Ending, Write
 
-
-def history(run_id: int, tenant_id: int) -> dict[str, list[Attempt]]:
-    """Return what is recorded of a run, by path, oldest first; its inputs are left out."""
-    found: dict[str, list[Attempt]] = {}
-    rows = list(StepRun.objects.for_tenant(tenant_id).filter(run=run_id).defer("inputs", "logs").order_by("id"))
-    refs = [row.output_ref for row in rows if row.output_ref is not None]
-    payloads = Payload.objects.for_tenant(tenant_id).filter(run=run_id, pk__in=refs).in_bulk() if refs else {}
-    for row in rows:
-        output = row.output if row.output_ref is None else opened(payloads[row.output_ref])
-        found.setdefault(row.path, []).append(_attempt(row, output))
-    return found
+_OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
-def _attempt(row: StepRun, output: JSONValue) -> Attempt:
+def history(run_id: int, tenant_id: int) -> list[Attempt]:
+    """Return what is recorded of a run outside its loops, oldest first."""
+    return _recorded(run_id, tenant_id, Q(item__isnull=True))
+
+
+def history_of_loop(run_id: int, tenant_id: int, loop: str, first: int, count: int) -> list[Attempt]:
+    """Return what is recorded of ``count`` iterations of a loop, oldest first; loops inside them are left out."""
+    return _recorded(run_id, tenant_id, Q(loop=loop, item__gte=first, item__lt=first + count))
+
+
+def _recorded(run_id: int, tenant_id: int, which: Q) -> list[Attempt]:
+    rows = list(StepRun.objects.for_tenant(tenant_id).filter(which, run=run_id).defer("inputs", "logs").order_by("id"))
+    # What is still open goes on with the inputs that it was begun with; those of ended steps are never asked for.
+    begun = [row.pk for row in rows if row.status in _OPEN]
+    inputs = dict(StepRun.objects.for_tenant(tenant_id).filter(pk__in=begun).values_list("pk", "inputs"))
+    refs = [row.output_ref for row in rows] + [row.inputs_ref for row in rows if row.status in _OPEN]
+    wanted = [ref for ref in refs if ref is not None]
+    payloads = Payload.objects.for_tenant(tenant_id).filter(run=run_id, pk__in=wanted).in_bulk() if wanted else {}
+
+    def value(inline: JSONValue, ref: int | None) -> JSONValue:
+        return inline if ref is None else opened(payloads[ref])
+
+    return [
+        _attempt(
+            row,
+            inputs=value(inputs.get(row.pk), row.inputs_ref) if row.status in _OPEN else None,
+            output=value(row.output, row.output_ref),
+        )
+        for row in rows
+    ]
+
+
+def _attempt(row: StepRun, *, inputs: JSONValue, output: JSONValue) -> Attempt:
     return Attempt(
         path=row.path,
+        loop=row.loop,
+        item=row.item,
         key=row.key,
         name=row.name,
         action=row.action,
@@ -39,21 +65,30 @@ def _attempt(row: StepRun, output: JSONValue) -> Attempt:
         status=StepStatus(row.status),
         started_at=row.started_at,
         finished_at=row.finished_at,
+        inputs=inputs,
         output=output,
         failure=Failure.from_document(row.error) if row.error else None,
         idempotency_key=row.idempotency_key,
         retry_at=row.retry_at,
         row_id=row.pk,
+        stored=True,
     )
 
 
 # Attempts that ride along are not kept waiting longer than this, so that a run can be watched.
 RIDE_SECONDS: Final = 0.05
+# A run that makes rows faster than they are written waits for them: it would fill the memory.
+MOST_UNWRITTEN: Final = 1_000
+
+ReadLoop = Callable[[str, int, int], Awaitable[Sequence[Attempt]]]
 
 
 @dataclass(kw_only=True, eq=False)
 class RunJournal:
-    """The Journal of one run; it lives in the loop. ``broken`` is told when a write that nobody waits for failed."""
+    """The Journal of one run; it lives in the loop.
+
+    ``broken`` is told when a write that nobody waits for failed; ``read_loop`` is ``history_of_loop`` of this run.
+    """
 
     run_id: int
     tenant_id: int
@@ -61,21 +96,33 @@ class RunJournal:
     put: Callable[[Write], None]
     rides: Callable[[RunJournal], None]
     broken: Callable[[BaseException], None]
-    recorded: dict[str, list[Attempt]] = field(default_factory=dict)
+    read_loop: ReadLoop
+    _recorded: dict[str, list[Attempt]] = field(default_factory=dict)
+    # Paths by loop and item, for what has to be let go.
+    _of_items: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     _waiting: dict[int, Attempt] = field(default_factory=dict)
-    _written: set[int] = field(default_factory=set)
+    _unwritten: int = 0
 
-    def take_up(self, recorded: dict[str, list[Attempt]]) -> None:
+    def take_up(self, recorded: Iterable[Attempt]) -> None:
         """Go on from what is recorded."""
-        self.recorded = recorded
-        self._written |= {attempt.row_id or 0 for attempts in recorded.values() for attempt in attempts}
+        for attempt in recorded:
+            self._recorded.setdefault(attempt.path, []).append(attempt)
+            if attempt.item is not None:
+                self._of_items.setdefault((attempt.loop, attempt.item), set()).add(attempt.path)
 
     def attempts(self, path: str) -> Sequence[Attempt]:
-        return self.recorded.get(path, ())
+        return self._recorded.get(path, ())
+
+    async def load(self, loop: str, first: int, count: int) -> None:
+        self.take_up(await self.read_loop(loop, first, count))
+
+    def forget(self, loop: str, item: int) -> None:
+        for path in self._of_items.pop((loop, item), ()):
+            self._recorded.pop(path, None)
 
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         self._keep(attempt)
-        if durable:
+        if durable or self._unwritten + len(self._waiting) >= MOST_UNWRITTEN:
             await self._commit(None)
         else:
             self.rides(self)
@@ -94,7 +141,7 @@ class RunJournal:
     def flush(self) -> None:
         """Hand over what waits, without waiting for it."""
         if self._waiting:
-            self.put(self._write(self._told, None))
+            self._put(self._told, None)
 
     def _keep(self, attempt: Attempt) -> None:
         if attempt.row_id is None:
@@ -116,22 +163,32 @@ class RunJournal:
             else:
                 future.set_exception(error)
 
-        self.put(self._write(done, ending))
+        self._put(done, ending)
         await future
 
-    def _write(self, done: Callable[[BaseException | None], None], ending: Ending | None) -> Write:
-        # Copies: the interpreter goes on with its own while the other thread writes these.
-        copies = [copy.copy(attempt) for attempt in self._waiting.values()]
+    def _put(self, then: Callable[[BaseException | None], Any], ending: Ending | None) -> None:
+        new: list[Attempt] = []
+        ended: list[Attempt] = []
+        for attempt in self._waiting.values():
+            # Copies: the interpreter goes on with its own while the other thread writes these.
+            (ended if attempt.stored else new).append(copy.copy(attempt))
+            attempt.stored = True
         self._waiting.clear()
-        new = [attempt for attempt in copies if attempt.row_id not in self._written]
-        ended = [attempt for attempt in copies if attempt.row_id in self._written]
-        self._written |= {attempt.row_id or 0 for attempt in new}
-        return Write(
-            run_id=self.run_id,
-            tenant_id=self.tenant_id,
-            fence=self.fence,
-            done=done,
-            new=new,
-            ended=ended,
-            ending=ending,
+        count = len(new) + len(ended)
+        self._unwritten += count
+
+        def done(error: BaseException | None) -> None:
+            self._unwritten -= count
+            then(error)
+
+        self.put(
+            Write(
+                run_id=self.run_id,
+                tenant_id=self.tenant_id,
+                fence=self.fence,
+                done=done,
+                new=new,
+                ended=ended,
+                ending=ending,
+            )
         )

@@ -77,10 +77,17 @@ class Run(TenantOwned):
     )
     cancel_requested_at = models.DateTimeField(null=True)
     waiting_for = JSONTextField(null=True, default=None, help_text='{"path", "kind"} of what a waiting run waits for.')
+    signals = models.PositiveIntegerField(
+        default=0, help_text="Grows with every answer from outside, and with every end of a run that this one called."
+    )
 
     dedupe_key = models.CharField(max_length=255, null=True, default=None)  # noqa: DJ001  (null is not unique)
     # Indexed below, without the many rows that have none.
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children", db_index=False)
+    parent_path = models.CharField(
+        max_length=255, blank=True, default="", help_text="The step of the parent that called this run."
+    )
+    depth = models.PositiveSmallIntegerField(default=0, help_text="How many runs called each other down to this one.")
     rerun_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
     # Authority: for whom this run acts. Once that member or token is gone, the run stops.
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
@@ -124,6 +131,13 @@ class Run(TenantOwned):
             models.Index(
                 fields=("lease_expires_at",), condition=Q(lease_expires_at__isnull=False), name="run_lease_expiry"
             ),
+            # Queued, and not due: a limit holds it back until another run ends.
+            models.Index(
+                fields=("workflow", "id"),
+                condition=Q(status=RunStatus.QUEUED.value, wake_at__isnull=True),
+                name="run_held",
+            ),
+            models.Index(fields=("workflow",), condition=Q(status=RunStatus.WAITING.value), name="run_waiting"),
             models.Index(fields=("parent",), condition=Q(parent__isnull=False), name="run_children"),
             models.Index(fields=("rerun_of",), condition=Q(rerun_of__isnull=False), name="run_reruns"),
             models.Index(fields=("started_by",), condition=Q(started_by__isnull=False), name="run_started_by"),
@@ -140,6 +154,9 @@ class StepRun(TenantOwned):
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     path = models.CharField(max_length=255)
+    # Of a step inside a loop: the loop's path, and which of its items this is.
+    loop = models.CharField(max_length=255, blank=True, default="")
+    item = models.PositiveIntegerField(null=True, default=None)
     key = models.CharField(max_length=63)
     name = models.CharField(max_length=200, blank=True, default="")
     action = models.CharField(max_length=128)
@@ -166,9 +183,39 @@ class StepRun(TenantOwned):
             models.CheckConstraint(condition=Q(status__in=[s.value for s in StepStatus]), name="steprun_status_known"),
             models.CheckConstraint(condition=Q(attempt__gte=1), name="steprun_attempt_positive"),
         )
+        indexes = (
+            models.Index(fields=("run", "loop", "item"), condition=Q(item__isnull=False), name="steprun_in_loop"),
+            models.Index(fields=("run",), condition=Q(status=StepStatus.WAITING.value), name="steprun_waiting"),
+        )
 
     def __str__(self) -> str:
         return f"{self.path} #{self.attempt} of run {self.run_id}"
+
+
+class Answer(TenantOwned):
+    """What somebody or something outside answered to a step that waits for it; the first answer counts.
+
+    ``document`` by kind: approval ``{"decision", "form", "comment", "by"}``, callback ``{"body", "headers", "query"}``,
+    outcome_unknown ``{"decision", "output", "comment", "by"}``.
+    """
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="answers", db_index=False)
+    path = models.CharField(max_length=255)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    kind = models.CharField(max_length=16, help_text="approval, callback or outcome_unknown")
+    document = JSONTextField(null=True, default=None)
+    document_ref = models.BigIntegerField(null=True)
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("run", "path", "attempt"), name="answer_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.path} in run {self.run_id}"
 
 
 class WorkerBeat(models.Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from runs.values import opened
 STEPS_A_PAGE: Final = 200
 # How far back the data picker and a step test look for an output.
 _RUNS_LOOKED_AT: Final = 20
+_PASSED: Final = [StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.FAILED, StepStatus.LOST]
 _LIST_DEFERS: Final = ("trigger", "output", "seed", "version__definition", "version__bindings")
 
 
@@ -176,18 +177,40 @@ def last_outputs(workflow: Workflow) -> dict[str, dict[str, JSONValue]]:
     return found
 
 
-def step_outcomes(run: Run) -> dict[str, dict[str, JSONValue]]:
+def step_outcomes(run: Run, *, loop: str = "", item: int | None = None) -> dict[str, dict[str, JSONValue]]:
     """Return how each path of a run ended, as ``{path: {"output", "status", "error"}}``: what a later run takes over.
 
-    A failed step counts only where the run went on after it.
+    Without ``loop`` those outside of loops, else those of one iteration. What the run itself took over is in it.
     """
     seed = seed_of(run).get("steps")
-    found: dict[str, dict[str, JSONValue]] = dict(seed) if isinstance(seed, dict) else {}
-    passed = [StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.FAILED, StepStatus.LOST]
-    failed_at = (run.error or {}).get("path")
-    for row in step_rows(run).filter(status__in=passed, retry_at__isnull=True).exclude(path=failed_at or ""):
+    given = seed if isinstance(seed, dict) else {}
+    found: dict[str, dict[str, JSONValue]] = {
+        path: outcome for path, outcome in given.items() if outcome.get("status") != StepStatus.RUNNING
+    }
+    rows = step_rows(run).filter(status__in=_PASSED, retry_at__isnull=True, item=item)
+    for row in rows.filter(loop=loop) if loop else rows:
         found[row.path] = {"output": _whole(row), "status": row.status, "error": row.error}
     return found
+
+
+def iteration_outputs(run: Run, *, loop: str, key: str, also_failed: bool) -> Iterator[tuple[int, JSONValue]]:
+    """Yield item and output of each iteration of a loop whose last step, ``key``, has ended well.
+
+    ``also_failed``: a failure of that step lets the iteration go on, so it gives null.
+    """
+    ended = [StepStatus.SUCCEEDED, StepStatus.SKIPPED, *([StepStatus.FAILED] if also_failed else [])]
+    rows = step_rows(run).filter(loop=loop, item__isnull=False, key=key, status__in=ended, retry_at__isnull=True)
+    for row in rows.only("tenant_id", "run_id", "item", "output", "output_ref").iterator(chunk_size=1_000):
+        yield row.item or 0, _whole(row)
+
+
+def decision_of(run: Run, path: str) -> JSONValue:
+    """Return what a step that holds lanes decided, also one that did not end well; None when it did not."""
+    row = step_rows(run, path=path).only("tenant_id", "run_id", "output", "output_ref").last()
+    if row is not None:
+        return _whole(row)
+    given = (seed_of(run).get("steps") or {}).get(path)
+    return given.get("output") if isinstance(given, dict) else None
 
 
 def _whole(row: StepRun) -> JSONValue:

@@ -20,7 +20,9 @@ from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from orchestrator.workflows.publishing import draft_snapshot
 from runs import doorbell, selectors
-from runs.models import Payload, Run, StepRun
+from runs.endings import end_undriven
+from runs.models import Payload, Run
+from runs.reruns import outcomes_before
 from runs.states import RunKind, RunStatus, StepStatus
 from runs.values import Split, split
 
@@ -179,20 +181,10 @@ def run_cancel(*, actor: Actor, run: Run) -> Run:
     require_operation(actor, "run.cancel")
     now = timezone.now()
     rows = Run.objects.for_tenant(actor.tenant).filter(pk=run.pk)
-    cancelled = rows.filter(status__in=[RunStatus.QUEUED, RunStatus.WAITING]).update(
-        status=RunStatus.CANCELLED,
-        finished_at=now,
-        wake_at=None,
-        waiting_for=None,
-        cancel_requested_at=now,
-        revision=F("revision") + 1,
-    )
-    if cancelled:
-        waiting = StepRun.objects.for_tenant(actor.tenant).filter(run=run.pk, status=StepStatus.WAITING)
-        waiting.update(status=StepStatus.CANCELLED, finished_at=now)
-    else:
+    rows.filter(cancel_requested_at__isnull=True, finished_at__isnull=True).update(cancel_requested_at=now)
+    if not end_undriven(rows.values_list("pk", flat=True), RunStatus.CANCELLED, None, now=now):
         driven = rows.filter(status=RunStatus.RUNNING)
-        if not driven.update(cancel_requested_at=now, revision=F("revision") + 1):
+        if not driven.update(revision=F("revision") + 1):
             raise Conflict("This run has ended, so there is nothing left to cancel.")
     audit.record(actor=actor, action="run.cancelled", target=run)
     return run.refresh()
@@ -209,7 +201,8 @@ def run_rerun(
 ) -> Run:
     """Start the same again as a new run, from the start or from the step ``from_`` with the outputs before it.
 
-    Raises Conflict while the run has not ended, Invalid when a step before ``from_`` has no outcome to take over.
+    ``from_`` is a key, or a path like ``each[3].send``. Raises Conflict while the run has not ended, Invalid when a
+    step before ``from_`` has no outcome to take over, NotFound when there is no such step.
     """
     require_operation(actor, "run.rerun")
     if not RunStatus(run.status).is_terminal:
@@ -244,17 +237,7 @@ def _seed_of_rerun(run: Run, version: WorkflowVersion, from_: str | None) -> dic
     if from_ is None:
         return None
     definition = WorkflowDefinition.model_validate(version.definition)
-    _known_step(definition, from_)
-    outcomes = selectors.step_outcomes(run)
-    keys = [step.key for _, step in definition.walk()]
-    before = keys[: keys.index(from_)]
-    missing = [key for key in before if key not in outcomes]
-    if missing:
-        raise Invalid(
-            f"The step {missing[0]!r} comes before {from_!r} and has no result in that run: run again from it.",
-            code="no_outcome",
-        )
-    return {"from": from_, "run": run.pk, "steps": {key: outcomes[key] for key in before}}
+    return {"from": from_, "run": run.pk, "steps": outcomes_before(run, definition, from_)}
 
 
 def _version(actor: Actor, workflow: Workflow, choice: VersionChoice) -> WorkflowVersion:

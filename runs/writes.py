@@ -12,6 +12,7 @@ from django.db.models import F
 
 from orchestrator import jsongate
 from orchestrator.types import JSONValue
+from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
 from runs.models import Payload, Run, StepRun
@@ -21,9 +22,18 @@ from runs.values import split
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """What becomes of the run itself: its end, or a wait."""
+    """What becomes of the run itself: its end, or a wait.
+
+    ``at`` is now, by the database's clock. A run that comes to a wait is due at once when there are more answers from
+    outside than ``signals``. ``is_followed``: something follows from this end, see ``runs.endings``. ``is_resumed``:
+    another driver had the run before, and may have left steps open that nobody entered again.
+    """
 
     status: RunStatus
+    at: datetime
+    signals: int = 0
+    is_followed: bool = False
+    is_resumed: bool = False
     failure: Failure | None = None
     path: str = ""
     output: JSONValue = None
@@ -96,6 +106,8 @@ def _row(write: Write, attempt: Attempt, payloads: list[Payload]) -> StepRun:
         tenant_id=write.tenant_id,
         run_id=write.run_id,
         path=attempt.path,
+        loop=attempt.loop,
+        item=attempt.item,
         key=attempt.key,
         name=attempt.name,
         action=attempt.action,
@@ -121,8 +133,11 @@ _UPDATE_ATTEMPT: Final = (
     "UPDATE runs_steprun SET status = %s, failure_kind = %s, output = %s, output_ref = %s, error = %s, logs = %s, "
     "retry_at = %s, finished_at = %s WHERE id = %s"
 )
+# More than a run ever has of signals.
+_NEVER: Final = 2**31 - 1
 _END_RUN: Final = (
-    "UPDATE runs_run SET status = %s, failure_kind = %s, error = %s, output = %s, output_ref = %s, wake_at = %s, "
+    "UPDATE runs_run SET status = %s, failure_kind = %s, error = %s, output = %s, output_ref = %s, "
+    "wake_at = CASE WHEN signals > %s THEN %s ELSE %s END, "
     "waiting_for = %s, finished_at = %s, active_ms = %s, lease_owner = '', lease_expires_at = NULL, "
     "crash_count = CASE WHEN %s THEN 0 ELSE crash_count END, revision = revision + 1 WHERE id = %s AND fence = %s"
 )
@@ -174,6 +189,8 @@ def _end_runs(writes: Sequence[Write]) -> None:
                 _json({**ending.failure.as_document(), "path": ending.path} if ending.failure else None),
                 _json(output.inline),
                 output.ref,
+                ending.signals if ending.status == RunStatus.WAITING else _NEVER,
+                _moment(ending.at),
                 _moment(ending.wake_at),
                 _json(dict(ending.waiting_for) if ending.waiting_for else None),
                 _moment(ending.finished_at),
@@ -188,6 +205,16 @@ def _end_runs(writes: Sequence[Write]) -> None:
         Payload.unscoped.bulk_create(payloads)
     with connection.cursor() as cursor:
         cursor.executemany(_END_RUN, parameters)
+    resumed = [write for write in writes if write.ending is not None and write.ending.is_resumed]
+    if resumed:
+        end_open_steps(
+            [write.run_id for write in resumed],
+            now=max(write.ending.at for write in resumed if write.ending),
+            lost=True,
+        )
+    followed = [write for write in writes if write.ending is not None and write.ending.is_followed]
+    if followed:
+        runs_ended([write.run_id for write in followed], now=max(write.ending.at for write in followed if write.ending))
 
 
 def _json(value: Any) -> str | None:

@@ -32,7 +32,8 @@ class Action:
     ``accepted_auth`` are the types of credential it takes; ``pure`` means no effect outside the run, so nothing must be
     durable before it; ``idempotent`` means that sending it again with the same key does no harm;
     ``idempotent_when`` asks that of the inputs; ``http`` says whether it speaks HTTP, which the contract suite then
-    checks; ``any_provider`` takes other providers' credentials too.
+    checks; ``any_provider`` takes other providers' credentials too; ``per_item`` names inputs that are expressions
+    over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Action:
     lanes: tuple[str, ...] | None
     http: bool
     any_provider: bool
+    per_item: tuple[str, ...]
     function: Callable[[RunContext[Any]], Any] = field(repr=False)
     origin: str
 
@@ -147,6 +149,7 @@ def action(
     lanes: Sequence[str] | None = None,
     http: bool = True,
     any_provider: bool = False,
+    per_item: Sequence[str] = (),
     description: str = "",
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -156,7 +159,7 @@ def action(
 
     def decorate(function: Callable[[RunContext[ModelT]], Any]) -> Action:
         origin = f"{function.__module__}:{function.__code__.co_firstlineno}"
-        for problem in _problems(provider, key, name, auth_type, input_schema, output_schema):
+        for problem in _problems(provider, key, name, auth_type, input_schema, output_schema, per_item):
             raise DeclarationError(f"{origin}: {problem}")
         declared = Action(
             key=key,
@@ -180,6 +183,7 @@ def action(
             lanes=None if lanes is None else tuple(lanes),
             http=http,
             any_provider=any_provider,
+            per_item=tuple(per_item),
             function=function,
             origin=origin,
         )
@@ -191,7 +195,13 @@ def action(
 
 
 def _problems(
-    provider: object, key: str, name: str, auth_type: str, input_schema: object, output_schema: object
+    provider: object,
+    key: str,
+    name: str,
+    auth_type: str,
+    input_schema: object,
+    output_schema: object,
+    per_item: Sequence[str],
 ) -> Sequence[str]:
     if not isinstance(provider, Provider):
         return [f"provider of action {key!r} must be a Provider"]
@@ -210,6 +220,9 @@ def _problems(
         for label, schema in (("input_schema", input_schema), ("output_schema", output_schema))
         if schema is not None and not (isinstance(schema, type) and issubclass(schema, BaseModel))
     ]
+    if isinstance(input_schema, type) and issubclass(input_schema, BaseModel):
+        known = {field.alias or name for name, field in input_schema.model_fields.items()}
+        found += [f"per_item of {key!r} names {each!r}, which is no input" for each in per_item if each not in known]
     return found
 
 

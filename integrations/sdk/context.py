@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from integrations.sdk.auth import AuthView
+from integrations.sdk.errors import InputError
+from integrations.sdk.types import JSONValue
 
 if TYPE_CHECKING:
     from integrations.sdk.client import StepHttp
@@ -17,6 +19,8 @@ MAX_LOG_LINES: Final = 500
 MAX_LOG_TEXT: Final = 4000
 
 InputsT = TypeVar("InputsT")
+# Gives the value of a per-item input, by its name, for an item and its place in the list.
+Evaluator: TypeAlias = Callable[[str, JSONValue, int], JSONValue]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +98,21 @@ class RunContext(Generic[InputsT]):
     attempt: int
     idempotency_key: str
     deadline: datetime
+    evaluator: Evaluator | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         given: Mapping[str, Any] = self.auth
         if not isinstance(given, AuthView):
             object.__setattr__(self, "auth", AuthView(given))
+
+    def evaluate(self, name: str, item: JSONValue, index: int) -> JSONValue:
+        """Return the value of the per-item input ``name`` where ``item`` and ``index`` are these.
+
+        Call it from one thread at a time, whichever. Raises what a step's own expressions raise, naming input and item.
+        """
+        if self.evaluator is None:
+            raise InputError(f"{name} is an expression over items, and nothing here can evaluate it.", field=name)
+        return self.evaluator(name, item, index)
 
     @property
     def now(self) -> datetime:

@@ -8,8 +8,9 @@ from typing import Any
 def ui(*, format: str = "", advanced: bool = False, secret: bool = False, show_if: str = "") -> dict[str, Any]:  # noqa: A002
     """Return ``json_schema_extra`` of a field.
 
-    ``format`` is ``textarea``, ``code``, ``html``, ``date-time``, ``uri`` or ``email``; ``advanced`` folds the field
-    away with the optional ones; ``secret`` is never rendered back; ``show_if`` names a field that must be filled in.
+    ``format`` is ``textarea``, ``code``, ``html``, ``date-time``, ``uri`` or ``email``, or ``json`` for an object that
+    is more than names and values; ``advanced`` folds the field away with the optional ones; ``secret`` is never
+    rendered back; ``show_if`` names a field that must be filled in.
     """
     extra: dict[str, Any] = {}
     if format:

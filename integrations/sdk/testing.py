@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from integrations.sdk.action import Action
 from integrations.sdk.auth import Account, AuthContext, AuthView
 from integrations.sdk.client import Answer, Flight, StepHttp, WireError
-from integrations.sdk.context import LogLine, RunContext, StepLog
+from integrations.sdk.context import Evaluator, LogLine, RunContext, StepLog
 from integrations.sdk.decoding import read_decoded
 from integrations.sdk.provider import Provider
 
@@ -90,10 +90,12 @@ def make_context(
     seconds: float = 30,
     attempt: int = 1,
     idempotency_key: str = "test-key",
+    evaluator: Evaluator | None = None,
 ) -> tuple[RunContext[Any], FakeWire]:
     """Return the context in which ``action`` would run, and the wire that records its requests.
 
-    ``auth`` is ``ctx.auth``; provider and type are filled in where left out. Raises InputError and AuthError as the
+    ``auth`` is ``ctx.auth``; provider and type are filled in where left out. ``evaluator`` stands in for expressions
+    over items: it is called with the input's name, the item and its index. Raises InputError and AuthError as the
     worker does before an action runs.
     """
     view = AuthView() if auth is None else AuthView(_completed(action, auth))
@@ -119,6 +121,7 @@ def make_context(
         attempt=attempt,
         idempotency_key=idempotency_key,
         deadline=datetime.now(UTC) + timedelta(seconds=seconds),
+        evaluator=evaluator,
     ), wire
 
 

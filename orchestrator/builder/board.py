@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -33,6 +33,7 @@ from orchestrator.builder.panels import (
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
+from orchestrator.flow.scoping import LOOP
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.types import JSONValue
@@ -341,7 +342,8 @@ class Board:
         found = [self._trigger_source(last)]
         before, in_loop = _before(self.definition.steps, key) or ((), False)
         found += [self._source(step, outputs.get(step.key), is_last=step is before[-1]) for step in before]
-        if in_loop:
+        action = registry.get(self.by_key[key].action) if key in self.by_key else None
+        if in_loop or (action is not None and action.per_item):
             found.append(picker.Source(number=0, tile="flow", name=_("This item"), fact="", tree=picker.loop()))
         return found
 
@@ -386,16 +388,27 @@ def _before(
 ) -> tuple[tuple[StepDefinition, ...], bool] | None:
     """Return the steps that the step ``key`` may refer to, as publish checks it, and whether a loop holds it.
 
-    Those are the earlier ones of its lane and of the lanes around: what other lanes hold may not have run.
+    Those are the earlier ones of its lane and of the lanes around, with what they hold; but for what is in a loop,
+    which is there once for each item.
     """
-    for index, step in enumerate(steps):
+    earlier: list[StepDefinition] = []
+    for step in steps:
         if step.key == key:
-            return tuple(steps[:index]), in_loop
+            return tuple(earlier), in_loop
         for inner in step.lanes.values():
-            found = _before(inner, key, in_loop or step.action == "flow.foreach")
+            found = _before(inner, key, in_loop or step.action == LOOP)
             if found is not None:
-                return (*steps[:index], *found[0]), found[1]
+                return (*earlier, *found[0]), found[1]
+        earlier += _readable((step,))
     return None
+
+
+def _readable(steps: Sequence[StepDefinition]) -> Iterator[StepDefinition]:
+    """Yield steps that can be read once they have run, those inside others before these."""
+    for step in steps:
+        for inner in step.lanes.values() if step.action != LOOP else ():
+            yield from _readable(inner)
+        yield step
 
 
 def input_schema(action: Action | None) -> Mapping[str, Any]:

@@ -50,6 +50,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "config.run_if": noop("Runs only if"),
     "settings.timeout": noop("Time limit"),
     "settings.max_concurrent_runs": noop("Runs at once"),
+    "settings.on_limit": noop("When so many are under way"),
     "settings.error_workflow": noop("Workflow for failures"),
     "settings.retention_days": noop("Days that runs are kept"),
 }

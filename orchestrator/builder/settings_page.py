@@ -24,7 +24,12 @@ from orchestrator.workflows.models import Workflow
 
 _TOP: Final = ("name", "slug", "description")
 # The form's name, the document's key within ``settings``, and whether the number is whole.
-_LIMITS: Final = (("timeout", False), ("retention_days", True))
+_LIMITS: Final = (("timeout", False), ("max_concurrent_runs", True), ("retention_days", True))
+_ON_LIMIT: Final = (
+    ("queue", noop("The new run waits for its turn")),
+    ("skip", noop("No new run is made")),
+    ("cancel_older", noop("The oldest run is stopped, and the new one starts")),
+)
 _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "name": (noop("Name"), "text", ""),
     "slug": (
@@ -37,6 +42,21 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         noop("Time limit, in seconds"),
         "number",
         noop("Of running, not of waiting. Empty means no limit. Takes effect with the next publish."),
+    ),
+    "max_concurrent_runs": (
+        noop("Runs at once"),
+        "number",
+        noop("How many runs may be under way or waiting. Empty means any number. Takes effect with the next publish."),
+    ),
+    "on_limit": (
+        noop("When so many are under way"),
+        "choice",
+        noop("What becomes of a new run then. Takes effect with the next publish."),
+    ),
+    "error_workflow": (
+        noop("Workflow for failures"),
+        "choice",
+        noop("It is started when a run of this one has failed. Takes effect with the next publish."),
     ),
     "retention_days": (
         noop("Days that ended runs are kept"),
@@ -56,6 +76,12 @@ class Field:
     help: str
     value: str
     error: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The value as it is read."""
+        return dict(self.choices).get(self.value, self.value)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -96,6 +122,7 @@ def _fields(workflow: Workflow, entered: Mapping[str, str] | None, problems: tup
     """Return the form: what was entered if something was, else what is kept."""
     errors = {problem.path.removeprefix("settings."): problem.message for problem in reversed(problems)}
     kept = _kept(workflow)
+    choices = _choices(workflow)
     return [
         Field(
             name=name,
@@ -104,6 +131,7 @@ def _fields(workflow: Workflow, entered: Mapping[str, str] | None, problems: tup
             help=_(help_) if help_ else "",
             value=entered.get(name, "")[:10_000] if entered is not None else kept[name],
             error=errors.get(name, ""),
+            choices=choices.get(name, ()),
         )
         for name, (label, kind, help_) in _WORDS.items()
     ]
@@ -112,7 +140,20 @@ def _fields(workflow: Workflow, entered: Mapping[str, str] | None, problems: tup
 def _kept(workflow: Workflow) -> dict[str, str]:
     limits = WorkflowSettings.model_validate(workflow.settings)
     texts = {name: str(getattr(workflow, name)) for name in _TOP}
+    texts |= {"on_limit": limits.on_limit, "error_workflow": limits.error_workflow or ""}
     return {**texts, **{name: _number_text(getattr(limits, name)) for name, _whole in _LIMITS}}
+
+
+def _choices(workflow: Workflow) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return what can be chosen, by field; a workflow that was chosen and is gone stays there to be seen."""
+    rows = Workflow.objects.for_tenant(workflow.tenant_id).exclude(pk=workflow.pk).order_by("name", "id")
+    others = tuple(rows.values_list("slug", "name"))
+    kept = str((workflow.settings or {}).get("error_workflow") or "")
+    gone = ((kept, _("%(slug)s (does not exist)") % {"slug": kept}),) if kept not in ("", *dict(others)) else ()
+    return {
+        "on_limit": tuple((value, _(words)) for value, words in _ON_LIMIT),
+        "error_workflow": (("", _("None")), *others, *gone),
+    }
 
 
 def _number_text(value: float | None) -> str:
@@ -124,7 +165,7 @@ def _save(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpRespons
     if "name" in changes:
         changes["name"] = changes["name"].strip()
     try:
-        changes["settings"] = {**workflow.settings, **_limits(request.POST)}
+        changes["settings"] = {**workflow.settings, **_limits(request.POST), **_chosen(workflow, request.POST)}
         services.workflow_patch(actor=actor, workflow=workflow, changes=changes)
     except Invalid as error:
         fresh = get_for_tenant_or_404(Workflow, actor.tenant, pk=workflow.pk)
@@ -138,6 +179,19 @@ def _save(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpRespons
 def _text(value: str) -> str:
     """Return what was entered as the database takes it: line ends as one character, no NUL."""
     return value.replace("\r\n", "\n").replace("\x00", "")
+
+
+def _chosen(workflow: Workflow, data: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what was chosen. Raises Invalid naming the field with something that is not offered."""
+    found = {}
+    for name, choices in _choices(workflow).items():
+        if name not in data:
+            continue
+        if data[name] not in dict(choices):
+            problem = Problem(path=f"settings.{name}", message=_("Choose one that is offered."), code="choice")
+            raise Invalid(_("Nothing was saved."), problems=[problem])
+        found[name] = data[name] or None
+    return found
 
 
 def _limits(data: Mapping[str, str]) -> dict[str, float | None]:

@@ -274,6 +274,8 @@ def _kind(schema: Schema, part: Schema) -> str:
             return "number"
         case "array" if _resolved(schema, part.get("items", {})).get("type") in _SCALARS:
             return "lines"
+        case "object" if part.get("format") == "json":
+            return "json"
         case "object" if part.get("additionalProperties", False) is not False and not part.get("properties"):
             return "pairs"
     scalars = {each.get("type") for each in part.get("anyOf", ()) if isinstance(each, Mapping)}

@@ -88,11 +88,15 @@ class TriggerDefinition(_Frozen):
 
 
 class WorkflowSettings(_Frozen):
-    """``timeout`` in seconds of running, not waiting; None means no limit of the workflow's own."""
+    """``timeout`` in seconds of running, not waiting; None means no limit of the workflow's own.
+
+    ``on_limit`` is what becomes of a new run when ``max_concurrent_runs`` are under way.
+    """
 
     timeout: float | None = Field(3600, gt=0, le=30 * 86_400)
     max_concurrent_runs: int | None = Field(None, ge=1)
-    error_workflow: str | None = None
+    on_limit: Literal["queue", "skip", "cancel_older"] = "queue"
+    error_workflow: Text | None = Field(None, max_length=63)
     retention_days: int | None = Field(None, ge=1)
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "evaluate_condition",
     "find_templates",
     "render",
+    "render_within",
     "written_path",
 ]
 
@@ -163,7 +164,12 @@ def render(value: JSONValue, scope: Mapping[str, Any], *, fuel: int = FUEL) -> A
 
     Raises ExpressionError; its ``where`` says where inside ``value``, like ``values.name``.
     """
-    return _render(value, Context(scope=scope, fuel=fuel), (), 0)
+    return render_within(value, Context(scope=scope, fuel=fuel))
+
+
+def render_within(value: JSONValue, context: Context) -> Any:
+    """Do as ``render`` within a context whose fuel several values share."""
+    return _render(value, context, (), 0)
 
 
 def _render(value: Any, context: Context, path: tuple[str | int, ...], depth: int) -> Any:

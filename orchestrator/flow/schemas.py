@@ -53,9 +53,9 @@ def types_of(schema: Mapping[str, Any]) -> frozenset[str] | None:
                 found |= types
             return frozenset(found)
     if "enum" in schema:
-        return frozenset(_json_type(value) for value in schema["enum"])
+        return frozenset(json_type(value) for value in schema["enum"])
     if "const" in schema:
-        return frozenset({_json_type(schema["const"])})
+        return frozenset({json_type(schema["const"])})
     return None
 
 
@@ -76,7 +76,8 @@ def words_for(schema: Mapping[str, Any]) -> str:
     return " or ".join(_WORDS.get(kind, kind) for kind in sorted(types, reverse=True)) if types else "another type"
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """Return a value's type in JSON schema's word."""
     return {"text": "string", "number": "number", "boolean": "boolean", "null": "null", "list": "array"}.get(
         type_name(value), "object"
     )

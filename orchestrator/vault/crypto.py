@@ -91,6 +91,21 @@ def rewrap(blob: bytes | memoryview, *, tenant_id: int, context: str) -> Sealed:
     return _wrap(data_key, body, tenant_id=tenant_id, context=context)
 
 
+def signing_keys(purpose: str) -> tuple[bytes, ...]:
+    """Return a key for signatures of one purpose from each master key, the one to sign with first.
+
+    Raises UnknownKey without any master key.
+    """
+    _first_key()
+    return tuple(_signing_key(bytes(master), purpose) for master in settings.VAULT_KEYS)
+
+
+@lru_cache(maxsize=64)
+def _signing_key(master: bytes, purpose: str) -> bytes:
+    info = b"orchestrator signatures " + purpose.encode()
+    return HKDF(algorithm=SHA256(), length=_KEY, salt=None, info=info).derive(master)
+
+
 def _wrap(data_key: bytes, body: bytes, *, tenant_id: int, context: str) -> Sealed:
     master = _first_key()
     identifier = key_id(master)

@@ -27,6 +27,9 @@ class Workflow(TenantOwned):
     output = JSONTextField(null=True, blank=True, default=None)
     revision = models.PositiveIntegerField(default=1, editable=False, help_text="Grows with every change of the draft.")
     enabled = models.BooleanField(default=False)
+    # The published version's, in columns: whoever claims runs asks for them all at once.
+    max_concurrent_runs = models.PositiveIntegerField(null=True, default=None, editable=False)
+    on_limit = models.CharField(max_length=16, default="queue", editable=False)
     published_version = models.ForeignKey(
         "WorkflowVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )

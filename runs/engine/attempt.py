@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,10 @@ from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.errors import InputError
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import render
+from orchestrator.flow.items import ItemEvaluator
+from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, timed_out
+from runs.engine.frame import Frame
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.values import gated, off_loop
@@ -53,8 +56,11 @@ class Call:
 
 
 def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tuple[Call, Mapping[str, Any]]:
-    """Return the call that a step asks for, and its inputs as resolved. Raises ExpressionError, InputError."""
-    rendered: Mapping[str, Any] = render(step.config.inputs, scope)
+    """Return the call that a step asks for, and its inputs as resolved. Raises ExpressionError, InputError.
+
+    Inputs over the items of a list stay as they are written: their value is another one for each item.
+    """
+    rendered = _rendered(step.config.inputs, _per_item(ports, step), scope)
     found = ports.catalog.find(step.action, rendered)
     if found is None:
         raise InputError(
@@ -64,18 +70,40 @@ def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tup
     return Call(found=found, inputs=found.action.validate_inputs(found.inputs)), rendered
 
 
+def _per_item(ports: Ports, step: StepDefinition) -> tuple[str, ...]:
+    known = ports.catalog.find(step.action, step.config.inputs)
+    return known.action.per_item if known is not None else ()
+
+
+def _rendered(inputs: Mapping[str, JSONValue], held: Sequence[str], scope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the inputs evaluated, in their order, but for those ``held``."""
+    made: Mapping[str, Any] = render({name: value for name, value in inputs.items() if name not in held}, scope)
+    return {name: made.get(name, value) for name, value in inputs.items()} if held else made
+
+
 class StepAttempt:
     """Runs one attempt; ``record`` is its journal row, finished when ``run`` returns, and ``call`` what was asked."""
 
     def __init__(
-        self, order: RunOrder, ports: Ports, step: StepDefinition, *, path: str, number: int, seconds: float
+        self,
+        order: RunOrder,
+        ports: Ports,
+        step: StepDefinition,
+        *,
+        frame: Frame,
+        path: str,
+        number: int,
+        seconds: float,
     ) -> None:
         self._order, self._ports, self._step = order, ports, step
         self._seconds = seconds
         self._log = StepLog()
         self.call: Call | None = None
+        self._evaluator: ItemEvaluator | None = None
         self.record = Attempt(
             path=path,
+            loop=frame.loop,
+            item=frame.item,
             key=step.key,
             name=step.name,
             action=step.action,
@@ -121,6 +149,8 @@ class StepAttempt:
     async def _prepare(self, scope: Mapping[str, Any]) -> OpenCredential:
         self.call, rendered = resolve(self._ports, self._step, scope)
         self.record.resolved_as = self.call.found.resolved_as
+        if self.call.found.action.per_item:
+            self._evaluator = ItemEvaluator(self._step.config.inputs, scope)
         credential = await self._credential()
         self._ports.redactor.add(credential.secrets)
         self.record.inputs = await off_loop(self._ports.redactor.clean, rendered)
@@ -177,6 +207,7 @@ class StepAttempt:
             attempt=record.number,
             idempotency_key=record.idempotency_key,
             deadline=deadline,
+            evaluator=self._evaluator,
         )
 
     def _lines(self) -> tuple[dict[str, str], ...]:

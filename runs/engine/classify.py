@@ -76,12 +76,44 @@ def stopped_under_way(*, repeatable: bool) -> Failure:
     )
 
 
+def stopped_with_others() -> Failure:
+    """Return what is said of a step that was stopped because its run, or another lane beside it, ended."""
+    return Failure(kind=FailureKind.PERMANENT, message="This step was stopped before its end, together with its run.")
+
+
+def unanswered(seconds: float) -> Failure:
+    """Return the failure of a step that nobody answered in time."""
+    return Failure(
+        kind=FailureKind.TIMEOUT,
+        message=f"Nobody answered within {seconds:.6g} s.",
+        hint="Allow more time, or let the workflow go on without an answer by the step's option for errors.",
+    )
+
+
 def revoked() -> Failure:
     """Return why a run was cancelled whose member or token is gone."""
     return Failure(
         kind=FailureKind.AUTH,
         message="The member or token that started this run no longer has access, so it was stopped.",
         hint="Start it again as somebody who has access.",
+    )
+
+
+def crowded_out() -> Failure:
+    """Return why a run was skipped whose workflow had as many under way as it may."""
+    return Failure(
+        kind=FailureKind.RATE_LIMITED,
+        message="As many runs of this workflow were under way as its limit allows, so this one was skipped.",
+        hint="Raise the limit in the workflow's settings, or let further runs wait for their turn.",
+    )
+
+
+def replaced() -> Failure:
+    """Return why a run was stopped whose workflow lets a newer run take its place."""
+    return Failure(
+        kind=FailureKind.RATE_LIMITED,
+        message="A newer run of this workflow took this one's place, as its settings ask.",
+        hint="Raise the limit in the workflow's settings, or let further runs wait for their turn.",
     )
 
 

@@ -1,23 +1,33 @@
 """The interpreter: one recursive async function over the tree of steps. Pure.
 
 Before a step runs its path is looked up in the journal, and what is recorded there is returned instead of run. So
-going on after a crash, after a wait and from a step of an earlier run is the same: run the function again.
+going on after a crash, after a wait and from a step of an earlier run is the same: run the function again. Steps that
+hold lanes or wait are in ``controls``, what runs side by side in ``strands``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
 
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import evaluate_condition, render
 from orchestrator.types import JSONValue
 from runs.engine.attempt import StepAttempt, resolve
-from runs.engine.classify import failure_of, interrupted, out_of_time, revoked, stopped_under_way
-from runs.engine.ports import Ports, StepFailed, Stopped, StopReason
+from runs.engine.classify import (
+    failure_of,
+    interrupted,
+    out_of_time,
+    revoked,
+    stopped_under_way,
+    stopped_with_others,
+)
+from runs.engine.controls import CONTROLS, Control, Ended, Entered
+from runs.engine.frame import Frame, Links, links_by_loop, loops_around, readable_inside
+from runs.engine.ports import LeaseLost, OutOfTime, Ports, StepFailed, Stopped, StopReason
 from runs.engine.records import (
     Attempt,
     Cancelled,
@@ -26,35 +36,18 @@ from runs.engine.records import (
     Given,
     GivenBack,
     Outcome,
-    Parked,
     RunOrder,
     Succeeded,
+    Waiting,
 )
 from runs.engine.retry import delay_before_next
+from runs.engine.strands import LaneStopped, Park, Strands, is_final
 from runs.engine.values import gated, off_loop
-from runs.states import StepStatus
+from runs.states import FailureKind, StepStatus
 
-# A longer wait between two attempts parks the run and frees its place.
-PARK_AFTER_SECONDS: Final = 3.0
-
-_DONE: Final = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
-
-
-class _Park(Exception):
-    def __init__(self, parked: Parked) -> None:
-        super().__init__(parked.kind)
-        self.parked = parked
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """Where in the tree we are: what goes before a step's key in its path, and what expressions see."""
-
-    scope: Mapping[str, Any]
-    prefix: str = ""
-
-    def path(self, key: str) -> str:
-        return f"{self.prefix}{key}"
+_DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
+_SKIPPED = Given(status=StepStatus.SKIPPED)
+_OPEN = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
 
 @dataclass(kw_only=True)
@@ -63,18 +56,34 @@ class Interpreter:
 
     order: RunOrder
     ports: Ports
-    _steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given: Mapping[str, Given] = field(init=False)
+    strands: Strands = field(init=False)
+    _links: Links = field(init=False)
+    # Steps in whose lanes the run was ended.
+    _stopped_in: list[Attempt] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.given = self.order.given
+        self.strands = Strands(clock=self.ports.clock)
+        self._links = links_by_loop(self.order.definition)
 
     async def execute(self) -> Outcome:
         """Run to an end or to a wait. Raises LeaseLost, and CancelledError when nobody asked the run to stop."""
         try:
             return Succeeded(output=await self._run())
         except StepFailed as failed:
-            return Failed(failure=failed.failure, path=failed.path)
-        except _Park as park:
+            return Failed(failure=replace(failed.failure, path=""), path=failed.path)
+        except Ended as ended:
+            # With the run's own end, in one write: found ended without it, they would be taken for passed.
+            for record in self._stopped_in:
+                self._end(record, *ended.of_lanes())
+            return ended.outcome()
+        except Park as park:
             return park.parked
         except Stopped as stopped:
             return self._stopped(stopped.reason)
+        except LaneStopped:
+            return self._stopped(self.ports.control.reason or StopReason.CANCELLED)
         except asyncio.CancelledError:
             if self.ports.control.reason in (None, StopReason.LOST):
                 raise
@@ -82,97 +91,221 @@ class Interpreter:
 
     async def _run(self) -> JSONValue:
         order = self.order
-        frame = Frame(
-            scope={
-                "trigger": order.trigger,
-                "steps": self._steps,
-                "run": order.run,
-                "workflow": order.workflow,
-                "vars": order.variables,
-            }
-        )
+        steps: dict[str, dict[str, Any]] = {}
+        scope = {
+            "trigger": order.trigger,
+            "steps": steps,
+            "run": order.run,
+            "workflow": order.workflow,
+            "vars": order.variables,
+        }
+        frame = self.with_links("", Frame(scope=scope, steps=steps))
         if order.only is not None:
             return await self._only(order.only, frame)
-        await self._sequence(order.definition.steps, frame)
+        await self.sequence(order.definition.steps, frame)
         return await self._output(frame)
 
     async def _only(self, key: str, frame: Frame) -> JSONValue:
-        """Run one step alone, with the given outcomes of others."""
-        for path, given in self.order.given.items():
-            self._settle(path, given)
-        step = next(step for _, step in self.order.definition.walk() if step.key == key)
-        return await self._step(step, frame)
+        """Run one step alone, with the given outcomes of others; inside a loop for its first item."""
+        definition = self.order.definition
+        for path, given in self.given.items():
+            self._settle(path, given, frame)
+        self.given = {}
+        for loop in loops_around(definition, key):
+            try:
+                items = resolve(self.ports, loop, frame.scope)[1]["items"]
+                frame = frame.iteration(frame.path(loop.key), 0, items[0], None)
+            except Exception as error:
+                failure = failure_of(error, self.ports.redactor)
+                raise StepFailed(
+                    loop.key, replace(failure, message=f"The loop has no first item: {failure.message}")
+                ) from error
+        step = next(step for _, step in definition.walk() if step.key == key)
+        return await self._step(step, replace(frame, prefix="", loop="", item=None))
 
-    async def _sequence(self, steps: Sequence[StepDefinition], frame: Frame) -> JSONValue:
-        """Run steps one after the other; return the last one's output."""
+    def with_links(self, loop: str, frame: Frame) -> Frame:
+        """Return the frame with the addresses of the steps whose innermost loop is ``loop``."""
+        return frame.linked(self._links.get(loop, ()), self.ports.links.url)
+
+    async def sequence(self, steps: Sequence[StepDefinition], frame: Frame) -> JSONValue:
+        """Run steps one after the other; return the last one's output. Raises what ``execute`` catches."""
         last: JSONValue = None
         for step in steps:
             last = await self._step(step, frame)
         return last
 
     async def _step(self, step: StepDefinition, frame: Frame) -> JSONValue:
-        """Return a step's output, from the journal where it is recorded. Raises StepFailed."""
+        """Return a step's output, from the journal where it is recorded. Raises StepFailed, and Ended."""
         path = frame.path(step.key)
-        given = self.order.given.get(path)
-        if given is None:
-            end = await self._drive(step, path, frame.scope)
+        given = self.given.get(path)
+        if step.lanes:
+            self._settle_lanes(step, frame, given)
+        if given is None or given.status is StepStatus.RUNNING:
+            end = await self._drive(step, path, frame, given)
             given = Given(status=end.status, output=end.output, failure=end.failure)
-        self._settle(step.key, given)
-        if given.status in _DONE or step.config.on_error == "continue":
-            return given.output
-        raise StepFailed(path, given.failure or interrupted())
+        if given.status is StepStatus.CANCELLED:
+            # Recorded by a driver that went away before it could record why.
+            raise LaneStopped(is_final=True)
+        self._settle(step.key, given, frame)
+        if given.status not in _DONE and step.config.on_error != "continue":
+            failure = given.failure or interrupted()
+            raise StepFailed(failure.path or path, failure)
+        if step.action == "flow.stop" and given.status is StepStatus.SUCCEEDED:
+            raise Ended.told(given.output, path)
+        return given.output
 
-    def _settle(self, key: str, given: Given) -> None:
+    @staticmethod
+    def _settle(key: str, given: Given, frame: Frame) -> None:
         """Let expressions read how a step ended."""
         done = given.status in _DONE
-        self._steps[key] = {
+        frame.steps[key] = {
             "output": given.output if done else None,
             # A lost attempt that is not tried again is, to the steps after it, a failure like any other.
             "status": given.status.value if done else StepStatus.FAILED.value,
             "error": given.failure.as_document() if given.failure and not done else None,
         }
 
-    async def _drive(self, step: StepDefinition, path: str, scope: Mapping[str, Any]) -> Attempt:
+    def _settle_lanes(self, step: StepDefinition, frame: Frame, given: Given | None) -> None:
+        """Have what a step holds read as skipped until it runs, or as it is given together with the step."""
+        for inner in readable_inside(step):
+            kept = self.given.get(frame.path(inner.key)) if given is not None else None
+            self._settle(inner.key, kept or _SKIPPED, frame)
+
+    async def _drive(self, step: StepDefinition, path: str, frame: Frame, given: Given | None) -> Attempt:
         """Bring a step to its end, from wherever the journal says it stands; return its last attempt."""
         attempts = list(self.ports.journal.attempts(path))
         if not attempts:
-            ended = self._before_first(step, path, scope)
+            ended = self._before_first(step, path, frame)
             if ended is not None:
                 return ended
-        elif attempts[-1].status is StepStatus.RUNNING:
+        control = CONTROLS.get(step.action)
+        if control is not None:
+            record = attempts[-1] if attempts else None
+            return await self._control(control, step, path, frame, record, given)
+        if attempts and attempts[-1].status is StepStatus.RUNNING:
             self._lose(attempts[-1])
-        while not attempts or self._goes_on(step, attempts[-1], scope):
+        while not attempts or await self._goes_on(step, path, attempts, frame):
             if attempts and attempts[-1].retry_at is not None:
-                await self._wait(path, attempts[-1].retry_at)
-            attempts.append(await self._attempt(step, path, attempts, scope))
+                await self.strands.pause(Waiting(path=path, kind="time", wake_at=attempts[-1].retry_at), frame.group)
+            attempts.append(await self._attempt(step, path, attempts, frame))
         return attempts[-1]
 
-    def _before_first(self, step: StepDefinition, path: str, scope: Mapping[str, Any]) -> Attempt | None:
+    def _before_first(self, step: StepDefinition, path: str, frame: Frame) -> Attempt | None:
         """Return the one attempt of a step that is skipped, or whose condition cannot be told; else None."""
         condition = step.config.run_if
         if condition is None:
             return None
         failure: Failure | None = None
         try:
-            if evaluate_condition(condition, scope):
+            if evaluate_condition(condition, frame.scope):
                 return None
         except Exception as error:
             failure = failure_of(error, self.ports.redactor)
-        self._check()
-        now = self.ports.clock.now()
-        attempt = Attempt(
+        self.check(frame)
+        attempt = self._new(step, path, frame, StepStatus.FAILED if failure else StepStatus.SKIPPED)
+        attempt.failure, attempt.finished_at = failure, attempt.started_at
+        self.ports.journal.record(attempt, ride=True)
+        return attempt
+
+    def _new(self, step: StepDefinition, path: str, frame: Frame, status: StepStatus, number: int = 1) -> Attempt:
+        """Return an attempt that no action is called for."""
+        return Attempt(
             path=path,
+            loop=frame.loop,
+            item=frame.item,
             key=step.key,
             name=step.name,
             action=step.action,
-            number=1,
-            status=StepStatus.FAILED if failure else StepStatus.SKIPPED,
-            failure=failure,
-            started_at=now,
-            finished_at=now,
+            number=number,
+            status=status,
+            started_at=self.ports.clock.now(),
         )
-        self.ports.journal.record(attempt, ride=True)
-        return attempt
+
+    async def _control(
+        self,
+        control: Control,
+        step: StepDefinition,
+        path: str,
+        frame: Frame,
+        record: Attempt | None,
+        given: Given | None,
+    ) -> Attempt:
+        """Run a step that the engine runs itself; return its one attempt."""
+        if record is not None and record.status not in _OPEN:
+            return record
+        try:
+            entered = await self._enter(control, step, path, frame, record, given)
+        except _Refused as refused:
+            return refused.record
+        record = entered.record
+        try:
+            output = await control.run(entered)
+            record.output = await off_loop(self._kept, output)
+            self._end(record, StepStatus.SUCCEEDED)
+        except StepFailed as failed:
+            inside = "" if failed.path == path else failed.path
+            self._end(record, StepStatus.FAILED, replace(failed.failure, path=inside))
+            if isinstance(failed, OutOfTime):
+                raise
+        except Ended:
+            self._stopped_in.append(record)
+            raise
+        except (LaneStopped, Stopped, asyncio.CancelledError) as stop:
+            if self._is_over(stop):
+                self._end(record, StepStatus.CANCELLED, stopped_with_others())
+            raise
+        except (Park, LeaseLost):
+            raise
+        except Exception as error:
+            self._end(record, StepStatus.FAILED, failure_of(error, self.ports.redactor))
+        return record
+
+    async def _enter(
+        self,
+        control: Control,
+        step: StepDefinition,
+        path: str,
+        frame: Frame,
+        record: Attempt | None,
+        given: Given | None,
+    ) -> Entered:
+        """Begin a step that the engine runs itself, or take up where it was left. Raises _Refused."""
+        is_new = record is None
+        if record is None:
+            self.check(frame)
+            record = self._new(step, path, frame, control.status)
+        try:
+            if is_new:
+                call, rendered = resolve(self.ports, step, frame.scope)
+                record.inputs = await off_loop(self.ports.redactor.clean, rendered)
+                record.output = given.output if given else control.decide(step, call.inputs)
+                inputs = call.inputs
+            else:
+                # As they were: another look at the variables or the clock could give other items.
+                found = self.ports.catalog.find(step.action, {})
+                assert found is not None
+                inputs = found.action.validate_inputs(record.inputs)  # type: ignore[arg-type]
+        except Exception as error:
+            self._end(record, StepStatus.FAILED, failure_of(error, self.ports.redactor))
+            raise _Refused(record) from error
+        if is_new:
+            await self.ports.journal.begin(record, durable=False)
+        return Entered(engine=self, step=step, path=path, frame=frame, record=record, inputs=inputs, is_new=is_new)
+
+    def _end(self, record: Attempt, status: StepStatus, failure: Failure | None = None) -> None:
+        """Record how a step ended that the engine runs itself; it has no effect of its own, so it rides along."""
+        record.status, record.failure = status, failure
+        record.finished_at = self.ports.clock.now()
+        self.ports.journal.record(record, ride=True)
+
+    def _kept(self, value: Any) -> JSONValue:
+        return gated(self.ports.redactor.clean(value))
+
+    def _is_over(self, stop: BaseException) -> bool:
+        """Whether what was stopped is over, and not only given to another driver."""
+        if isinstance(stop, asyncio.CancelledError):
+            return self.ports.control.reason is StopReason.CANCELLED
+        return is_final(stop)
 
     def _lose(self, attempt: Attempt) -> None:
         """Note that the attempt's worker went away: what is recorded as under way was not ours."""
@@ -181,19 +314,20 @@ class Interpreter:
         attempt.finished_at = self.ports.clock.now()
         self.ports.journal.record(attempt, ride=True)
 
-    def _goes_on(self, step: StepDefinition, last: Attempt, scope: Mapping[str, Any]) -> bool:
-        """Whether another attempt follows this one."""
-        match last.status:
-            case StepStatus.FAILED:
-                return last.retry_at is not None
-            case StepStatus.LOST:
-                return self._runs_again_when_lost(step, scope)
-            case _:
-                return False
+    async def _goes_on(self, step: StepDefinition, path: str, attempts: list[Attempt], frame: Frame) -> bool:
+        """Whether another attempt follows the last one. A person may be asked, and may add the step's end instead."""
+        last = attempts[-1]
+        if last.status not in (StepStatus.FAILED, StepStatus.LOST):
+            return False
+        if last.failure is not None and last.failure.kind is FailureKind.OUTCOME_UNKNOWN:
+            if step.config.on_lost == "ask":
+                return await self._ask(step, path, attempts, frame)
+            return last.status is StepStatus.LOST and self._runs_again_when_lost(step, frame)
+        return last.retry_at is not None
 
-    def _runs_again_when_lost(self, step: StepDefinition, scope: Mapping[str, Any]) -> bool:
+    def _runs_again_when_lost(self, step: StepDefinition, frame: Frame) -> bool:
         try:
-            call, _ = resolve(self.ports, step, scope)
+            call, _ = resolve(self.ports, step, frame.scope)
         except Exception:
             # It cannot even be asked for any more; what it did before is not known.
             return False
@@ -201,21 +335,54 @@ class Interpreter:
             return True
         return call.repeatable if step.config.on_lost is None else step.config.on_lost == "retry"
 
-    async def _wait(self, path: str, until: datetime) -> None:
-        """Wait for a moment, in place when it is near."""
-        seconds = (until - self.ports.clock.now()).total_seconds()
-        if seconds > PARK_AFTER_SECONDS:
-            raise _Park(Parked(path=path, kind="time", wake_at=until))
-        if seconds > 0:
-            await self.ports.clock.sleep(seconds)
+    async def _ask(self, step: StepDefinition, path: str, attempts: list[Attempt], frame: Frame) -> bool:
+        """Wait for a person to say what became of the last attempt; return whether it is tried again."""
+        last = attempts[-1]
+        if not self._must_ask(step, last, frame):
+            return True
+        answer = await self.answered(Waiting(path=path, kind="outcome_unknown"), last.number, frame)
+        assert answer is not None
+        if answer.get("decision") == "succeeded":
+            known = self._new(step, path, frame, StepStatus.SUCCEEDED, number=last.number + 1)
+            known.resolved_as, known.idempotency_key = last.resolved_as, last.idempotency_key
+            known.output, known.finished_at = answer.get("output"), known.started_at
+            known.logs = (
+                {
+                    "at": known.started_at.isoformat(),
+                    "level": "info",
+                    "text": f"Resolved by {answer.get('by') or 'the API'}.",
+                },
+            )
+            self.ports.journal.record(known, ride=True)
+            attempts.append(known)
+        return answer.get("decision") == "retry"
 
-    async def _attempt(
-        self, step: StepDefinition, path: str, earlier: Sequence[Attempt], scope: Mapping[str, Any]
-    ) -> Attempt:
-        seconds = self._check()
-        attempt = StepAttempt(self.order, self.ports, step, path=path, number=len(earlier) + 1, seconds=seconds)
+    def _must_ask(self, step: StepDefinition, last: Attempt, frame: Frame) -> bool:
+        """Whether what became of an attempt matters: one that may be sent again in any case needs no person."""
+        if last.status is not StepStatus.LOST:
+            return True
         try:
-            record = await attempt.run(scope)
+            call, _ = resolve(self.ports, step, frame.scope)
+        except Exception:
+            return True
+        return not call.harmless
+
+    async def answered(self, what: Waiting, attempt: int, frame: Frame) -> Mapping[str, Any] | None:
+        """Wait for the answer to an attempt; None when its time is over first. Raises Park, LaneStopped, Stopped."""
+        while (answer := self.ports.answers.answer(what.path, attempt)) is None:
+            if what.wake_at is not None and self.ports.clock.now() >= what.wake_at:
+                return None
+            self.check(frame)
+            await self.strands.pause(what, frame.group)
+        return answer
+
+    async def _attempt(self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame) -> Attempt:
+        seconds = self.check(frame)
+        attempt = StepAttempt(
+            self.order, self.ports, step, frame=frame, path=path, number=len(earlier) + 1, seconds=seconds
+        )
+        try:
+            record = await attempt.run(frame.scope)
         except asyncio.CancelledError:
             self._record_stopped(attempt)
             raise
@@ -236,15 +403,17 @@ class Interpreter:
                 attempt.finish(stopped_under_way(repeatable=repeatable), StepStatus.CANCELLED), ride=True
             )
 
-    def _check(self) -> float:
-        """Return the seconds that the workflow's time limit leaves. Raises Stopped, or StepFailed without any left."""
+    def check(self, frame: Frame) -> float:
+        """Return the seconds that the workflow's time limit leaves. Raises Stopped, LaneStopped, OutOfTime."""
         self.ports.control.check()
+        if frame.group is not None:
+            frame.group.check()
         limit = self.order.definition.settings.timeout
         if limit is None:
             return float("inf")
         left = limit - self.order.active_seconds - self.ports.clock.elapsed()
         if left <= 0:
-            raise StepFailed("", out_of_time(limit))
+            raise OutOfTime("", out_of_time(limit))
         return left
 
     async def _output(self, frame: Frame) -> JSONValue:
@@ -252,8 +421,7 @@ class Interpreter:
         if self.order.definition.output is None:
             return None
         try:
-            value = render(self.order.definition.output, frame.scope)
-            return await off_loop(lambda item: gated(self.ports.redactor.clean(item)), value)
+            return await off_loop(self._kept, render(self.order.definition.output, frame.scope))
         except Exception as error:
             raise StepFailed("output", failure_of(error, self.ports.redactor)) from error
 
@@ -266,3 +434,11 @@ class Interpreter:
                 return Cancelled(failure=revoked())
             case _:
                 return GivenBack()
+
+
+class _Refused(Exception):
+    """A step could not be begun; ``record`` says why."""
+
+    def __init__(self, record: Attempt) -> None:
+        super().__init__(record.path)
+        self.record = record

@@ -49,6 +49,15 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallOutcome:
+    """How a called run ended; ``failure`` is None where it succeeded."""
+
+    run_id: str
+    output: JSONValue = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenCredential:
     """An opened credential, for one attempt; nothing of it is in ``repr``."""
 
@@ -63,11 +72,39 @@ class Journal(Protocol):
     def attempts(self, path: str) -> Sequence[Attempt]:
         """Return what is recorded for a path, oldest first."""
 
+    async def load(self, loop: str, first: int, count: int) -> None:
+        """Bring in what is recorded of iterations of a loop; before that, ``attempts`` knows nothing of them."""
+
+    def forget(self, loop: str, item: int) -> None:
+        """Let go of an iteration that has ended: nobody asks for it again."""
+
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         """Write that an attempt starts; with ``durable``, return only once a crash cannot undo that."""
 
     def record(self, attempt: Attempt, *, ride: bool) -> None:
         """Write how an attempt ended: at once, or with ``ride`` together with the next commit; does not wait."""
+
+
+class Answers(Protocol):
+    """What was answered from outside to the steps of one run that wait for it."""
+
+    def answer(self, path: str, attempt: int) -> Mapping[str, Any] | None:
+        """Return the answer to an attempt, as ``runs.models.Answer`` describes it, or None so far."""
+
+
+class Calls(Protocol):
+    """Runs of other workflows that steps of one run call."""
+
+    async def start(self, *, path: str, workflow: str, payload: JSONValue) -> None:
+        """Start the run that belongs to a step, once however often this is called. Raises IntegrationError."""
+
+    async def outcome(self, path: str) -> CallOutcome | None:
+        """Return how the run of a step ended, None while it has not."""
+
+
+class Links(Protocol):
+    def url(self, action: str, path: str) -> str:
+        """Return the address at which others answer a step of an action that waits for them."""
 
 
 class Catalog(Protocol):
@@ -104,6 +141,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def breathe(self) -> None:
+        """Let others have a turn now and then; a step that waits for nothing would keep it for ever."""
+
 
 class Control(Protocol):
     """What is asked of the run from outside."""
@@ -132,6 +172,9 @@ class Ports:
     clock: Clock
     control: Control
     redactor: Redactor
+    answers: Answers
+    calls: Calls
+    links: Links
 
 
 class StepFailed(Exception):
@@ -141,3 +184,7 @@ class StepFailed(Exception):
         super().__init__(failure.message)
         self.path = path
         self.failure = failure
+
+
+class OutOfTime(StepFailed):
+    """The workflow's time limit is reached: nothing of the run may go on."""

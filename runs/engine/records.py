@@ -23,16 +23,26 @@ def idempotency_key(run_id: int, path: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why an attempt or a run failed; texts are redacted. ``retry_after`` is what the other side asked for, in s."""
+    """Why an attempt or a run failed; texts are redacted.
+
+    ``retry_after`` is what the other side asked for, in s; ``path`` is the step inside that failed a step with lanes.
+    """
 
     kind: FailureKind
     message: str
     hint: str = ""
     retryable: bool = False
     retry_after: float | None = None
+    path: str = ""
 
     def as_document(self) -> dict[str, JSONValue]:
-        return {"kind": self.kind.value, "message": self.message, "hint": self.hint, "retryable": self.retryable}
+        document: dict[str, JSONValue] = {
+            "kind": self.kind.value,
+            "message": self.message,
+            "hint": self.hint,
+            "retryable": self.retryable,
+        }
+        return {**document, "path": self.path} if self.path else document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Failure:
@@ -42,12 +52,16 @@ class Failure:
             message=str(document.get("message", "")),
             hint=str(document.get("hint", "")),
             retryable=bool(document.get("retryable", False)),
+            path=str(document.get("path", "")),
         )
 
 
 @dataclass(kw_only=True, eq=False)
 class Attempt:
-    """One attempt of one step, as it is journaled. Values in it are redacted JSON."""
+    """One attempt of one step, as it is journaled. Values in it are redacted JSON.
+
+    ``loop`` and ``item`` say which iteration of which loop it belongs to, ``stored`` whether its row exists.
+    """
 
     path: str
     key: str
@@ -65,11 +79,18 @@ class Attempt:
     retry_at: datetime | None = None
     finished_at: datetime | None = None
     row_id: int | None = None
+    loop: str = ""
+    item: int | None = None
+    stored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The outcome of a step that this run takes over from another one."""
+    """The outcome of a step that this run takes over from another one.
+
+    RUNNING is a step with lanes that is entered again: its decision (``output``) holds, what is in its lanes is looked
+    up one by one. A path like ``each[3]`` gives a whole iteration.
+    """
 
     status: StepStatus = StepStatus.SUCCEEDED
     output: JSONValue = None
@@ -78,7 +99,10 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOrder:
-    """Everything that is fixed about a run. ``active_seconds`` is how long it was driven before this time."""
+    """Everything that is fixed about a run.
+
+    ``active_seconds`` is how long it was driven before this time, ``requester`` the name of the user who started it.
+    """
 
     run_id: int
     tenant_id: int
@@ -92,6 +116,7 @@ class RunOrder:
     given: Mapping[str, Given] = field(default_factory=dict)
     only: str | None = None
     active_seconds: float = 0.0
+    requester: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +139,35 @@ class Cancelled:
     failure: Failure | None = None
 
 
+WaitKind = Literal["approval", "callback", "time", "workflow", "outcome_unknown"]
+# What a person can do something about comes first when a run is said to wait for one thing.
+_SAID_FIRST: Final[tuple[WaitKind, ...]] = ("approval", "outcome_unknown", "callback", "workflow", "time")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Parked:
-    """The run waits, without a worker, until ``wake_at`` (None: until something outside wakes it)."""
+class Waiting:
+    """What one lane of a run waits for, until ``wake_at`` (None: until something outside answers)."""
 
     path: str
-    kind: str
-    wake_at: datetime | None
+    kind: WaitKind
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """The run waits without a worker, for at least one thing."""
+
+    waits: tuple[Waiting, ...]
+
+    @property
+    def wake_at(self) -> datetime | None:
+        """When the run is to be woken at the latest, None when nothing but an answer wakes it."""
+        return min((wait.wake_at for wait in self.waits if wait.wake_at is not None), default=None)
+
+    @property
+    def first(self) -> Waiting:
+        """The one to name: what a person can do something about before what passes by itself."""
+        return min(self.waits, key=lambda wait: (_SAID_FIRST.index(wait.kind), wait.path))
 
 
 @dataclass(frozen=True, kw_only=True)

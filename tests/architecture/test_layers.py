@@ -30,8 +30,9 @@ LAYERS: Final = {
     "runs.models": 4, "runs.journal": 4, "runs.doorbell": 4, "runs.writes": 4, "runs.writer": 4, "runs.values": 4,
     "runs.bell": 4, "runs.notices": 4, "runs.mailbox": 4, "runs.looks": 4,
     "runs.clock": 4, "runs.slots": 4, "runs.claims": 4, "runs.owners": 4, "runs.plans": 4, "runs.migrations": 4,
+    "runs.endings": 4, "runs.limits": 4, "runs.links": 4, "runs.calls": 4,
     # 5
-    "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
+    "runs.reruns": 5, "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
     "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5,
     "runs.outline": 5, "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces

@@ -68,7 +68,7 @@ def test_what_is_saved_is_in_the_draft_and_the_rest_of_it_stays(browser: Client,
     saved = draft_definition(workflow.refresh())
     assert (saved.name, saved.slug, saved.description) == ("New leads", "new-leads", "a\nb")
     assert saved.settings.model_dump() == {
-        "timeout": 90.5, "max_concurrent_runs": 3, "error_workflow": None, "retention_days": 30
+        "timeout": 90.5, "max_concurrent_runs": 3, "on_limit": "queue", "error_workflow": None, "retention_days": 30
     }  # fmt: skip
     assert [step.key for step in saved.steps] == ["greet"]
 
@@ -84,7 +84,8 @@ def test_an_empty_limit_is_none(browser: Client, workflow: Workflow) -> None:
         ("name", ""), ("name", "   "), ("name", "x" * 201), ("slug", ""), ("slug", "Not A Slug"), ("slug", "../x"),
         ("timeout", "soon"), ("timeout", "0"), ("timeout", "-1"), ("timeout", "nan"), ("timeout", "inf"),
         ("timeout", "1e400"), ("timeout", "99999999"), ("retention_days", "1.5"), ("retention_days", "0"),
-        ("retention_days", "1e999"), ("description", "x" * 10_001),
+        ("retention_days", "1e999"), ("max_concurrent_runs", "0"), ("max_concurrent_runs", "2.5"),
+        ("description", "x" * 10_001),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_at_its_field_and_kept_as_typed(
@@ -98,6 +99,42 @@ def test_what_cannot_be_is_refused_at_its_field_and_kept_as_typed(
         assert f'value="{value}"' in answer.text
     assert draft_definition(workflow.refresh()).settings.timeout == 600
     assert workflow.refresh().slug == "leads"
+
+
+def test_runs_at_once_and_the_workflow_for_failures_are_chosen(
+    browser: Client, workflow: Workflow, actor: Actor, viewer: User
+) -> None:
+    services.workflow_create(actor=actor, document={**DOCUMENT, "slug": "alarm", "name": "Sound <the> alarm"})
+    text = browser.get(address(workflow)).text
+    assert '<option value="queue" selected>The new run waits for its turn</option>' in text
+    assert '<option value="alarm">Sound &lt;the&gt; alarm</option>' in text
+    assert '<option value="leads"' not in text
+    chosen = {"max_concurrent_runs": "1", "on_limit": "cancel_older", "error_workflow": "alarm"}
+    browser.post(address(workflow), {**POSTED, **chosen})
+    saved = draft_definition(workflow.refresh()).settings
+    assert (saved.max_concurrent_runs, saved.on_limit, saved.error_workflow) == (1, "cancel_older", "alarm")
+    reader = Client()
+    reader.force_login(viewer)
+    assert "The oldest run is stopped, and the new one starts" in reader.get(address(workflow)).text
+    browser.post(address(workflow), {**POSTED, "on_limit": "skip", "error_workflow": ""})
+    saved = draft_definition(workflow.refresh()).settings
+    assert (saved.on_limit, saved.error_workflow) == ("skip", None)
+
+
+@pytest.mark.parametrize(("field", "value"), [("on_limit", ""), ("on_limit", "panic"), ("error_workflow", "nobody")])
+def test_what_is_not_offered_is_refused(browser: Client, workflow: Workflow, field: str, value: str) -> None:
+    answer = browser.post(address(workflow), {**POSTED, field: value})
+    assert answer.status_code == 422
+    assert f'href="#set-{field}"' in answer.text
+    assert draft_definition(workflow.refresh()).settings.on_limit == "queue"
+
+
+def test_a_workflow_for_failures_that_is_gone_is_seen_and_stays(browser: Client, actor: Actor) -> None:
+    document = {**DOCUMENT, "slug": "orphan", "settings": {"error_workflow": "gone"}}
+    orphan = services.workflow_create(actor=actor, document=document)
+    assert '<option value="gone" selected>gone (does not exist)</option>' in browser.get(address(orphan)).text
+    browser.post(address(orphan), {**POSTED, "slug": "orphan", "error_workflow": "gone"})
+    assert draft_definition(orphan.refresh()).settings.error_workflow == "gone"
 
 
 def test_a_slug_that_is_taken_is_refused(browser: Client, workflow: Workflow, actor: Actor) -> None:

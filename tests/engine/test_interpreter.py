@@ -121,7 +121,7 @@ def test_a_long_wait_parks_the_run_and_a_short_one_does_not() -> None:
     world.behave("a", raising(RateLimited("slow down", retry_after=2), RateLimited("slow down", retry_after=120)))
     outcome = world.run_once(order(step("a", "sim.put")))
     assert isinstance(outcome, Parked)
-    assert (outcome.path, outcome.kind) == ("a", "time")
+    assert (outcome.first.path, outcome.first.kind) == ("a", "time")
     assert outcome.wake_at is not None
     assert (outcome.wake_at - world.now).total_seconds() == 120
     assert world.calls == {"a": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,13 +13,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from integrations.builtin import flow, workflow
+from integrations.registry import declared_in
 from integrations.sdk import Action, Provider, RunContext, action
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.engine.interpreter import Interpreter
-from runs.engine.ports import Found, NoCredential, OpenCredential, Ports, Stopped, StopReason
-from runs.engine.records import Attempt, Given, Outcome, Parked, RunOrder
+from runs.engine.ports import CallOutcome, Found, NoCredential, OpenCredential, Ports, Stopped, StopReason
+from runs.engine.records import Attempt, Given, GivenBack, Outcome, Parked, RunOrder, idempotency_key
 from runs.states import StepStatus
 
 provider = Provider(key="sim", name="Simulated")
@@ -52,6 +54,15 @@ class World:
         self.commits = 0
         self.crash_at: int | None = None
         self.places = 0
+        self.dead = False
+        self.answers_meanwhile = False
+        self.answer = default_answer
+        self.interpreter: Interpreter | None = None
+        self.answers: dict[tuple[str, int], dict[str, Any]] = {}
+        self.called: dict[str, tuple[str, JSONValue]] = {}
+        self.calls_answered: set[str] = set()
+        self.paths: dict[str, str] = {}
+        self.call_outcomes: dict[str, CallOutcome] = {}
         self.calls: dict[str, int] = {}
         self.secrets: dict[str, Mapping[str, Any]] = {}
         self.control = Control()
@@ -62,9 +73,16 @@ class World:
     async def place(self) -> None:
         """A place where the worker can go away, and where another task may run."""
         self.places += 1
-        if self.places == self.crash_at:
+        if self.dead or self.places == self.crash_at:
+            self.dead = True
             raise Crash
         self._commit_some()
+        if self.answers_meanwhile and self.random.random() < 0.1:
+            self.answer_one()
+        for _ in range(self.random.randint(0, 2)):
+            await asyncio.sleep(0)
+        if self.dead:
+            raise Crash
 
     def _commit_some(self) -> None:
         """Another run's commit may take any beginning of what was handed over."""
@@ -75,6 +93,7 @@ class World:
         """Lose what was not durable."""
         self._commit_some()
         self.in_flight, self.buffered = [], {}
+        self.dead = False
 
     def commit(self) -> None:
         """Make everything durable that was handed over."""
@@ -97,7 +116,7 @@ class World:
         assert attempt.row_id is not None
         before = self.durable.get(attempt.row_id)
         if before is not None:
-            assert before.status is StepStatus.RUNNING or before.status is attempt.status, "an end is never changed"
+            assert before.status in OPEN or before.status is attempt.status, "an end is never changed"
         self.durable[attempt.row_id] = attempt
 
     def is_recorded_as_done(self, path: str) -> bool:
@@ -116,17 +135,40 @@ class World:
 
     async def act(self, ctx: RunContext[Any], *, effect: bool) -> Any:
         """What every simulated action does."""
-        assert not self.is_recorded_as_done(ctx.step_key), f"{ctx.step_key} runs again although it is done"
+        path = self.paths[ctx.idempotency_key]
+        assert not self.is_recorded_as_done(path), f"{path} runs again although it is done"
         await self.place()
-        self.calls[ctx.step_key] = self.calls.get(ctx.step_key, 0) + 1
         if effect:
-            self.effects.append((ctx.step_key, ctx.idempotency_key))
-        behaviour = self.behaviours.get(ctx.step_key)
+            assert any(row.status is StepStatus.RUNNING for row in self.rows(path)), "intent comes before effect"
+        self.calls[path] = self.calls.get(path, 0) + 1
+        if effect:
+            self.effects.append((path, ctx.idempotency_key))
+        behaviour = self.behaviours.get(path) or self.behaviours.get(ctx.step_key)
         result = behaviour(self, ctx) if behaviour else {"value": ctx.inputs.value}
         if asyncio.iscoroutine(result):
             result = await result
         await self.place()
         return result
+
+    def open_waits(self) -> list[Attempt]:
+        """Return what waits for an answer, as somebody outside sees it: what is durable."""
+        return [row for row in self.rows() if row.status is StepStatus.WAITING and self._is_unanswered(row)]
+
+    def _is_unanswered(self, row: Attempt) -> bool:
+        if row.action == "workflow.call":
+            return row.path in self.called and row.path not in self.call_outcomes
+        return row.action != "flow.wait" and (row.path, row.number) not in self.answers
+
+    def answer_one(self) -> bool:
+        """Have somebody outside answer something that waits; return whether there was any."""
+        waits = self.open_waits()
+        if not waits:
+            return False
+        row = self.random.choice(waits)
+        self.answer(self, row)
+        if self.interpreter is not None:
+            self.interpreter.strands.wake()
+        return True
 
     def ports(self, journal: Journal) -> Ports:
         return Ports(
@@ -137,16 +179,47 @@ class World:
             clock=Clock(self),
             control=self.control,
             redactor=Redactor(),
+            answers=Answers(self),
+            calls=Calls(self),
+            links=Links(),
         )
 
     def run_once(self, order: RunOrder) -> Outcome:
         """Drive the run as one driver would. Raises Crash."""
-        journal = Journal(self)
-        with acting_in(self):
-            outcome = LOOP.run_until_complete(Interpreter(order=order, ports=self.ports(journal)).execute())
+        journal = Journal(self, order.run_id)
+        self.interpreter = Interpreter(order=order, ports=self.ports(journal))
+        try:
+            with acting_in(self):
+                outcome = LOOP.run_until_complete(self.interpreter.execute())
+        finally:
+            self.interpreter = None
         LOOP.run_until_complete(self.place())
         self.commit()
+        if journal.durable and not isinstance(outcome, (Parked, GivenBack)):
+            self._end_what_nobody_entered_again()
         return outcome
+
+    def _end_what_nobody_entered_again(self) -> None:
+        """As the write of a run's end does, of a run that had another driver before."""
+        for row in self.rows():
+            if row.status is StepStatus.RUNNING and row.action.startswith("sim."):
+                row.status = StepStatus.LOST
+            elif row.status in OPEN:
+                row.status = StepStatus.CANCELLED
+
+    def pass_time(self, parked: Parked) -> None:
+        """Let something happen that the run waits for."""
+        if parked.wake_at is not None and self.random.random() < 0.5:
+            self.now = max(self.now, parked.wake_at)
+        elif self.answer_one():
+            return
+        for wait in parked.waits:
+            if wait.kind == "outcome_unknown":
+                number = self.rows(wait.path)[-1].number
+                self.answers.setdefault((wait.path, number), {"decision": "retry"})
+                return
+        if parked.wake_at is not None:
+            self.now = max(self.now, parked.wake_at)
 
     def run(self, order: RunOrder) -> Outcome:
         """Drive the run to its end, over waits; what crashes is driven again from what is durable."""
@@ -159,8 +232,7 @@ class World:
                 continue
             if not isinstance(outcome, Parked):
                 return outcome
-            assert outcome.wake_at is not None
-            self.now = max(self.now, outcome.wake_at)
+            self.pass_time(outcome)
         raise AssertionError("the run never ends")
 
 
@@ -210,24 +282,44 @@ async def post(ctx: RunContext[Anything]) -> Any:
     return await _acting[-1].act(ctx, effect=True)
 
 
-ACTIONS = (pure, put, send, read, post)
+ACTIONS = (pure, put, send, read, post, *declared_in(flow), *declared_in(workflow))
+OPEN = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
 @dataclass
 class Journal:
-    """Reads what was durable when it was made, as a driver does after its claim."""
+    """Reads what was durable when it was made, as a driver does after its claim; loops when they are entered."""
 
     world: World
+    run_id: int
     recorded: dict[str, list[Attempt]] = field(default_factory=dict)
+    durable: list[Attempt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for row in self.world.rows():
-            self.recorded.setdefault(row.path, []).append(copy.copy(row))
+        self.durable = [copy.copy(row) for row in self.world.rows()]
+        self._take_up(row for row in self.durable if row.item is None)
+
+    def _take_up(self, rows: Iterable[Attempt]) -> None:
+        for row in rows:
+            self.recorded.setdefault(row.path, []).append(row)
 
     def attempts(self, path: str) -> Sequence[Attempt]:
         return self.recorded.get(path, ())
 
+    async def load(self, loop: str, first: int, count: int) -> None:
+        await self.world.place()
+        self._take_up(
+            row
+            for row in self.durable
+            if row.loop == loop and row.item is not None and first <= row.item < first + count
+        )
+
+    def forget(self, loop: str, item: int) -> None:
+        for path in [path for path in self.recorded if path.startswith(f"{loop}[{item}].")]:
+            del self.recorded[path]
+
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
+        self.world.paths[idempotency_key(self.run_id, attempt.path)] = attempt.path
         self.world.keep(attempt)
         await self.world.place()
         if durable:
@@ -235,9 +327,48 @@ class Journal:
             await self.world.place()
 
     def record(self, attempt: Attempt, *, ride: bool) -> None:
+        if self.world.dead:
+            return
         self.world.keep(attempt)
         if not ride:
             self.world.submit()
+
+
+@dataclass
+class Answers:
+    world: World
+
+    def answer(self, path: str, attempt: int) -> Mapping[str, Any] | None:
+        return self.world.answers.get((path, attempt))
+
+
+@dataclass
+class Calls:
+    world: World
+
+    async def start(self, *, path: str, workflow: str, payload: JSONValue) -> None:
+        await self.world.place()
+        self.world.called.setdefault(path, (workflow, payload))
+        await self.world.place()
+
+    async def outcome(self, path: str) -> CallOutcome | None:
+        await self.world.place()
+        return self.world.call_outcomes.get(path)
+
+
+class Links:
+    def url(self, action: str, path: str) -> str:
+        return f"https://flows.example.com/{action}/{path}"
+
+
+def default_answer(world: World, row: Attempt) -> None:
+    """Answer what waits: approve, call back, or end the called run."""
+    if row.action == "workflow.call":
+        world.call_outcomes[row.path] = CallOutcome(run_id="8", output={"called": row.path})
+    elif row.action == "flow.approve":
+        world.answers[(row.path, row.number)] = {"decision": "approved", "form": None, "comment": "", "by": "ada"}
+    else:
+        world.answers[(row.path, row.number)] = {"body": {"of": row.path}, "headers": {}, "query": {}}
 
 
 @dataclass
@@ -283,8 +414,15 @@ class Clock:
         return self.world.random.random()
 
     async def sleep(self, seconds: float) -> None:
+        until = self.world.now + timedelta(seconds=seconds)
         await self.world.place()
-        self.world.now += timedelta(seconds=seconds)
+        # A longer sleep lets others do more meanwhile.
+        for _ in range(min(int(seconds), 50)):
+            await asyncio.sleep(0)
+        self.world.now = max(self.world.now, until)
+
+    async def breathe(self) -> None:
+        await self.world.place()
 
 
 @dataclass
@@ -296,10 +434,17 @@ class Control:
             raise Stopped(self.reason)
 
 
-def step(key: str, action: str = "sim.pure", *, credential: str | None = None, **config: Any) -> dict[str, Any]:
+def step(
+    key: str,
+    action: str = "sim.pure",
+    *,
+    credential: str | None = None,
+    lanes: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+    **config: Any,
+) -> dict[str, Any]:
     """Return a step of a document; without inputs it has its own key as value."""
     config.setdefault("inputs", {"value": key})
-    return {"key": key, "action": action, "config": config, "credential": credential}
+    return {"key": key, "action": action, "config": config, "credential": credential, "lanes": dict(lanes or {})}
 
 
 def order(

@@ -129,6 +129,18 @@ def test_an_action_is_tried_from_the_terminal() -> None:
     assert json.loads(integration("try", "hello.world", "--input", "name=Ada=1")) == {"message": "Hello Ada=1"}
 
 
+def test_try_evaluates_expressions_over_items() -> None:
+    words = ("data.filter", "--input", "items=[1, 5, 9]", "--input", "where={{ item > 4 and index < 2 }}")
+    assert json.loads(integration("try", *words)) == [5]
+    with pytest.raises(CommandError, match="input: triger does not exist"):
+        integration("try", *words[:3], "--input", "where={{ triger.body }}")
+
+
+def test_try_says_that_control_flow_takes_a_workflow() -> None:
+    with pytest.raises(CommandError, match=r"input: flow\.wait cannot be tried by itself.*Put it into a workflow"):
+        integration("try", "flow.wait", "--input", "seconds=1")
+
+
 def test_a_credential_of_the_tenant_is_used_and_not_shown(credential: str, slack_at: Any) -> None:
     told = json.dumps({"ok": True, "channel": "C1", "ts": "1", "message": {"text": f"saw {TOKEN}"}}).encode()
     with server(answer(body=told)) as slack:

@@ -52,7 +52,7 @@ def write(run: Run, outcome: Outcome, *, fence: int = 1, **changes: Any) -> Writ
 
 
 def ending(status: RunStatus = RunStatus.SUCCEEDED) -> Ending:
-    return Ending(status=status, output={"n": 1}, finished_at=timezone.now())
+    return Ending(at=timezone.now(), status=status, output={"n": 1}, finished_at=timezone.now())
 
 
 def write_now(owner: str, *writes: Write) -> None:

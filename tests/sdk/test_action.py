@@ -109,12 +109,46 @@ def test_a_hand_made_token_is_taken_in_place_of_a_sign_in_or_a_key(auth_type: st
         ({"input_schema": dict}, "pydantic model"),
         ({"output_schema": ForecastInputs(city="x")}, "pydantic model"),
         ({"provider": "weather"}, "must be a Provider"),
+        ({"per_item": ["town"]}, "'town', which is no input"),
     ],
 )
 def test_a_declaration_that_cannot_be_right_is_refused_naming_the_place(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(DeclarationError, match=says) as caught:
         declare(**changes)
     assert "tests.sdk.test_action:" in str(caught.value)
+
+
+class SpellInputs(BaseModel):
+    names: list[str]
+    as_: str = Field(alias="as")
+
+
+@action(
+    provider=weather, key="weather.spell", name="Spell", auth_type="none", input_schema=SpellInputs, per_item=["as"]
+)
+async def spell(ctx: RunContext[SpellInputs]) -> list[Any]:
+    """Spell names."""
+    return [ctx.evaluate("as", name, index) for index, name in enumerate(ctx.inputs.names)]
+
+
+def test_an_input_over_items_arrives_as_written_and_is_evaluated_for_each() -> None:
+    assert spell.per_item == ("as",)
+    assert declare().per_item == ()
+    asked: list[tuple[str, Any, int]] = []
+
+    def evaluate(name: str, item: Any, index: int) -> str:
+        asked.append((name, item, index))
+        return f"{index}: {item}"
+
+    result = run_action(spell, {"names": ["Ada", "Alan"], "as": "{{ item }}"}, evaluator=evaluate)
+    assert result.output == ["0: Ada", "1: Alan"]
+    assert asked == [("as", "Ada", 0), ("as", "Alan", 1)]
+
+
+def test_without_an_evaluator_an_expression_over_items_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="as is an expression over items") as caught:
+        run_action(spell, {"names": ["Ada"], "as": "{{ item }}"})
+    assert caught.value.field == "as"
 
 
 @pytest.mark.parametrize("key", ["Weather", "weather-api", "weatherApi", "9weather", "weather__api", ""])

@@ -25,6 +25,8 @@ from integrations.sdk.http import HttpPool
 from integrations.sdk.lint import Finding, lint, network_at_import
 from integrations.sdk.scaffold import CannotScaffold, as_package, in_library
 from orchestrator.egress import egress_policy
+from orchestrator.flow.items import ItemEvaluator
+from orchestrator.flow.values import ExpressionError
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
@@ -111,7 +113,9 @@ class Command(BaseCommand):
             self.stderr.write(f"{line.level}: {redactor.text(line.text)}")
 
         try:
-            output = asyncio.run(_run(action, action.validate_inputs(_parsed(action, inputs)), opened, StepLog(show)))
+            output = asyncio.run(_run(action, _parsed(action, inputs), opened, StepLog(show)))
+        except ExpressionError as error:
+            raise CommandError(redactor.text(f"input: {error.message} ({error.where})")) from None
         except IntegrationError as error:
             told = " ".join(part for part in (error.message, error.hint) if part)
             raise CommandError(redactor.text(f"{error.kind}: {told}")) from None
@@ -210,7 +214,8 @@ def _open(name: str, slug: str) -> _Opened:
     )
 
 
-async def _run(action: Action, inputs: Any, opened: _Opened, log: StepLog) -> Any:
+async def _run(action: Action, given: Mapping[str, Any], opened: _Opened, log: StepLog) -> Any:
+    inputs = action.validate_inputs(given)
     action.check_auth(opened.auth)
     seconds = action.timeout or TRY_SECONDS
     deadline, key = datetime.now(UTC) + timedelta(seconds=seconds), uuid.uuid4().hex
@@ -234,6 +239,7 @@ async def _run(action: Action, inputs: Any, opened: _Opened, log: StepLog) -> An
             attempt=1,
             idempotency_key=key,
             deadline=deadline,
+            evaluator=ItemEvaluator(given, {}) if action.per_item else None,
         )
         async with asyncio.timeout(seconds + 1):
             return await action.run(context)

@@ -1,0 +1,136 @@
+"""Runs that steps of other runs call: started once for each step, and looked at when they have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from integrations.sdk.errors import InputError
+from orchestrator import jsongate
+from orchestrator.flow.definition import TriggerType
+from orchestrator.flow.json_schemas import value_problems
+from orchestrator.types import JSONValue
+from orchestrator.workflows.models import Trigger, Workflow
+from runs.engine.ports import CallOutcome
+from runs.engine.records import Failure
+from runs.models import Payload, Run
+from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus
+from runs.values import opened, split
+
+MAX_DEPTH: Final = 10
+
+
+def called_run_start(*, caller: Run, path: str, slug: str, payload: JSONValue) -> None:
+    """Insert the run that a step calls, unless it is there already. Raises InputError when it may not be called.
+
+    Call it inside a transaction that holds the caller's lease.
+    """
+    if Run.objects.for_tenant(caller.tenant_id).filter(parent=caller.pk, parent_path=path).exists():
+        return
+    workflow = _callable(caller, slug, payload)
+    version = workflow.published_version
+    assert version is not None
+    trigger = {
+        "type": TriggerType.WORKFLOW.value,
+        "key": path,
+        "body": payload,
+        "headers": {},
+        "query": {},
+        "method": None,
+        "received_at": timezone.now().isoformat(),
+    }
+    run = Run(
+        tenant_id=caller.tenant_id,
+        workflow_id=workflow.pk,
+        version_id=version.pk,
+        kind=RunKind.LIVE,
+        trigger_type=TriggerType.WORKFLOW.value,
+        parent_id=caller.pk,
+        parent_path=path,
+        depth=caller.depth + 1,
+        # Once for each step, whoever asks again after a crash.
+        dedupe_key=f"call:{caller.pk}:{path}",
+        started_by_id=caller.started_by_id,
+        by_person=caller.by_person,
+        token_id=caller.token_id,
+    )
+    kept = split(jsongate.check(trigger), tenant_id=run.tenant_id, run_id=run.pk)
+    run.trigger, run.trigger_ref = kept.inline, kept.ref
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError:
+        return
+    if kept.payload is not None:
+        Payload.unscoped.bulk_create([kept.payload])
+
+
+def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
+    """Return the workflow that a step calls. Raises InputError."""
+    found = Workflow.objects.for_tenant(caller.tenant_id).filter(slug=slug).select_related("published_version").first()
+    if found is None:
+        raise InputError(f"There is no workflow {slug!r:.80} to call.", field="workflow")
+    if found.published_version is None:
+        raise InputError(f"The workflow {slug!r} is not published, so it cannot be called.", field="workflow")
+    if not found.enabled:
+        raise InputError(
+            f"The workflow {slug!r} is switched off.", field="workflow", hint="Switch it on and run again from here."
+        )
+    config = _live_config(found)
+    callers = config.get("callers")
+    if callers is not None and caller.workflow.slug not in callers:
+        raise InputError(
+            f"The workflow {slug!r} may not be called by {caller.workflow.slug!r}.",
+            field="workflow",
+            hint="Add it to the callers of that workflow's trigger.",
+        )
+    if caller.depth >= MAX_DEPTH:
+        raise InputError(
+            f"Workflows call each other {MAX_DEPTH} deep here, which is the most there may be.",
+            field="workflow",
+            hint="Look for workflows that call each other in a circle.",
+        )
+    schema = config.get("input")
+    if schema:
+        problems = value_problems(payload, schema)
+        if problems:
+            path, message = problems[0]
+            raise InputError(
+                f"The payload does not fit what {slug!r} takes: {path or 'payload'}: {message}", field="payload"
+            )
+    return found
+
+
+def _live_config(workflow: Workflow) -> Mapping[str, Any]:
+    """Return what the workflow's own trigger says of being called; one without it takes every caller."""
+    rows = Trigger.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, type=TriggerType.WORKFLOW)
+    return next((row.live_config for row in rows if row.live_config is not None), {})
+
+
+def call_outcome(*, caller_id: int, tenant_id: int, path: str) -> CallOutcome | None:
+    """Return how the run that a step called has ended, None while it has not, or is not there."""
+    run = Run.objects.for_tenant(tenant_id).filter(parent=caller_id, parent_path=path).first()
+    if run is None or RunStatus(run.status) not in RUN_TERMINAL:
+        return None
+    if run.status == RunStatus.SUCCEEDED:
+        return CallOutcome(run_id=str(run.pk), output=_output(run))
+    return CallOutcome(run_id=str(run.pk), failure=_failure(run))
+
+
+def _output(run: Run) -> JSONValue:
+    if run.output_ref is None:
+        return run.output  # type: ignore[no-any-return]
+    return opened(Payload.objects.for_tenant(run.tenant_id).get(run=run, pk=run.output_ref))
+
+
+def _failure(run: Run) -> Failure:
+    error = run.error or {}
+    reason = error.get("message") or "it was cancelled"
+    return Failure(
+        kind=FailureKind(error.get("kind") or FailureKind.PERMANENT),
+        message=f"The called run {run.pk} {'failed' if run.status == RunStatus.FAILED else 'was stopped'}: {reason}",
+        hint=str(error.get("hint") or "Open that run to see why."),
+    )
