@@ -196,8 +196,7 @@ class Driver:
     async def _slices(self) -> None:
         began = time.monotonic()
         while True:
-            await self._slice()
-            if not self._stop and self._is_idle() and await self._closes_idle():
+            if await self._slice():
                 return
             left = self.times.hard - (time.monotonic() - began)
             if await self._hand_over(min(left, self.times.stop if self._stop else self.times.hand_over)):
@@ -210,15 +209,22 @@ class Driver:
                 run.keep()
             self._reopen()
 
-    async def _slice(self) -> None:
+    async def _slice(self) -> bool:
+        """Drive for a slice, or until asked to stop; return whether it ended because there was nothing to do."""
         end = time.monotonic() + self.times.slice
-        await self._until(self._is_over, self.times.slice - SUCCESSION_SECONDS)
-        if not self._is_over() and self.looks.has_bell:
+        if await self._idles(end - SUCCESSION_SECONDS):
+            return True
+        if self.looks.has_bell and not self._stop:
             doorbell.call()
-        await self._until(self._is_over, end - time.monotonic())
+        return await self._idles(end)
 
-    def _is_over(self) -> bool:
-        return self._stop or self._is_idle()
+    async def _idles(self, end: float) -> bool:
+        """Drive until idle, or to an end; return whether it is idle, and takes nothing more."""
+        while not self._stop and time.monotonic() < end:
+            await self._until(lambda: self._stop or self._is_idle(), end - time.monotonic())
+            if not self._stop and self._is_idle() and await self._closes_idle():
+                return True
+        return False
 
     async def _closes_idle(self) -> bool:
         """Take nothing more; return whether nothing was claimed just before that."""
@@ -247,6 +253,8 @@ class Driver:
     async def _hand_over(self, seconds: float) -> bool:
         """Take nothing more and give runs back between two steps; return whether none is left."""
         self._close()
+        # What was claimed just before has to be here, else nobody would give it back.
+        await self._round_trip()
         had_runs = bool(self._active)
         for run in list(self._active.values()):
             run.stop(StopReason.HAND_OVER, now=False)
@@ -295,7 +303,9 @@ class Driver:
             self._active[claim.run_id] = RunDrive(claim, self._shared, ended=self._ended)
 
     def _ended(self, run: RunDrive) -> None:
-        del self._active[run.claim.run_id]
+        # A run that was parked may have been woken and claimed again by the very commit that parked it.
+        if self._active.get(run.claim.run_id) is run:
+            del self._active[run.claim.run_id]
         self._worked_at = time.monotonic()
         if not self._active:
             self._changed.set()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from orchestrator.ids import first_id_at
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
-from runs.claims import release_dead
+from runs.claims import next_due, release_dead
 from runs.clock import DatabaseClock
 from runs.limits import release_all
 from runs.models import Answer, Payload, Run, StepRun, WorkerBeat
@@ -49,7 +49,8 @@ def sweep() -> None:
 
 def is_work_due(now: datetime) -> bool:
     """Whether a run is due, or a lease has run out."""
-    return Run.unscoped.filter(wake_at__lte=now).exists() or Run.unscoped.filter(lease_expires_at__lt=now).exists()
+    next_at, is_expired = next_due(now)
+    return is_expired or (next_at is not None and next_at <= now)
 
 
 def free_dead_drivers(now: datetime) -> int:
