@@ -46,7 +46,7 @@ _COLUMNS: Final = (
 # Asked by an idle driver, twice a second: one step each in two small indexes.
 _NEXT: Final = (
     "SELECT (SELECT MIN(wake_at) FROM runs_run WHERE wake_at IS NOT NULL), "
-    "EXISTS (SELECT 1 FROM runs_run WHERE lease_expires_at < %s)"
+    "(SELECT MIN(lease_expires_at) FROM runs_run WHERE lease_expires_at IS NOT NULL)"
 )
 
 
@@ -86,15 +86,17 @@ class Watched:
     signals: Mapping[int, int]
 
 
-def next_due(now: datetime) -> tuple[datetime | None, bool]:
-    """Return when the next run is to be woken, which may be past, and whether a lease has run out."""
+def next_due() -> tuple[datetime | None, datetime | None]:
+    """Return when the next run is to be woken, and when the next lease runs out; either may be past, or None."""
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT, [connection.ops.adapt_datetimefield_value(now)])
-        next_at, is_expired = cursor.fetchone()
-    if isinstance(next_at, str):
-        # SQLite has text, without the zone, which is UTC.
-        next_at = datetime.fromisoformat(next_at).replace(tzinfo=UTC)
-    return next_at, bool(is_expired)
+        cursor.execute(_NEXT)
+        wakes_at, expires_at = cursor.fetchone()
+    return _moment(wakes_at), _moment(expires_at)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """Return what the database gave as a moment: SQLite has text, without the zone, which is UTC."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
 
 
 class Authorities:
@@ -133,12 +135,12 @@ class Claimer:
         if self._slots.room <= 0:
             return float("inf")
         now = self._clock.now()
-        next_at, is_expired = next_due(now)
-        if is_expired:
+        wakes_at, expires_at = next_due()
+        if expires_at is not None and expires_at < now:
             return 0.0
         self._expired_looked_at = time.monotonic()
         self.limits.refresh(older_than=REFRESH_SECONDS / 2)
-        return float("inf") if next_at is None else max(0.0, (next_at - now).total_seconds())
+        return float("inf") if wakes_at is None else max(0.0, (wakes_at - now).total_seconds())
 
     def claim(self) -> list[Claimed]:
         """Take as many due runs as there are places for."""

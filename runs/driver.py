@@ -54,7 +54,7 @@ HAND_OVER_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
 STEP_THREADS: Final = 32
 # What no event tells: that every process is to stop, and that time has passed.
-_TICK: Final = 0.1
+_TICK: Final = 0.25
 
 # Shared with the processes that are forked off this one; see `stop_everywhere`.
 _stopping = mmap.mmap(-1, 1)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from django.db import connection, transaction
@@ -38,6 +39,14 @@ _TERMINAL: Final = [status.value for status in RUN_TERMINAL]
 _state = threading.local()
 
 
+class Work(StrEnum):
+    """What there is to do: a run that is due or whose lease has run out, runs that are driven, or neither."""
+
+    DUE = "due"
+    DRIVEN = "driven"
+    NONE = "none"
+
+
 def sweep() -> None:
     """Look once: free what dead drivers hold and what a limit holds back no more, and now and then prune a little."""
     now = _clock().now()
@@ -47,10 +56,12 @@ def sweep() -> None:
         prune(seconds=PRUNE_SECONDS)
 
 
-def is_work_due(now: datetime) -> bool:
-    """Whether a run is due, or a lease has run out."""
-    next_at, is_expired = next_due(now)
-    return is_expired or (next_at is not None and next_at <= now)
+def state_of_work(now: datetime) -> Work:
+    """Return whether something is due, else whether something is driven."""
+    wakes_at, expires_at = next_due()
+    if (wakes_at is not None and wakes_at <= now) or (expires_at is not None and expires_at < now):
+        return Work.DUE
+    return Work.NONE if expires_at is None else Work.DRIVEN
 
 
 def free_dead_drivers(now: datetime) -> int:

@@ -22,13 +22,15 @@ from django.db import DatabaseError, connection
 from runs import bell, doorbell, sweeper
 from runs.clock import DatabaseClock
 from runs.models import WorkerBeat
+from runs.sweeper import Work
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.25
-# While a driver hears the bell and nothing is due, ticks are rarer.
-CALM_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 1.0
+# While a driver hears the bell and nothing is due, ticks are rarer; while nothing is driven either, sweeps are.
+CALM_SECONDS: Final = 1.0
+CALM_SWEEP_SECONDS: Final = 5.0
 # A driver that was called takes a while to begin, and its message may go to another machine.
 CALL_SECONDS: Final = 1.0
 WEDGED_SECONDS: Final = 10.0
@@ -47,6 +49,7 @@ class Ticker:
         self._swept_at = 0.0
         self._called_at = float("-inf")
         self._is_calm = False
+        self._work = Work.DUE
 
     def start(self) -> None:
         threading.Thread(target=self._main, name="ticker", daemon=True).start()
@@ -61,20 +64,22 @@ class Ticker:
                 log.warning("The database cannot be asked for work: %s", type(error).__name__)
                 self._since = None
                 self._ringer.close()
+                self._is_calm = False
             except Exception:
+                self._is_calm = False
                 log.exception("A tick failed")
                 connection.close()
             time.sleep(CALM_SECONDS if self._is_calm else TICK_SECONDS)
 
     def tick(self, now: float) -> None:
         """Look once: ring for what is due, sweep now and then, and give the alarm when nothing moves."""
-        self._is_calm = False
-        if now - self._swept_at >= SWEEP_SECONDS:
+        if now - self._swept_at >= (CALM_SWEEP_SECONDS if self._work is Work.NONE else SWEEP_SECONDS):
             self._swept_at = now
             sweeper.sweep()
-        if not self._is_work_due():
+        self._work = sweeper.state_of_work(self._clock.now())
+        self._is_calm = self._work is not Work.DUE and self._is_somebody_waiting(now)
+        if self._work is not Work.DUE:
             self._since = None
-            self._is_calm = self._is_somebody_waiting(now)
             return
         bell.ring(bell.WORK)
         self._ringer.send()
@@ -93,9 +98,6 @@ class Ticker:
             self._called_at = now
             self._ringer.send()
         return False
-
-    def _is_work_due(self) -> bool:
-        return sweeper.is_work_due(self._clock.now())
 
     def _last_beat(self) -> datetime | None:
         """Return when a driver of this group last told of itself."""

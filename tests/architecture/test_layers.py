@@ -34,7 +34,7 @@ LAYERS: Final = {
     # 5
     "runs.reruns": 5, "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
     "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5,
-    "runs.outline": 5, "runs.tasks": 6, "runs.cluster": 6,
+    "runs.outline": 5, "runs.tasks": 6, "runs.cluster": 6, "runs.warmth": 5,
     # 6: faces
     "runs.views": 6, "runs.urls": 6, "runs.hook_urls": 6, "runs.api": 6, "runs.admin": 6, "runs.pages": 6,
     "runs.triggers": 6, "runs.apps": 6,
