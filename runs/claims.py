@@ -136,9 +136,11 @@ class Claimer:
             return float("inf")
         now = self._clock.now()
         wakes_at, expires_at = next_due()
-        if expires_at is not None and expires_at < now:
+        is_expired = expires_at is not None and expires_at < now
+        # A claim looks for expired leases now if there are any, and need not if there are none.
+        self._expired_looked_at = float("-inf") if is_expired else time.monotonic()
+        if is_expired:
             return 0.0
-        self._expired_looked_at = time.monotonic()
         self.limits.refresh(older_than=REFRESH_SECONDS / 2)
         return float("inf") if wakes_at is None else max(0.0, (wakes_at - now).total_seconds())
 
