@@ -38,8 +38,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "rest_framework",
-    "django_filters",
+    # Not rest_framework itself: its template tags would load all of it, and a database driver, with the first page.
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_q",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 from collections.abc import Callable, Iterable
@@ -62,7 +63,13 @@ def _application() -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]
     django.setup(set_prefix=False)
     from django.conf import settings
 
-    return with_length(Handler(), most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    from runs.triggers.shortcut import Shortcut
+
+    application = with_length(Shortcut(Handler()), most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    # What is loaded stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+    return application
 
 
 application = _application()

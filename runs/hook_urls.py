@@ -1,11 +1,14 @@
-"""Addresses that third parties call."""
+"""Addresses that third parties call, or open from a link: a secret in them is what they are found by."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from runs.triggers import hooks
+from runs import approvals
+from runs.triggers import callbacks, hooks
 
 urlpatterns = [
     path("h/<str:token>", hooks.receive, name="webhook"),
+    path("a/<str:token>", approvals.approval, name="approval"),
+    path("c/<str:token>", callbacks.receive, name="callback"),
 ]

@@ -28,10 +28,11 @@ class Mailbox(Generic[_T]):
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
 
-    def put(self, item: _T) -> None:
-        self._items.append(item)
-        # Looked at after the item is there; who goes to sleep looks for items after saying so.
-        if self._sleeps:
+    def put(self, *items: _T) -> None:
+        """Add items, which are all there before any of them is taken."""
+        self._items.extend(items)
+        # Looked at after they are there; who goes to sleep looks for items after saying so.
+        if self._sleeps and items:
             self.wake()
 
     def wake(self) -> None:

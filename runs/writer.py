@@ -21,7 +21,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from runs.looks import Looks
 from runs.mailbox import Mailbox
-from runs.writes import Write, write_all
+from runs.writes import Write, prepare, write_all
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, item: Write | Job) -> None:
-        self._mailbox.put(item)
+    def put(self, *items: Write | Job) -> None:
+        self._mailbox.put(*items)
 
     def wake(self) -> None:
         """Have the thread see at once what has changed."""
@@ -121,9 +121,13 @@ class Writer:
         self, batch: Sequence[Write | Job], *, again: bool = False, claims: bool = True
     ) -> tuple[Results, Sequence[Any]]:
         claimed: Sequence[Any] = ()
+        writes = [item for item in batch if isinstance(item, Write)]
+        for write in writes:
+            # Before the transaction, in which others wait for us.
+            prepare(write)
         try:
             with transaction.atomic():
-                results = write_all(self._owner, [item for item in batch if isinstance(item, Write)], again=again)
+                results = write_all(self._owner, writes, again=again)
                 results += [_result(job, job.work()) for job in batch if isinstance(job, Job)]
                 if claims and not self._closing:
                     claimed = self._claim()

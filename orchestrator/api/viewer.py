@@ -11,7 +11,7 @@ from orchestrator.middleware import CONTENT_SECURITY_POLICY
 
 # The viewer writes style attributes; it shows no tenant's content.
 _POLICY: Final = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
-_view = SpectacularSwaggerSplitView.as_view(url_name="api-schema")
+_view = SpectacularSwaggerSplitView.as_view(url_name="api-description:api-schema")
 
 
 def docs(request: HttpRequest) -> HttpResponse:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.errors import Problem
-from orchestrator.flow.definition import StepDefinition, TriggerType, WorkflowDefinition
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.facts import WorkflowFacts
 from orchestrator.flow.json_schemas import schema_problems, value_problems
+from orchestrator.flow.names import TriggerType
 from orchestrator.flow.telling import error, is_literal, joined, nearest, warning
 
 CALL: Final = "workflow.call"
@@ -103,8 +104,8 @@ def _entrance(where: str, slug: str, called: WorkflowFacts, caller: str) -> Iter
         yield warning(where, f"{slug} is not published yet: this step fails until it is.", "unpublished")
     if not called.has_trigger:
         as_it_is = " in its published version" if called.published else ""
-        message = f"{slug} has no trigger of the type workflow{as_it_is}, so it cannot be called. Add one there."
-        yield error(where, message, "not_callable")
+        message = f"{slug} has no trigger of the type workflow{as_it_is}: any workflow may call it, with any payload."
+        yield warning(where, f"{message} Add one there to say who may, and with what.", "no_entrance")
     elif called.callers is not None and caller not in called.callers:
         message = f"{slug} may not be called by {caller}: its trigger lists who may. Add {caller} to its callers there."
         yield error(where, message, "caller")

@@ -27,6 +27,10 @@ _UNUSED: Final[Mapping[str, Mapping[str, str]]] = {
     "flow.approve": {"timeout": _OWN_TIMEOUT, "retry": "Nothing is tried again here: ask again in another step."},
     "flow.callback": {"timeout": _OWN_TIMEOUT, "retry": "Nothing is tried again here: wait again in another step."},
     "flow.stop": {"timeout": _NO_WAIT, "retry": _NEVER_FAILS},
+    "workflow.call": {
+        "timeout": "This limits nothing here: the called workflow has a time limit of its own.",
+        "retry": "Nothing is tried again here: the steps of the called workflow have their own retries.",
+    },
 }
 
 

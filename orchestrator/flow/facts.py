@@ -48,8 +48,8 @@ class CredentialFacts:
 class WorkflowFacts:
     """Another workflow of the tenant, as it would run now: its published version, else its draft.
 
-    ``has_trigger`` says whether it can be called; ``callers`` are the slugs that may, None for all; ``calls`` the slugs
-    it calls. What lies beyond the workflows that are called may be left at its defaults.
+    ``has_trigger`` says whether it says how it is called; ``callers`` are the slugs that may, None for all; ``calls``
+    the slugs it calls. What lies beyond the workflows that are called may be left at its defaults.
     """
 
     name: str

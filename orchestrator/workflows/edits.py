@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from integrations.registry import registry
 from orchestrator.errors import Invalid, NotFound, Problem
-from orchestrator.flow.definition import KEY_PATTERN, MAX_STEPS, StepDefinition, TriggerDefinition, TriggerType
+from orchestrator.flow.definition import MAX_STEPS, StepDefinition, TriggerDefinition
+from orchestrator.flow.names import KEY_PATTERN, TriggerType
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.workflows.addresses import give_address

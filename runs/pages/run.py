@@ -20,8 +20,10 @@ from runs import selectors
 from runs.models import Run, StepRun
 from runs.outline import TRIGGER, StepOutline, key_of_path, outline
 from runs.overview import DAY, milliseconds, typical_range
+from runs.pages.approval import Refused
 from runs.pages.inspector import Inspector, inspector
 from runs.pages.timeline import Scene, Timeline, axis_of, by_key, outcome, timeline
+from runs.pages.waiting import Waits, waits_of
 from runs.pages.words import KIND_WORDS, again_words, failure_words, run_title, trigger_words
 from runs.states import RunKind, RunStatus, StepStatus
 
@@ -85,6 +87,7 @@ class RunPage:
     live: bool
     facts: tuple[Fact, ...]
     failure: Failure | None
+    waits: Waits
     kind: str
     timeline: Timeline
     inspector: Inspector
@@ -97,8 +100,19 @@ class RunPage:
     cancelling: bool
 
 
-def run_page(actor: Actor, run: Run, *, step: str = "", attempt: int | None = None, tab: str = "") -> RunPage:
-    """Return a run's page; ``step`` is the key or path that is selected, by default where it stopped or is."""
+def run_page(
+    actor: Actor,
+    run: Run,
+    *,
+    step: str = "",
+    attempt: int | None = None,
+    tab: str = "",
+    refused: Refused | None = None,
+) -> RunPage:
+    """Return a run's page; ``step`` is the key or path that is selected, by default where it stopped or is.
+
+    ``refused`` is an answer to what the run waits for that was not taken.
+    """
     now = timezone.now()
     steps = outline(run.version.definition)
     attempts = list(selectors.step_rows(run).defer("inputs", "output", "logs")[: ATTEMPTS_READ + 1])
@@ -117,13 +131,15 @@ def run_page(actor: Actor, run: Run, *, step: str = "", attempt: int | None = No
     )
     live = not RunStatus(run.status).is_terminal
     inspected = inspector(scene, steps, attempt=attempt, tab=tab)
+    waits = waits_of(actor, run, steps, refused=refused)
     return RunPage(
         run=run,
-        title=_title(scene, steps),
+        title=waits.title or _title(scene, steps),
         status=run.status,
         live=live,
         facts=_facts(actor, scene),
         failure=_failure(actor, run, steps, stopped) if run.status == RunStatus.FAILED else None,
+        waits=waits,
         kind=_kind_words(run),
         timeline=timeline(scene, steps),
         inspector=inspected,

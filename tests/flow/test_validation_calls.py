@@ -49,13 +49,13 @@ def test_good_calls_have_no_problem(steps: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (WorkflowFacts(name="Q"), [("error", WORKFLOW, "not_callable")]),
+        (WorkflowFacts(name="Q"), [("warning", WORKFLOW, "no_entrance")]),
         (WorkflowFacts(name="Q", has_trigger=True, callers=()), [("error", WORKFLOW, "caller")]),
         (WorkflowFacts(name="Q", has_trigger=True, callers=("other",)), [("error", WORKFLOW, "caller")]),
         (WorkflowFacts(name="Q", has_trigger=True, callers=("other", "test")), []),
         (WorkflowFacts(name="Q", has_trigger=True, published=False), [("warning", WORKFLOW, "unpublished")]),
         (WorkflowFacts(name="Q", published=False),
-         [("warning", WORKFLOW, "unpublished"), ("error", WORKFLOW, "not_callable")]),
+         [("warning", WORKFLOW, "unpublished"), ("warning", WORKFLOW, "no_entrance")]),
     ],
 )  # fmt: skip
 def test_the_called_workflow_has_to_let_itself_be_called(
@@ -88,6 +88,15 @@ def test_a_payload_is_held_against_what_the_called_workflow_takes(
     payload: Any, expected: list[tuple[str, str, str]]
 ) -> None:
     assert told(call(payload=payload), workflows={"qualify": QUALIFY}) == expected
+
+
+def test_options_that_mean_nothing_on_a_call_are_told() -> None:
+    made = call()
+    made["config"] |= {"timeout": 5, "retry": {"max_attempts": 2}}
+    assert told(made, workflows={"qualify": QUALIFY}) == [
+        ("warning", "steps[0].config.timeout", "no_effect"),
+        ("warning", "steps[0].config.retry", "no_effect"),
+    ]
 
 
 def test_a_payload_that_is_left_out_is_null() -> None:

@@ -37,7 +37,8 @@ def send(trigger: Trigger, body: io.BytesIO, **environ: str | None) -> tuple[int
         lambda status, headers, _=None: answered.append((status, headers)),  # type: ignore[arg-type]
     )
     content = b"".join(response)
-    response.close()  # type: ignore[attr-defined]
+    if hasattr(response, "close"):
+        response.close()
     ((status, headers),) = answered
     return int(status.split()[0]), dict(headers), json.loads(content)
 

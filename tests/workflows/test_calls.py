@@ -48,10 +48,14 @@ def test_a_called_workflow_is_seen_as_published_not_as_drafted(actor: Actor) -> 
     services.workflow_patch(actor=actor, workflow=child, changes={"triggers": []})
     assert codes(parent) == []
     services.publish(actor=actor, workflow=child)
+    assert codes(parent) == [("warning", "no_entrance")]
+    called = {"key": "called", "type": "workflow", "config": {"callers": []}}
+    services.workflow_patch(actor=actor, workflow=child, changes={"triggers": [called]})
+    services.publish(actor=actor, workflow=child)
     with pytest.raises(Invalid) as caught:
         services.publish(actor=actor, workflow=parent)
     (problem,) = caught.value.problems
-    assert (problem.path, problem.code) == ("steps[1].config.inputs.workflow", "not_callable")
+    assert (problem.path, problem.code) == ("steps[1].config.inputs.workflow", "caller")
 
 
 def test_a_circle_is_found_over_published_ones_and_drafts(actor: Actor) -> None:
