@@ -28,7 +28,7 @@ from typing import Any, Final
 MISCONFIGURED: Final = 2
 GRACE_SECONDS: Final = 25.0
 PULSE_VARIABLE: Final = "ORCHESTRATOR_PULSE"
-_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.2
 _READY_SECONDS: Final = 60.0
 # A group that lived this long starts again at once; one that did not waits longer each time.
 _SETTLED_SECONDS: Final = 10.0
@@ -230,7 +230,7 @@ class Supervisor:
                     _say(f"Nothing answers at {self._plan.ready} after {_READY_SECONDS:.0f} s: see the log above.")
                     return 1
                 self._is_ready = self._announce()
-            self._stop.wait(_LOOK_SECONDS if self._is_ready else _LOOK_SECONDS / 4)
+            self._stop.wait(_LOOK_SECONDS if self._is_ready else _LOOK_SECONDS / 8)
         return 0
 
     def _announce(self) -> bool:

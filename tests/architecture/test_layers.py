@@ -28,13 +28,14 @@ LAYERS: Final = {
     "orchestrator.workflows": 3, "orchestrator.vault": 3,
     # 4
     "runs.models": 4, "runs.journal": 4, "runs.doorbell": 4, "runs.writes": 4, "runs.writer": 4, "runs.values": 4,
+    "runs.bell": 4, "runs.notices": 4, "runs.mailbox": 4, "runs.looks": 4,
     "runs.clock": 4, "runs.slots": 4, "runs.claims": 4, "runs.owners": 4, "runs.plans": 4, "runs.migrations": 4,
     "runs.endings": 4, "runs.limits": 4, "runs.links": 4, "runs.calls": 4, "runs.rows": 4, "runs.inserts": 4,
     # 5
     "runs.reruns": 5, "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
     "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5,
     "runs.outline": 5, "runs.asked": 5, "runs.answers": 5, "runs.paths": 5, "runs.attempts": 5, "runs.loops": 5,
-    "runs.tasks": 6, "runs.cluster": 6,
+    "runs.warmth": 5, "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces
     "runs.views": 6, "runs.urls": 6, "runs.hook_urls": 6, "runs.answer_urls": 6, "runs.api": 6,
     "runs.admin": 6, "runs.pages": 6,
