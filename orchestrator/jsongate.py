@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from pydantic_core import from_json
 
-from orchestrator.types import JSONValue
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
+
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_DEPTH: Final = 64

@@ -25,17 +25,17 @@ _EMPTY: Final = SafeString("")
 class _Budget:
     """How many entries may still be drawn."""
 
-    def __init__(self) -> None:
-        self.left = MAX_ENTRIES
+    def __init__(self, entries: int) -> None:
+        self.left = entries
 
     def take(self) -> bool:
         self.left -= 1
         return self.left >= 0
 
 
-def render(value: JSONValue, *, open_levels: int = 1) -> SafeString:
+def render(value: JSONValue, *, open_levels: int = 1, entries: int = MAX_ENTRIES) -> SafeString:
     """Return the tree of ``value``; the outer ``open_levels`` levels of an object or list are unfolded."""
-    budget = _Budget()
+    budget = _Budget(entries)
     if isinstance(value, dict | list) and value:
         body = _entries(value, open_levels - 1, 0, budget)
     else:

@@ -38,8 +38,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "rest_framework",
-    "django_filters",
+    # Not rest_framework itself: its template tags would load all of it, and a database driver, with the first page.
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_q",
@@ -136,8 +135,12 @@ Q_CLUSTER: dict[str, object] = {
     "max_attempts": 1,
     "save_limit": -1,
     "catch_up": False,
-    "poll": 0.05,
-    **({"redis": ENV.redis_url} if ENV.redis_url else {"orm": "default"}),
+    # The queue in the database sleeps on a bell instead.
+    "poll": 0,
+    "guard_cycle": 1,
+    # Schedules are ours: its own would open a connection and be asked twice a minute.
+    "scheduler": False,
+    **({"redis": ENV.redis_url} if ENV.redis_url else {"orm": "default", "broker_class": "runs.doorbell.OrmQueue"}),
 }
 
 AUTH_PASSWORD_VALIDATORS = [

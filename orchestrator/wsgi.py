@@ -26,7 +26,13 @@ class Request(WSGIRequest):
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        declared = meta.get("CONTENT_TYPE", "")
+        try:
+            self.content_type, self.content_params = parse_header_parameters(declared)
+        except ValueError:
+            # A parameter in an encoding that nobody knows. Whoever parses it again must not fail either.
+            self.content_type, self.content_params = declared.partition(";")[0].strip().lower(), {}
+            meta["CONTENT_TYPE"] = self.content_type
 
 
 class Handler(WSGIHandler):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection, transaction
@@ -24,7 +24,7 @@ from runs.clock import DatabaseClock
 from runs.endings import end_open_steps, end_undriven, runs_ended
 from runs.engine.classify import crowded_out, poisoned, replaced, revoked
 from runs.engine.records import Failure
-from runs.limits import Limits, hold
+from runs.limits import REFRESH_SECONDS, Limits, hold
 from runs.models import Run
 from runs.rows import moments, read
 from runs.slots import Slots, round_robin
@@ -35,7 +35,7 @@ SUSPECT_AFTER: Final = 2
 ALONE_CRASHES: Final = 3
 POISON_AFTER: Final = SUSPECT_AFTER + ALONE_CRASHES
 # An expired lease is seconds old anyway: it is looked for less often than fresh work.
-EXPIRED_EVERY_SECONDS: Final = 0.25
+EXPIRED_EVERY_SECONDS: Final = 1.0
 TENANTS_A_LOOK: Final = 64
 AUTHORITY_SECONDS: Final = 1.0
 
@@ -50,8 +50,11 @@ _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} {_FROM_RUNS}"
 _DUE: Final = f"{_SELECT} wake_at <= %s ORDER BY wake_at LIMIT %s"
 _DUE_OF_TENANT: Final = f"{_SELECT} wake_at <= %s AND tenant_id = %s ORDER BY wake_at LIMIT %s"
 _EXPIRED: Final = f"{_SELECT} lease_expires_at < %s ORDER BY lease_expires_at LIMIT %s"
-_IS_DUE: Final = f"SELECT 1 {_FROM_RUNS} wake_at <= %s LIMIT 1"
-_IS_EXPIRED: Final = f"SELECT 1 {_FROM_RUNS} lease_expires_at < %s LIMIT 1"
+# One step each in two small indexes.
+_NEXT: Final = (
+    f"SELECT (SELECT MIN(wake_at) {_FROM_RUNS} wake_at IS NOT NULL), "
+    f"(SELECT MIN(lease_expires_at) {_FROM_RUNS} lease_expires_at IS NOT NULL)"
+)
 _MARK: Final = (
     "UPDATE runs_run SET crash_count = CASE WHEN status = 'running' THEN crash_count + 1 ELSE crash_count END, "
     "status = 'running', lease_owner = %s, lease_expires_at = %s, fence = fence + 1, wake_at = NULL, "
@@ -95,6 +98,19 @@ class Watched:
     signals: Mapping[int, int]
 
 
+def next_due() -> tuple[datetime | None, datetime | None]:
+    """Return when the next run is to be woken, and when the next lease runs out; either may be past, or None."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        wakes_at, expires_at = cursor.fetchone()
+    return _moment(wakes_at), _moment(expires_at)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """Return what the database gave as a moment: SQLite has text, without the zone, which is UTC."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
+
+
 class Authorities:
     """Who may still act, asked at most once a second."""
 
@@ -123,19 +139,22 @@ class Claimer:
         self._last_tenant = 0
         self._expired_looked_at = 0.0
 
-    def is_work_due(self) -> bool:
-        """Whether a claim would find anything; a query on two small indexes, and no transaction."""
+    def due_in(self) -> float:
+        """Return in how many seconds a claim would find something, infinity when nothing is known of.
+
+        A few small queries and no transaction; it also reads what a claim would have to, so that this one is quick.
+        """
         if self._slots.room <= 0:
-            return False
-        now = moments()(self._clock.now())
-        with connection.cursor() as cursor:
-            cursor.execute(_IS_DUE, [now])
-            if cursor.fetchone() is not None:
-                return True
-            if self._looks_for_expired():
-                cursor.execute(_IS_EXPIRED, [now])
-                return cursor.fetchone() is not None
-        return False
+            return float("inf")
+        now = self._clock.now()
+        wakes_at, expires_at = next_due()
+        is_expired = expires_at is not None and expires_at < now
+        # A claim looks for expired leases now if there are any, and need not if there are none.
+        self._expired_looked_at = float("-inf") if is_expired else time.monotonic()
+        if is_expired:
+            return 0.0
+        self.limits.refresh(older_than=REFRESH_SECONDS / 2)
+        return float("inf") if wakes_at is None else max(0.0, (wakes_at - now).total_seconds())
 
     def claim(self) -> list[Claimed]:
         """Take as many due runs as there are places for."""

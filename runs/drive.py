@@ -84,7 +84,7 @@ class RunDrive:
         self._control = RunControl()
         self._clock = RunClock()
         self._redactor = Redactor()
-        self._inbox = Inbox(signals=claim.signals)
+        self._inbox = Inbox(claim=claim, readers=shared.readers, signals=claim.signals)
         self._interpreter: Interpreter | None = None
         self._informing: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None

@@ -2,9 +2,10 @@
 
 1. A thread of its own writes and claims (``writer``, ``claims``); readers query; the loop never touches the database.
 2. Each claimed run is a task: read what is needed, interpret, write how it ends.
-3. A heartbeat prolongs the leases and learns which runs were cancelled, taken over, or lost their authority. It beats
+3. One driver of a machine holds the bell and hears at once of new work; it stays while there is none (``looks``).
+4. A heartbeat prolongs the leases and learns which runs were cancelled, taken over, or lost their authority. It beats
    in the loop, so that a loop that hangs loses its leases.
-4. At the slice's end, or when asked to stop, runs are given back between two steps; a call under way is finished.
+5. At the slice's end, or when asked to stop, runs are given back between two steps; a call under way is finished.
    After a slice, calls that take longer keep the driver going for another one.
 """
 
@@ -28,6 +29,7 @@ from django.conf import settings
 
 from integrations import sandbox
 from integrations.registry import registry
+from runs import bell, doorbell
 from runs.adapters import PooledClients, Readers, RegistryCatalog, VaultCredentials
 from runs.claims import Claimed, Claimer
 from runs.clock import DatabaseClock
@@ -35,6 +37,7 @@ from runs.drive import RunDrive, Shared
 from runs.engine.ports import StopReason
 from runs.heartbeat import Heartbeat
 from runs.journal import RIDE_SECONDS, RunJournal
+from runs.looks import Looks
 from runs.owners import new_owner
 from runs.plans import Plans
 from runs.slots import Slots
@@ -43,15 +46,16 @@ from runs.writes import Write
 
 log = logging.getLogger(__name__)
 
+# How long a driver without the bell stays when it finds nothing.
 IDLE_SECONDS: Final = 5.0
+# A driver with the bell calls its successor so long before the slice's end, so that somebody always hears it.
+SUCCESSION_SECONDS: Final = 2.0
 # How long calls under way may take at the slice's end, and when the process is asked to stop.
 HAND_OVER_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
 STEP_THREADS: Final = 32
-_TICK: Final = 0.02
-# How often work is looked for, by the seconds since there was some.
-_LOOKS: Final = ((1.0, 0.002), (5.0, 0.005), (float("inf"), 0.01))
-_FULL_LOOK: Final = 0.05
+# What no event tells: that every process is to stop, and that time has passed.
+_TICK: Final = 0.25
 # What the loop hands over at once: a commit costs about as much as a run.
 WRITES_AT_ONCE: Final = 32
 
@@ -73,12 +77,15 @@ class Times:
 
 
 def drive(*, slice_seconds: float | None = None, idle_seconds: float = IDLE_SECONDS) -> None:
-    """Claim and drive runs until there are none for ``idle_seconds``, or until the slice's end. Blocks."""
+    """Claim and drive runs until the slice's end, or, without the bell, until there are none for ``idle_seconds``.
+
+    Blocks.
+    """
     if _stopping[0]:
         return
     seconds = float(slice_seconds or settings.DRIVER_SLICE_SECONDS)
     hard = max(seconds, float(str(settings.Q_CLUSTER.get("timeout") or seconds)) - STOP_SECONDS)
-    run_driver(Driver(Times(slice=seconds, idle=idle_seconds, hard=hard)))
+    run_driver(Driver(Times(slice=seconds, idle=idle_seconds, hard=hard), ear=bell.Ear(bell.WORK)))
 
 
 def request_stop() -> None:
@@ -125,9 +132,9 @@ def _stopped_by_sigterm(driver: Driver) -> Iterator[None]:
 
 
 class Driver:
-    """One driver; ``main`` returns once it drives nothing any more."""
+    """One driver; ``main`` returns once it drives nothing any more. With an ``ear`` it takes the bell if it can."""
 
-    def __init__(self, times: Times, *, slots: Slots | None = None) -> None:
+    def __init__(self, times: Times, *, slots: Slots | None = None, ear: bell.Ear | None = None) -> None:
         self.owner = new_owner()
         self.times = times
         self.slots = slots or Slots()
@@ -136,22 +143,27 @@ class Driver:
         self._riding: set[RunJournal] = set()
         self._outgoing: list[Write | Job] = []
         self._stop = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
         self._worked_at = time.monotonic()
         self._claimer = Claimer(owner=self.owner, slots=self.slots, clock=self._clock)
+        self.looks = Looks(self._claimer, self.slots, ear)
         self.writer = Writer(
             owner=self.owner,
-            interval=self._look_interval,
-            before=self._claimer.is_work_due,
+            looks=self.looks,
             claim=self._claimer.claim,
             unclaim=self._claimer.undo,
             deliver=self._deliver,
         )
 
     def request_stop(self) -> None:
+        """Have it give its runs back and end; from any thread, or a signal handler."""
         self._stop = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._changed.set)
 
     async def main(self) -> None:
-        """Drive until idle, until the slice's end, or until asked to stop."""
+        """Drive until the slice's end, until asked to stop, or until idle without the bell."""
         self._loop = asyncio.get_running_loop()
         readers, clients = Readers(), PooledClients()
         self._shared = Shared(
@@ -189,8 +201,7 @@ class Driver:
     async def _slices(self) -> None:
         began = time.monotonic()
         while True:
-            await self._until(lambda: self._stop or self._is_idle(), self.times.slice)
-            if not self._stop and self._is_idle() and await self._closes_idle():
+            if await self._slice():
                 return
             left = self.times.hard - (time.monotonic() - began)
             if await self._hand_over(min(left, self.times.stop if self._stop else self.times.hand_over)):
@@ -201,16 +212,42 @@ class Driver:
             # Calls that take longer go on, and so does everything else meanwhile.
             for run in self._active.values():
                 run.keep()
-            self.slots.reopen()
+            self._reopen()
+
+    async def _slice(self) -> bool:
+        """Drive for a slice, or until asked to stop; return whether it ended because there was nothing to do."""
+        end = time.monotonic() + self.times.slice
+        if await self._idles(end - SUCCESSION_SECONDS):
+            return True
+        if self.looks.has_bell and not self._stop:
+            doorbell.call()
+        return await self._idles(end)
+
+    async def _idles(self, end: float) -> bool:
+        """Drive until idle, or to an end; return whether it is idle, and takes nothing more."""
+        while not self._stop and time.monotonic() < end:
+            await self._until(lambda: self._stop or self._is_idle(), end - time.monotonic())
+            if not self._stop and self._is_idle() and await self._closes_idle():
+                return True
+        return False
 
     async def _closes_idle(self) -> bool:
         """Take nothing more; return whether nothing was claimed just before that."""
-        self.slots.close()
+        self._close()
         await self._round_trip()
         if self._active:
-            self.slots.reopen()
+            self._reopen()
             return False
         return True
+
+    def _close(self) -> None:
+        """Take nothing more, and leave the bell to another."""
+        self.slots.close()
+        self.writer.wake()
+
+    def _reopen(self) -> None:
+        self.slots.reopen()
+        self.writer.wake()
 
     async def _round_trip(self) -> None:
         """Wait until the writer has seen everything that came before."""
@@ -220,10 +257,15 @@ class Driver:
 
     async def _hand_over(self, seconds: float) -> bool:
         """Take nothing more and give runs back between two steps; return whether none is left."""
-        self.slots.close()
+        self._close()
+        # What was claimed just before has to be here, else nobody would give it back.
+        await self._round_trip()
+        had_runs = bool(self._active)
         for run in list(self._active.values()):
             run.stop(StopReason.HAND_OVER, now=False)
         await self._until(lambda: not self._active, seconds)
+        if had_runs:
+            doorbell.ring()
         return not self._active
 
     async def _cut(self) -> None:
@@ -238,22 +280,24 @@ class Driver:
             if not self.writer.is_alive:
                 raise RuntimeError("the journal's thread is gone")
             self._stop = self._stop or bool(_stopping[0])
-            await asyncio.sleep(_TICK)
+            await self._change(min(_TICK, self.times.idle, end - time.monotonic()))
+
+    async def _change(self, seconds: float) -> None:
+        """Wait until something has changed, for ``seconds`` at most."""
+        self._changed.clear()
+        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._changed.set)
+        await self._changed.wait()
+        timer.cancel()
 
     def _is_idle(self) -> bool:
-        return not self._active and time.monotonic() - self._worked_at > self.times.idle
-
-    def _look_interval(self) -> float:
-        """Return how long the writer waits for something to write before it looks for work; in its thread."""
-        if self.slots.room <= 0:
-            return _FULL_LOOK
-        idle = time.monotonic() - self._worked_at
-        return next(interval for limit, interval in _LOOKS if idle < limit)
+        if self._active or self.looks.has_bell:
+            return False
+        return time.monotonic() - self._worked_at > self.times.idle
 
     def _put(self, item: Write | Job) -> None:
         """Have the writer take an item together with whatever else this turn of the loop has for it."""
         if not self._outgoing:
-            self._loop.call_soon(self._pass_on)
+            asyncio.get_running_loop().call_soon(self._pass_on)
         self._outgoing.append(item)
         if len(self._outgoing) >= WRITES_AT_ONCE:
             self._pass_on()
@@ -264,9 +308,10 @@ class Driver:
             if isinstance(item, Write) and item.ending is not None and item.run_id in self._active:
                 # Not before, or the next runs would be claimed one by one; they are by the commit that ends these.
                 self._active[item.run_id].give_place()
-            self.writer.put(item)
+        self.writer.put(*outgoing)
 
     def _deliver(self, results: list[Callable[[], None]], claimed: Sequence[Any]) -> None:
+        assert self._loop is not None
         self._loop.call_soon_threadsafe(self._received, results, claimed)
 
     def _received(self, results: list[Callable[[], None]], claimed: Sequence[Claimed]) -> None:
@@ -279,12 +324,16 @@ class Driver:
             self._active[claim.run_id] = RunDrive(claim, self._shared, ended=self._ended)
 
     def _ended(self, run: RunDrive) -> None:
-        del self._active[run.claim.run_id]
+        # Claimed again in the very commit that parked it, the run has another drive by now.
+        if self._active.get(run.claim.run_id) is run:
+            del self._active[run.claim.run_id]
         self._worked_at = time.monotonic()
+        if not self._active:
+            self._changed.set()
 
     def _ride(self, journal: RunJournal) -> None:
         if not self._riding:
-            self._loop.call_later(RIDE_SECONDS, self._flush)
+            asyncio.get_running_loop().call_later(RIDE_SECONDS, self._flush)
         self._riding.add(journal)
 
     def _flush(self) -> None:

@@ -63,8 +63,9 @@ class Heartbeat:
         self.put(Job(work=work, done=done))
 
     def _note(self, clock: DatabaseClock, held: int) -> None:
-        values = {"host": self.host, "pid": self.pid, "beat_at": clock.now(), "active_runs": held}
-        WorkerBeat.objects.update_or_create(name=self.driver, defaults=values)
+        now = clock.now()
+        if not WorkerBeat.objects.filter(pk=self.driver).update(beat_at=now, active_runs=held):
+            WorkerBeat.objects.create(name=self.driver, host=self.host, pid=self.pid, beat_at=now, active_runs=held)
 
 
 def _act(was: Mapping[int, RunDrive], active: Mapping[int, RunDrive], seen: Watched) -> None:

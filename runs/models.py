@@ -18,6 +18,8 @@ def _choices(enum: type[RunStatus] | type[StepStatus] | type[FailureKind] | type
 
 # Sorted: a set's order differs from process to process, and with it the migration that Django would make.
 _TERMINAL = sorted(status.value for status in RUN_TERMINAL)
+# Steps that are at work, or did not end well.
+UNSETTLED = sorted(status.value for status in StepStatus if status not in (StepStatus.SUCCEEDED, StepStatus.SKIPPED))
 
 
 class Payload(TenantOwned):
@@ -185,6 +187,14 @@ class StepRun(TenantOwned):
         )
         indexes = (
             models.Index(fields=("run", "loop", "item"), condition=Q(item__isnull=False), name="steprun_in_loop"),
+            # In start order, for whoever reads a run of a hundred thousand iterations page by page.
+            models.Index(fields=("run", "id"), condition=Q(item__isnull=False), name="steprun_loops_in_order"),
+            # Few among many: how far a loop is follows from these.
+            models.Index(
+                fields=("run", "loop", "item"),
+                condition=Q(item__isnull=False, status__in=UNSETTLED),
+                name="steprun_loop_unsettled",
+            ),
             models.Index(fields=("run",), condition=Q(status=StepStatus.WAITING.value), name="steprun_waiting"),
         )
 

@@ -1,21 +1,52 @@
-"""The steps of a version in reading order, from its document alone: a page must show any version there ever was."""
+"""The steps of a version as a tree, from its document alone: a page must show any version there ever was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, product
 from typing import Any, Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
 from orchestrator.types import JSONValue
+from runs.engine.frame import LOOP
+from runs.paths import item_path
 
 TRIGGER: Final = "@trigger"  # the timeline's first row; no step can have this key
-MAX_INDENT: Final = 3
+PARALLEL: Final = "flow.parallel"
+# Steps that take one of their lanes.
+DECIDES: Final = ("flow.if", "flow.switch")
+# Steps whose time is spent waiting.
+WAITS: Final = ("flow.wait", "flow.approve", "flow.callback", "workflow.call")
+CALL: Final = "workflow.call"
+# How many items of each loop are looked at for a sample, by how deep a step is in loops.
+_FIRST_ITEMS: Final = (0, 5, 2, 1)
+_LANE_WORDS: Final[Mapping[tuple[str, str], str]] = {
+    ("flow.if", "then"): noop("Then"),
+    ("flow.if", "else"): noop("Else"),
+    ("flow.switch", "default"): noop("Anything else"),
+    (LOOP, "body"): noop("For each item"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneOutline:
+    """A lane of a step, with its name as people read it."""
+
+    name: str
+    words: str
+    steps: tuple[StepOutline, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepOutline:
-    """One step of a version. ``number`` counts from 2: the trigger is 1, as in the builder."""
+    """One step of a version. ``number`` counts from 2: the trigger is 1, as in the builder.
+
+    ``loops`` are the keys of the loops around it, outermost first.
+    """
 
     number: int
     key: str
@@ -24,29 +55,91 @@ class StepOutline:
     depth: int
     credential: str
     config: Mapping[str, JSONValue]
+    loops: tuple[str, ...]
+    lanes: tuple[LaneOutline, ...]
 
     @property
-    def indent(self) -> int:
-        """Return the depth that is drawn: deeper steps are not pushed off the page."""
-        return min(self.depth, MAX_INDENT)
+    def is_loop(self) -> bool:
+        return self.action == LOOP
+
+    @property
+    def body(self) -> tuple[StepOutline, ...]:
+        """Return what a loop runs for each item."""
+        return next((lane.steps for lane in self.lanes if lane.name == "body"), ())
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what is around the step goes on when it fails."""
+        return self.config.get("on_error") == "continue"
 
 
 def outline(definition: Mapping[str, Any] | None) -> tuple[StepOutline, ...]:
-    """Return the steps of a version's document, each before the steps in its lanes."""
-    steps = (definition or {}).get("steps")
-    found = _walk(steps if isinstance(steps, list) else (), 0)
-    return tuple(
-        StepOutline(
-            number=number,
-            key=str(step.get("key", "")),
-            name=step_name(str(step.get("name") or ""), str(step.get("action", "")), str(step.get("key", ""))),
-            action=str(step.get("action", "")),
-            depth=depth,
-            credential=str(step.get("credential") or ""),
-            config=_mapping(step.get("config")),
-        )
-        for number, (depth, step) in enumerate(found, start=2)
+    """Return all steps of a version's document, each before the steps in its lanes."""
+    return tuple(walk(tree(definition)))
+
+
+def tree(definition: Mapping[str, Any] | None) -> tuple[StepOutline, ...]:
+    """Return the outermost steps of a version's document, with what their lanes hold."""
+    return _steps((definition or {}).get("steps"), count(2), 0, ())
+
+
+def walk(steps: Iterable[StepOutline]) -> Iterator[StepOutline]:
+    """Yield steps, each before the steps in its lanes."""
+    for step in steps:
+        yield step
+        for lane in step.lanes:
+            yield from walk(lane.steps)
+
+
+def outside_loops(steps: Iterable[StepOutline]) -> Iterator[StepOutline]:
+    """Yield the steps that run once: loops among them, but nothing that these hold."""
+    for step in steps:
+        yield step
+        if not step.is_loop:
+            for lane in step.lanes:
+                yield from outside_loops(lane.steps)
+
+
+def sample_paths(roots: Iterable[StepOutline]) -> list[str]:
+    """Return the paths at which to look for what the steps gave of late: of those in loops, in the first few items."""
+    found = []
+    for step in walk(roots):
+        found.append(step.key)
+        items = range(_FIRST_ITEMS[min(len(step.loops), len(_FIRST_ITEMS) - 1)])
+        for chosen in product(items, repeat=len(step.loops)) if step.loops else ():
+            around = (item_path(loop, item) for loop, item in zip(step.loops, chosen, strict=True))
+            found.append(".".join([*around, step.key]))
+    return found
+
+
+def _steps(given: Any, numbers: Iterator[int], depth: int, loops: tuple[str, ...]) -> tuple[StepOutline, ...]:
+    found: Sequence[Any] = given if isinstance(given, list) else ()
+    return tuple(_step(step, numbers, depth, loops) for step in found if isinstance(step, dict))
+
+
+def _step(step: Mapping[str, Any], numbers: Iterator[int], depth: int, loops: tuple[str, ...]) -> StepOutline:
+    number, key, action = next(numbers), str(step.get("key", "")), str(step.get("action", ""))
+    inside = (*loops, key) if action == LOOP else loops
+    return StepOutline(
+        number=number,
+        key=key,
+        name=step_name(str(step.get("name") or ""), action, key),
+        action=action,
+        depth=depth,
+        credential=str(step.get("credential") or ""),
+        config=_mapping(step.get("config")),
+        loops=loops,
+        lanes=tuple(
+            LaneOutline(name=name, words=lane_words(action, name), steps=_steps(inner, numbers, depth + 1, inside))
+            for name, inner in _mapping(step.get("lanes")).items()
+        ),
     )
+
+
+def lane_words(action: str, lane: str) -> str:
+    """Return what a lane is called: ``Then``, ``For each item``, or its own name."""
+    words = _LANE_WORDS.get((action, lane))
+    return _(words) if words else lane
 
 
 def step_name(name: str, action: str, key: str) -> str:
@@ -61,19 +154,5 @@ def action_words(action: str) -> str:
     return f"{known.provider.name} · {known.name}" if known else action
 
 
-def key_of_path(path: str) -> str:
-    """Return the step's key in a path: ``send`` of ``each[3].send``."""
-    return path.rsplit(".", 1)[-1].partition("[")[0]
-
-
-def _mapping(value: Any) -> Mapping[str, JSONValue]:
+def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _walk(steps: Sequence[Any], depth: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for step in steps:
-        if isinstance(step, dict):
-            yield depth, step
-            lanes = step.get("lanes")
-            for inner in lanes.values() if isinstance(lanes, dict) else ():
-                yield from _walk(inner if isinstance(inner, list) else (), depth + 1)

@@ -18,7 +18,8 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.words import duration
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.models import Run
-from runs.outline import key_of_path, outline
+from runs.outline import outline
+from runs.paths import key_of_path, without_items
 from runs.states import RUN_TERMINAL, RunKind, RunStatus
 
 HOURS: Final = 24
@@ -155,7 +156,9 @@ def failing(tenant: Tenant) -> list[Failing]:
     for row in failed:
         error = row["error"] or {}
         if row["pk"] > newest_good.get(row["workflow_id"], 0):
-            groups[row["workflow_id"], str(error.get("path", "")), str(error.get("message", ""))].append(row)
+            # The same cause in another item of a loop is the same cause.
+            place = without_items(str(error.get("path", "")))
+            groups[row["workflow_id"], place, str(error.get("message", ""))].append(row)
     names = _step_names(tenant, {found[0]["version_id"] for found in groups.values()})
     return [
         Failing(

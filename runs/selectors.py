@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,8 +12,11 @@ from django.db.models import Q, QuerySet
 from orchestrator.errors import NotFound
 from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
+from orchestrator.workflows.drafts import draft_document
 from orchestrator.workflows.models import Workflow
+from runs.attempts import attempts_after
 from runs.models import Payload, Run, StepRun
+from runs.outline import sample_paths, tree
 from runs.states import RunKind, StepStatus
 from runs.values import opened
 
@@ -72,7 +75,7 @@ def run_summary(run: Run) -> dict[str, Any]:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most four queries."""
+    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most five queries."""
     steps, more = _steps_after(run, cursor=0, path=None)
     sizes = _sizes(run, [run.trigger_ref, run.output_ref, *_refs(steps)])
     trigger = _shown(run, run.trigger, run.trigger_ref, sizes)
@@ -90,7 +93,10 @@ def run_document(run: Run) -> dict[str, Any]:
 
 
 def step_page(run: Run, *, cursor: str | None = None, path: str | None = None) -> dict[str, Any]:
-    """Return a page of attempts after ``cursor``, oldest first. Raises NotFound for a cursor that is none of ours."""
+    """Return a page of attempts after ``cursor``, oldest first. Raises NotFound for a cursor that is none of ours.
+
+    ``path`` is that of a step, with which comes what its lanes hold, or of an iteration, like ``each[3]``.
+    """
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
         raise NotFound("There is no such page: start again without a cursor.")
     steps, more = _steps_after(run, cursor=int(cursor or 0), path=path)
@@ -164,17 +170,38 @@ def last_trigger(workflow: Workflow) -> dict[str, JSONValue] | None:
     return trigger_of(latest) if latest else None
 
 
-def last_outputs(workflow: Workflow) -> dict[str, dict[str, JSONValue]]:
-    """Return each step's latest success among the workflow's last runs, as ``{key: {"output", "status", "run"}}``."""
+def last_outputs(
+    workflow: Workflow, *, paths: Collection[str] | None = None, largest: int | None = None
+) -> dict[str, dict[str, JSONValue]]:
+    """Return each step's latest success among the workflow's last runs, as ``{key: {"output", "status", "run"}}``.
+
+    ``paths`` are where to look, by default those of the draft's steps; outputs beyond ``largest`` bytes are left out.
+    """
+    rows = _last_rows(workflow, paths).filter(status=StepStatus.SUCCEEDED)
+    # Two steps: the outputs of twenty runs may be large, and one of each key is wanted.
+    latest = dict(rows.values_list("key", "pk"))
+    found = list(rows.filter(pk__in=latest.values()).only("run_id", "tenant_id", "key", "output", "output_ref"))
+    payloads = Payload.objects.for_tenant(workflow.tenant_id).filter(
+        run__in={row.run_id for row in found}, pk__in=[row.output_ref for row in found if row.output_ref is not None]
+    )
+    stored = (payloads if largest is None else payloads.filter(size__lte=largest)).in_bulk()
+    return {
+        row.key: {
+            "output": row.output if row.output_ref is None else opened(stored[row.output_ref]),
+            "status": StepStatus.SUCCEEDED.value,
+            "run": str(row.run_id),
+        }
+        for row in found
+        if row.output_ref is None or row.output_ref in stored
+    }
+
+
+def _last_rows(workflow: Workflow, paths: Collection[str] | None) -> QuerySet[StepRun]:
+    """Return attempts of the workflow's last runs at these paths, oldest first: of loops the first few items."""
     runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow).order_by("-id")
     ids = list(runs.values_list("pk", flat=True)[:_RUNS_LOOKED_AT])
-    rows = StepRun.objects.for_tenant(workflow.tenant_id).filter(run__in=ids, status=StepStatus.SUCCEEDED)
-    # Two steps: the outputs of twenty runs may be large, and one of each key is wanted.
-    latest = dict(rows.order_by("id").values_list("key", "pk"))
-    found: dict[str, dict[str, JSONValue]] = {}
-    for row in rows.filter(pk__in=latest.values()).only("run_id", "tenant_id", "key", "output", "output_ref"):
-        found[row.key] = {"output": _whole(row), "status": StepStatus.SUCCEEDED.value, "run": str(row.run_id)}
-    return found
+    wanted = sample_paths(tree(draft_document(workflow))) if paths is None else list(paths)
+    return StepRun.objects.for_tenant(workflow.tenant_id).filter(run__in=ids, path__in=wanted).order_by("id")
 
 
 def step_outcomes(run: Run, *, loop: str = "", item: int | None = None) -> dict[str, dict[str, JSONValue]]:
@@ -221,7 +248,7 @@ def _whole(row: StepRun) -> JSONValue:
 
 
 def _steps_after(run: Run, *, cursor: int, path: str | None) -> tuple[Sequence[StepRun], bool]:
-    rows = list(step_rows(run, path=path).filter(pk__gt=cursor)[: STEPS_A_PAGE + 1])
+    rows = attempts_after(run, cursor=cursor, path=path, limit=STEPS_A_PAGE + 1)
     return rows[:STEPS_A_PAGE], len(rows) > STEPS_A_PAGE
 
 
@@ -252,10 +279,7 @@ def _body(trigger: Any) -> JSONValue:
     return trigger.get("body") if isinstance(trigger, dict) else None
 
 
-def last_attempts(workflow: Workflow) -> dict[str, StepRun]:
+def last_attempts(workflow: Workflow, *, paths: Collection[str] | None = None) -> dict[str, StepRun]:
     """Return each step's latest attempt among the workflow's last runs, without its data: what an outline shows."""
-    runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow).order_by("-id")
-    ids = list(runs.values_list("pk", flat=True)[:_RUNS_LOOKED_AT])
-    rows = StepRun.objects.for_tenant(workflow.tenant_id).filter(run__in=ids).order_by("id")
     wanted = ("tenant_id", "run_id", "key", "status", "failure_kind", "started_at", "finished_at")
-    return {row.key: row for row in rows.only(*wanted)}
+    return {row.key: row for row in _last_rows(workflow, paths).only(*wanted)}

@@ -187,6 +187,8 @@ def run_cancel(*, actor: Actor, run: Run) -> Run:
         if not driven.update(revision=F("revision") + 1):
             raise Conflict("This run has ended, so there is nothing left to cancel.")
     audit.record(actor=actor, action="run.cancelled", target=run)
+    # Its caller may go on now, and what a limit held back.
+    transaction.on_commit(doorbell.ring)
     return run.refresh()
 
 

@@ -56,6 +56,10 @@ class Slots:
         since = self._draining_since
         return since is not None and self._clock() - since > DRAIN_SECONDS
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """Take nothing more."""
         self._closed = True

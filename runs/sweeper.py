@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from django.db import connection, transaction
@@ -16,7 +17,7 @@ from django.utils import timezone
 from orchestrator.ids import first_id_at
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
-from runs.claims import release_dead
+from runs.claims import next_due, release_dead
 from runs.clock import DatabaseClock
 from runs.limits import release_all
 from runs.models import Answer, Payload, Run, StepRun, WorkerBeat
@@ -38,6 +39,14 @@ _TERMINAL: Final = [status.value for status in RUN_TERMINAL]
 _state = threading.local()
 
 
+class Work(StrEnum):
+    """What there is to do: a run that is due or whose lease has run out, runs that are driven, or neither."""
+
+    DUE = "due"
+    DRIVEN = "driven"
+    NONE = "none"
+
+
 def sweep() -> None:
     """Look once: free what dead drivers hold and what a limit holds back no more, and now and then prune a little."""
     now = _clock().now()
@@ -47,9 +56,12 @@ def sweep() -> None:
         prune(seconds=PRUNE_SECONDS)
 
 
-def is_work_due(now: datetime) -> bool:
-    """Whether a run is due, or a lease has run out."""
-    return Run.unscoped.filter(wake_at__lte=now).exists() or Run.unscoped.filter(lease_expires_at__lt=now).exists()
+def state_of_work(now: datetime) -> Work:
+    """Return whether something is due, else whether something is driven."""
+    wakes_at, expires_at = next_due()
+    if (wakes_at is not None and wakes_at <= now) or (expires_at is not None and expires_at < now):
+        return Work.DUE
+    return Work.NONE if expires_at is None else Work.DRIVEN
 
 
 def free_dead_drivers(now: datetime) -> int:

@@ -1,5 +1,7 @@
 """The ticker of a worker's leader: looks at the run rows, for work that nobody took and for processes that hang.
 
+It also sees to it that a driver of this machine holds the bell, so that new work is heard of at once.
+
 django-q2 can wedge for ever when one of its processes is killed: the dead one holds a queue's lock. So a driver must
 be seen to begin or to beat while work is due; else the leader ends, and everything is started again.
 """
@@ -17,14 +19,20 @@ from typing import Final
 
 from django.db import DatabaseError, connection
 
-from runs import doorbell, sweeper
+from runs import bell, doorbell, sweeper
 from runs.clock import DatabaseClock
 from runs.models import WorkerBeat
+from runs.sweeper import Work
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.25
 SWEEP_SECONDS: Final = 1.0
+# While a driver hears the bell and nothing is due, ticks are rarer; while nothing is driven either, sweeps are.
+CALM_SECONDS: Final = 1.0
+CALM_SWEEP_SECONDS: Final = 5.0
+# A driver that was called takes a while to begin, and its message may go to another machine.
+CALL_SECONDS: Final = 1.0
 WEDGED_SECONDS: Final = 10.0
 
 
@@ -39,6 +47,9 @@ class Ticker:
         self._since: float | None = None
         self._seen: datetime | None = None
         self._swept_at = 0.0
+        self._called_at = float("-inf")
+        self._is_calm = False
+        self._work = Work.DUE
 
     def start(self) -> None:
         threading.Thread(target=self._main, name="ticker", daemon=True).start()
@@ -53,19 +64,24 @@ class Ticker:
                 log.warning("The database cannot be asked for work: %s", type(error).__name__)
                 self._since = None
                 self._ringer.close()
+                self._is_calm = False
             except Exception:
+                self._is_calm = False
                 log.exception("A tick failed")
                 connection.close()
-            time.sleep(TICK_SECONDS)
+            time.sleep(CALM_SECONDS if self._is_calm else TICK_SECONDS)
 
     def tick(self, now: float) -> None:
         """Look once: ring for what is due, sweep now and then, and give the alarm when nothing moves."""
-        if now - self._swept_at >= SWEEP_SECONDS:
+        if now - self._swept_at >= (CALM_SWEEP_SECONDS if self._work is Work.NONE else SWEEP_SECONDS):
             self._swept_at = now
             sweeper.sweep()
-        if not self._is_work_due():
+        self._work = sweeper.state_of_work(self._clock.now())
+        self._is_calm = self._work is not Work.DUE and self._is_somebody_waiting(now)
+        if self._work is not Work.DUE:
             self._since = None
             return
+        bell.ring(bell.WORK)
         self._ringer.send()
         seen = self._last_beat()
         if self._since is None or seen != self._seen:
@@ -74,8 +90,14 @@ class Ticker:
             log.critical("Work has been due for %s s and no driver moves", WEDGED_SECONDS)
             self._wedged()
 
-    def _is_work_due(self) -> bool:
-        return sweeper.is_work_due(self._clock.now())
+    def _is_somebody_waiting(self, now: float) -> bool:
+        """Whether a driver of this machine holds the bell; else one is called, now and then."""
+        if bell.is_held(bell.WORK):
+            return True
+        if now - self._called_at >= CALL_SECONDS:
+            self._called_at = now
+            self._ringer.send()
+        return False
 
     def _last_beat(self) -> datetime | None:
         """Return when a driver of this group last told of itself."""

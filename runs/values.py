@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
 from runs.engine.values import INLINE_BYTES, compressed, encoded
 from runs.models import Payload
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 
 @dataclass(frozen=True, kw_only=True)

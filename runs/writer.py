@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,8 @@ from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from runs.looks import Looks
+from runs.mailbox import Mailbox
 from runs.writes import Write, prepare, write_all
 
 log = logging.getLogger(__name__)
@@ -42,22 +43,20 @@ class Job:
 
 
 class Writer:
-    """The thread. ``claim`` looks for work inside the transaction; ``interval`` says how long to wait for a write."""
+    """The thread. ``looks`` says when to look for work; ``claim`` takes it, inside the transaction."""
 
     def __init__(
         self,
         *,
         owner: str,
-        interval: Callable[[], float],
-        before: Callable[[], bool],
+        looks: Looks,
         claim: Callable[[], Sequence[Any]],
         unclaim: Callable[[Sequence[Any]], None],
         deliver: Callable[[Results, Sequence[Any]], None],
     ) -> None:
         self._owner = owner
-        self._interval, self._before, self._claim, self._unclaim = interval, before, claim, unclaim
-        self._deliver = deliver
-        self._queue: queue.SimpleQueue[Write | Job | None] = queue.SimpleQueue()
+        self._looks, self._claim, self._unclaim, self._deliver = looks, claim, unclaim, deliver
+        self._mailbox: Mailbox[Write | Job] = Mailbox()
         self._closing = False
         self._thread = threading.Thread(target=self._main, name="journal", daemon=True)
         self.commits = 0
@@ -66,17 +65,17 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, item: Write | Job) -> None:
-        self._queue.put(item)
+    def put(self, *items: Write | Job) -> None:
+        self._mailbox.put(*items)
 
     def wake(self) -> None:
-        """Have the thread look for work now."""
-        self._queue.put(None)
+        """Have the thread see at once what has changed."""
+        self._mailbox.wake()
 
     def close(self) -> None:
         """Write what waits, then end; blocks until then."""
         self._closing = True
-        self._queue.put(None)
+        self._mailbox.wake()
         self._thread.join()
 
     @property
@@ -86,36 +85,28 @@ class Writer:
     def _main(self) -> None:
         try:
             while True:
-                batch = self._gather()
-                if not batch and self._closing and self._queue.empty():
+                rung = self._mailbox.wait(0 if self._closing else self._looks.seconds(), self._looks.ear)
+                batch = self._mailbox.take(WRITES_A_COMMIT)
+                if not batch and self._closing and self._mailbox.is_empty:
                     return
-                self._step(batch)
+                self._step(batch, rung)
         except BaseException:
             # Without this thread nothing can be kept: the leases run out, and other drivers take over.
             log.exception("The journal's thread ended")
             raise
         finally:
+            self._looks.leave()
+            self._mailbox.close()
             connection.close()
 
-    def _gather(self) -> list[Write | Job]:
-        batch: list[Write | Job] = []
-        try:
-            first = self._queue.get(timeout=0 if self._closing else self._interval())
-            while len(batch) < WRITES_A_COMMIT:
-                if first is not None:
-                    batch.append(first)
-                first = self._queue.get_nowait()
-        except queue.Empty:
-            pass
-        return batch
-
-    def _step(self, batch: list[Write | Job]) -> None:
+    def _step(self, batch: list[Write | Job], rung: bool) -> None:
         """Commit a batch and claim; deliver the results to the loop in one call."""
         results: Results = []
         claimed: Sequence[Any] = ()
         try:
-            if batch or (not self._closing and self._before()):
+            if batch or (not self._closing and self._looks.is_due(rung=rung)):
                 results, claimed = self._commit(batch)
+                self._looks.note(len(claimed), wrote=any(isinstance(item, Write) for item in batch))
         except _AWAY as error:
             self._wait_for_database(batch, error)
             return

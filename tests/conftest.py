@@ -15,6 +15,7 @@ from runs import doorbell
 def _silent_doorbell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the bell's thread, which asks the database, out of tests that are not about it."""
     monkeypatch.setattr(doorbell, "ring", lambda: None)
+    monkeypatch.setattr(doorbell, "call", lambda: None)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credential_list
 from orchestrator.workflows import services
 from orchestrator.workflows.models import Step, Workflow
+from runs.outline import lane_words
 
 FALLBACK_ACTION: Final = "http.request"
 CONNECTED, NEEDS, BUILT_IN = "connected", "needs", "builtin"
@@ -199,7 +200,7 @@ def _spot(workflow: Workflow, given: Mapping[str, str]) -> Spot:
         return Spot(after=after, words=_("After “%(name)s”") % {"name": named[after].name or after})
     lane = given.get("lane", "")[:63]
     if parent in named and lane:
-        values = {"name": named[parent].name or parent, "lane": lane}
+        values = {"name": named[parent].name or parent, "lane": lane_words(named[parent].action, lane)}
         return Spot(parent=parent, lane=lane, words=_("In “%(name)s”, first in %(lane)s") % values)
     return Spot(words=_("As the first step"))
 

@@ -18,13 +18,16 @@ from django.utils.translation import ngettext
 
 from integrations.registry import registry
 from integrations.sdk import Action
-from orchestrator.builder import picker, step_form
+from orchestrator.builder import step_form
 from orchestrator.builder.changes import step_title
+from orchestrator.builder.data import place_of
 from orchestrator.builder.panels import (
     Card,
     CredentialChoice,
     Finding,
     Lane,
+    LanePanel,
+    LaneRow,
     Result,
     StepPanel,
     TriggerCard,
@@ -41,10 +44,12 @@ from orchestrator.vault.models import Credential
 from orchestrator.vault.selectors import credential_list
 from orchestrator.words import duration
 from orchestrator.workflows import services
+from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
 from orchestrator.workflows.models import Trigger, Workflow
 from orchestrator.workflows.selectors import draft_definition, trigger_document
 from runs import selectors
 from runs.models import StepRun
+from runs.outline import lane_words, sample_paths, tree
 from runs.pages.words import RESOLVED_WORDS, again_words
 from runs.states import StepStatus
 
@@ -60,9 +65,6 @@ _TRIGGERS: Final[Mapping[str, tuple[str, str]]] = {
     "error": (noop("When a run fails"), noop("Error")),
     "workflow": (noop("When another workflow calls it"), noop("Workflow")),
 }
-_LANES: Final[Mapping[str, str]] = {
-    "then": noop("If so"), "else": noop("Otherwise"), "body": noop("For each"), "default": noop("Anything else")
-}  # fmt: skip
 # What an unregistered step can say: it runs as an HTTP or a sandbox step.
 UNREGISTERED: Final[Mapping[str, Any]] = {
     "properties": {
@@ -101,7 +103,12 @@ class Board:
 
     @cached_property
     def attempts(self) -> dict[str, StepRun]:
-        return selectors.last_attempts(self.workflow)
+        return selectors.last_attempts(self.workflow, paths=self.sample_paths)
+
+    @cached_property
+    def sample_paths(self) -> list[str]:
+        """Return the paths at which runs are looked into for what the steps did of late."""
+        return sample_paths(tree({"steps": [step.model_dump(mode="json") for step in self.definition.steps]}))
 
     @cached_property
     def findings(self) -> dict[str, list[Finding]]:
@@ -172,12 +179,13 @@ class Board:
             selected=step.key == selected,
             lanes=tuple(
                 Lane(
-                    words=_(_LANES.get(name, name)),
-                    cards=tuple(self._card(inner, selected) for inner in steps),
+                    words=lane_words(step.action, name),
+                    cards=tuple(self._card(inner, selected) for inner in step.lanes.get(name, ())),
                     add_url=self.add_url(parent=step.key, lane=name),
                 )
-                for name, steps in step.lanes.items()
+                for name in lane_names(step)
             ),
+            after=_after_words(step),
         )
 
     def title(self, step: StepDefinition) -> str:
@@ -195,8 +203,10 @@ class Board:
         match attempt.status:
             case StepStatus.SUCCEEDED:
                 return "succeeded", duration(took)
-            case StepStatus.RUNNING | StepStatus.WAITING:
+            case StepStatus.RUNNING:
                 return "running", _("running")
+            case StepStatus.WAITING:
+                return "waiting", _("waiting")
             case StepStatus.SKIPPED:
                 return "skipped", _("skipped")
         return "failed", _("failed")
@@ -253,10 +263,41 @@ class Board:
             problems=tuple(findings),
             sends=bool(action and action.effect in ("create", "update", "delete")),
             result=self.result(key),
+            lanes=self._lane_panel(step),
+            loop=next((self.title(loop) for loop in reversed(self._loops_around(key))), ""),
             previous_url=self.url("workflow-step", order[place - 1]) if place else "",
             next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",
             error=said,
             told=told,
+        )
+
+    def _loops_around(self, key: str) -> tuple[StepDefinition, ...]:
+        place = place_of(self.definition.steps, key)
+        return place.loops if place else ()
+
+    def _lane_panel(self, step: StepDefinition) -> LanePanel | None:
+        """Return the lanes of a step that can be changed: those that people name, and those it should not have."""
+        action = registry.get(step.action)
+        declared = action.lanes if action else None
+        is_free = declared == ()
+        names = [name for name in step.lanes if is_free or name not in (declared or ())]
+        if not is_free and not names:
+            return None
+        asks = self.request.GET.get("remove", "")
+        counts = {name: sum(1 + len(list(held_by(inner))) for inner in step.lanes[name]) for name in names}
+        return LanePanel(
+            rows=tuple(
+                LaneRow(
+                    name=name,
+                    words=lane_words(step.action, name),
+                    count=counts[name],
+                    asks=name == asks and counts[name] > 0,
+                )
+                for name in names
+            ),
+            is_free=is_free,
+            is_switch=step.action == SWITCH,
+            may_add_default=step.action == SWITCH and DEFAULT_LANE not in step.lanes,
         )
 
     def _credentials(self, action: Action | None, chosen: str | None) -> tuple[CredentialChoice, ...]:
@@ -335,46 +376,6 @@ class Board:
         last = selectors.last_trigger(self.workflow) or {}
         return json.dumps(last.get("body", {}), indent=2, ensure_ascii=False)
 
-    def sources(self, key: str) -> list[picker.Source]:
-        """Return what the step ``key`` can use: the trigger and the steps before it, the nearest last and open."""
-        outputs = selectors.last_outputs(self.workflow)
-        last = selectors.last_trigger(self.workflow)
-        found = [self._trigger_source(last)]
-        before, in_loop = _before(self.definition.steps, key) or ((), False)
-        found += [self._source(step, outputs.get(step.key), is_last=step is before[-1]) for step in before]
-        action = registry.get(self.by_key[key].action) if key in self.by_key else None
-        if in_loop or (action is not None and action.per_item):
-            found.append(picker.Source(number=0, tile="flow", name=_("This item"), fact="", tree=picker.loop()))
-        return found
-
-    def _trigger_source(self, last: Mapping[str, JSONValue] | None) -> picker.Source:
-        kind = self.definition.triggers[0].type.value if self.definition.triggers else "manual"
-        missing = "" if last else _("Send a sample, or run it once, to see what the trigger gives.")
-        # What was sent comes first; what is told about it follows.
-        tree = picker.tree({"body": last.get("body"), **last}, "trigger") if last else None
-        return picker.Source(
-            number=1, tile=kind, name=_("Trigger"), fact=_("last sample"), tree=tree, missing=missing, open=True
-        )
-
-    def _source(self, step: StepDefinition, last: Mapping[str, JSONValue] | None, *, is_last: bool) -> picker.Source:
-        path = f"steps.{step.key}.output"
-        action = registry.get(step.action)
-        if last is not None:
-            tree, fact, missing = picker.tree(last.get("output"), path), _("last test"), ""
-        elif action is not None and action.sample is not None:
-            tree, fact, missing = picker.tree(action.sample, path), _("example, not tested yet"), ""
-        else:
-            tree, fact, missing = None, _("not tested"), _("Test this step to see its data.")
-        return picker.Source(
-            number=self.numbers[step.key],
-            tile=step.action,
-            name=self.title(step),
-            fact=fact,
-            tree=tree,
-            missing=missing,
-            open=is_last,
-        )
-
 
 _RESULT_WORDS: Final[Mapping[str, str]] = {
     StepStatus.SUCCEEDED: noop("Test passed"),
@@ -383,24 +384,26 @@ _RESULT_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def _before(
-    steps: Sequence[StepDefinition], key: str, in_loop: bool = False
-) -> tuple[tuple[StepDefinition, ...], bool] | None:
-    """Return the steps that the step ``key`` may refer to, as publish checks it, and whether a loop holds it.
+def lane_names(step: StepDefinition) -> list[str]:
+    """Return the lanes that a step has, those too that its action always has and the document left out."""
+    action = registry.get(step.action)
+    declared = (action.lanes or ()) if action else ()
+    return [*step.lanes, *(name for name in declared if name not in step.lanes)]
 
-    Those are the earlier ones of its lane and of the lanes around, with what they hold; but for what is in a loop,
-    which is there once for each item.
-    """
-    earlier: list[StepDefinition] = []
-    for step in steps:
-        if step.key == key:
-            return tuple(earlier), in_loop
-        for inner in step.lanes.values():
-            found = _before(inner, key, in_loop or step.action == LOOP)
-            if found is not None:
-                return (*earlier, *found[0]), found[1]
-        earlier += _readable((step,))
-    return None
+
+def held_by(step: StepDefinition) -> Iterator[StepDefinition]:
+    """Yield all steps that a step holds."""
+    for lane in step.lanes.values():
+        for inner in lane:
+            yield inner
+            yield from held_by(inner)
+
+
+def _after_words(step: StepDefinition) -> str:
+    """Return what stands beside the place behind a step that holds lanes."""
+    if not lane_names(step):
+        return ""
+    return _("after the loop") if step.action == LOOP else _("after all lanes")
 
 
 def _readable(steps: Sequence[StepDefinition]) -> Iterator[StepDefinition]:

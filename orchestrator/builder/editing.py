@@ -17,11 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from integrations.registry import registry
 from orchestrator import jsongate
-from orchestrator.builder import step_form
+from orchestrator.builder import data, picker, step_form
 from orchestrator.builder.board import BACKOFFS, METHODS, Board, fingerprint, input_schema
 from orchestrator.builder.panels import RULE_FIELDS, StepPanel, TriggerPanel
 from orchestrator.errors import Conflict, Invalid, ServiceError
-from orchestrator.flow.definition import StepDefinition, TriggerType
+from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, page
@@ -401,7 +402,8 @@ def _page(
         "step": step,
         "result": step.result if step else None,
         "trigger": trigger,
-        "sources": board.sources(step.key) if step else [],
+        "sources": data.sources(board, step.key) if step else [],
+        "run_facts": picker.run_facts(data.links(board, step.key)) if step else "",
         "chosen": chosen,
         **(_polling(board, step) if step else {}),
     }

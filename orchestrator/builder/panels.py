@@ -26,7 +26,10 @@ class Lane:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One step of the outline. ``status`` is succeeded, failed, running, not_tested or attention."""
+    """One step of the outline. ``status`` is that of its last attempt, not_tested or attention.
+
+    ``after`` are the words beside the place behind a step that holds lanes.
+    """
 
     number: int
     key: str
@@ -39,6 +42,30 @@ class Card:
     fact: str
     selected: bool
     lanes: tuple[Lane, ...] = ()
+    after: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneRow:
+    """A lane that can be renamed and removed; ``count`` steps are in it, and ``asks`` whether they may go too."""
+
+    name: str
+    words: str
+    count: int
+    asks: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanePanel:
+    """The lanes of a step that can be changed: the cases of a switch, or what runs side by side.
+
+    Without ``is_free`` they are lanes that the step should not have, which can only be removed.
+    """
+
+    rows: tuple[LaneRow, ...]
+    is_free: bool
+    is_switch: bool
+    may_add_default: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +111,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class StepPanel:
-    """The form of one step."""
+    """The form of one step; ``loop`` is the name of the innermost loop around it."""
 
     key: str
     number: int
@@ -110,6 +137,8 @@ class StepPanel:
     problems: tuple[Finding, ...]
     sends: bool
     result: Result | None
+    lanes: LanePanel | None
+    loop: str
     previous_url: str
     next_url: str
     error: str = ""

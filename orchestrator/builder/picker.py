@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,18 +55,45 @@ def tree(value: JSONValue, path: str) -> SafeString:
     return format_html('<div class="js">{}</div>', body)
 
 
-def loop() -> SafeString:
-    """Return what a step inside a loop can use beside the steps' data."""
-    rows = (("item", _("the element of this turn")), ("index", _("its number, from 0")))
+def loop(item: JSONValue = None) -> SafeString:
+    """Return what a step inside a loop can use beside the steps' data, with an item as an example if there is one."""
+    known = format_html_join("", "{}", ((part,) for part in _members(item, "item")))
     return format_html(
-        '<div class="js">{}</div>',
-        format_html_join(
-            "",
-            '<button type="button" class="lf" data-insert="{{{{ {} }}}}" data-find="{} {}"><span class="k">{}</span>'
-            '<span class="v m">{}</span><span class="insb">{}</span><code class="px">{{{{ {} }}}}</code></button>',
-            ((name, name, words, name, words, _("Insert"), name) for name, words in rows),
-        ),
+        '<div class="js">{}{}{}</div>',
+        named("item", _("the element of this turn")),
+        known,
+        named("index", _("its number, from 0")),
     )
+
+
+def _members(item: JSONValue, path: str) -> Iterator[SafeString]:
+    if isinstance(item, dict | list) and item:
+        yield from _entries(item, path, 0, _Budget())
+
+
+def named(path: str, words: str) -> SafeString:
+    """Return a button that inserts ``{{ path }}``, with what it is in words."""
+    return format_html(
+        '<button type="button" class="lf" data-insert="{{{{ {} }}}}" data-find="{}"><span class="k">{}</span>'
+        '<span class="v m">{}</span><span class="insb">{}</span><code class="px">{{{{ {} }}}}</code></button>',
+        path,
+        f"{path} {words}".lower()[:200],
+        path,
+        words,
+        _("Insert"),
+        path,
+    )
+
+
+def run_facts(links: Iterable[tuple[str, str]]) -> SafeString:
+    """Return what a run tells of itself; ``links`` are the steps that others answer, as key and name."""
+    facts = [
+        ("run.id", _("the run's number")),
+        ("run.started_at", _("when it began")),
+        ("workflow.name", _("the workflow's name")),
+    ]
+    facts += [(f"run.links.{key}", _("the address that answers “%(name)s”") % {"name": name}) for key, name in links]
+    return format_html('<div class="js">{}</div>', format_html_join("", "{}", ((named(*fact),) for fact in facts)))
 
 
 def member(path: str, key: str | int) -> str:

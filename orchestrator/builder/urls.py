@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from orchestrator.builder import editing
-from orchestrator.flow.definition import KEY_PATTERN
+from orchestrator.builder import editing, lanes
+from orchestrator.flow.names import KEY_PATTERN
 
 
 class KeyConverter:
@@ -29,6 +29,7 @@ urlpatterns = [
     path(f"{_AT}/steps/<key:key>/", editing.step, name="workflow-step"),
     path(f"{_AT}/steps/<key:key>/move/", editing.step_move, name="workflow-step-move"),
     path(f"{_AT}/steps/<key:key>/remove/", editing.step_remove, name="workflow-step-remove"),
+    path(f"{_AT}/steps/<key:key>/lanes/", lanes.step_lanes, name="workflow-step-lanes"),
     path(f"{_AT}/steps/<key:key>/test/", editing.step_test, name="workflow-step-test"),
     path(f"{_AT}/triggers/", editing.trigger_add, name="workflow-trigger-add"),
     path(f"{_AT}/triggers/<key:key>/", editing.trigger, name="workflow-trigger"),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.errors import Problem
-from orchestrator.flow.definition import StepDefinition, TriggerType, WorkflowDefinition
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.facts import WorkflowFacts
 from orchestrator.flow.json_schemas import schema_problems, value_problems
+from orchestrator.flow.names import TriggerType
 from orchestrator.flow.telling import error, is_literal, joined, nearest, warning
 
 CALL: Final = "workflow.call"

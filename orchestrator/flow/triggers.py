@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from orchestrator.errors import Problem
-from orchestrator.flow.definition import SLUG_PATTERN, TriggerDefinition, TriggerType
+from orchestrator.flow.definition import TriggerDefinition
 from orchestrator.flow.json_schemas import schema_problems
+from orchestrator.flow.names import SLUG_PATTERN, TriggerType
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 AVAILABLE: Final = frozenset({TriggerType.MANUAL, TriggerType.WEBHOOK, TriggerType.WORKFLOW})

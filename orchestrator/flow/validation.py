@@ -15,10 +15,11 @@ from typing import Any, Final, TypeAlias
 from orchestrator.errors import Problem
 from orchestrator.flow.calls import call_problems, caller_problems, settings_problems
 from orchestrator.flow.control import after_lanes, control_problems, lane_problems, unreachable
-from orchestrator.flow.definition import StepDefinition, TriggerType, WorkflowDefinition
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template, find_templates
 from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts
 from orchestrator.flow.items import as_template
+from orchestrator.flow.names import TriggerType
 from orchestrator.flow.outputs import input_schema, output_schema
 from orchestrator.flow.schemas import at_path, fits, words_for
 from orchestrator.flow.scoping import Place, References, Seen

@@ -61,6 +61,17 @@ TILE_ICONS: Final[Mapping[str, str]] = {
 }
 
 
+# Drawings of single actions, where one for all of a provider's would say too little.
+ACTION_ICONS: Final[Mapping[str, str]] = {
+    "flow.foreach": "loop",
+    "flow.parallel": "list",
+    "flow.wait": "clock",
+    "flow.approve": "user",
+    "flow.callback": "hook",
+    "flow.stop": "stop",
+}
+
+
 @register.simple_tag
 def icon(name: str, css: str = "") -> SafeString:
     """Return one of the product's drawings as an inline SVG, hidden from assistive technology."""
@@ -90,6 +101,9 @@ def _tile_parts(what: Provider | Action | str | None) -> tuple[str, SafeString |
     provider = _provider_of(what)
     if provider is None:
         return "gray", str(what or "?")[:1].upper()
+    key = what.key if isinstance(what, Action) else str(what)
+    if key in ACTION_ICONS:
+        return provider.tile, icon(ACTION_ICONS[key])
     drawing = drawing_of(provider)
     if drawing is not None:
         return provider.tile, _svg(drawing)
@@ -146,6 +160,6 @@ def when(moment: datetime | None, style: str = "ago") -> SafeString:
 
 
 @register.simple_tag
-def json_tree(value: JSONValue, open_levels: int = 1) -> SafeString:
+def json_tree(value: JSONValue, open_levels: int = 1, entries: int = jsontree.MAX_ENTRIES) -> SafeString:
     """Return a JSON value as nested ``<details>``, bounded in depth, entries and text."""
-    return jsontree.render(value, open_levels=open_levels)
+    return jsontree.render(value, open_levels=open_levels, entries=entries)

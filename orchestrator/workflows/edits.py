@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from django.db import transaction
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from integrations.registry import registry
-from orchestrator.errors import Invalid, NotFound, Problem
-from orchestrator.flow.definition import KEY_PATTERN, MAX_STEPS, StepDefinition, TriggerDefinition, TriggerType
+from orchestrator.errors import Conflict, Invalid, NotFound, Problem
+from orchestrator.flow.definition import MAX_DEPTH, MAX_STEPS, LaneName, StepDefinition, TriggerDefinition
+from orchestrator.flow.names import KEY_PATTERN, TriggerType
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.workflows.addresses import give_address
@@ -19,6 +20,12 @@ from orchestrator.workflows.drafts import apply_definition, credential_ids, drop
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Trigger, Workflow
 
+MAX_LANES: Final = 50
+SWITCH: Final = "flow.switch"
+DEFAULT_LANE: Final = "default"
+# With what a step begins whose lanes are whatever people make them.
+_FIRST_LANES: Final[Mapping[str, tuple[str, ...]]] = {SWITCH: ("case", DEFAULT_LANE), "flow.parallel": ("one", "two")}
+_LANE_NAMES: Final[TypeAdapter[str]] = TypeAdapter(LaneName)
 STEP_FIELDS: Final = frozenset({"name", "action", "credential", "config", "notes"})
 Direction = Literal["up", "down"]
 
@@ -45,9 +52,10 @@ def step_add(
         raise Invalid(f"A workflow has at most {MAX_STEPS} steps. Move some into a workflow of their own.")
     previous = _step(rows, after) if after else None
     holder = previous.parent if previous else (_step(rows, parent) if parent else None)
-    if holder is not None and previous is None and lane not in holder.lanes:
-        raise NotFound(f"{holder.name or holder.key} has no lane {lane!r:.80}.")
-    declared = registry.get(action)
+    if holder is not None and previous is None:
+        _open_lane(holder, lane)
+    if holder is not None and _depth(rows, holder) > MAX_DEPTH:
+        raise Invalid(f"Lanes nest at most {MAX_DEPTH} levels deep. Move some steps into a workflow of their own.")
     step = Step(
         tenant=actor.tenant,
         workflow=workflow,
@@ -56,8 +64,7 @@ def step_add(
         action=action[:128],
         parent=holder,
         lane=previous.lane if previous else (lane if holder else ""),
-        # The lanes an action always has are there from the start, so that steps can be put into them.
-        lanes=list(declared.lanes or ()) if declared else [],
+        lanes=list(first_lanes(action)),
     )
     siblings = _siblings(rows, step)
     place = siblings.index(previous) + 1 if previous else 0
@@ -129,6 +136,82 @@ def step_move(*, actor: Actor, workflow: Workflow, key: str, direction: Directio
 
 
 @transaction.atomic
+def lane_add(*, actor: Actor, workflow: Workflow, key: str, lane: str, if_match: int | None = None) -> Step:
+    """Give a step another, empty lane, before ``default`` if there is one.
+
+    Raises Invalid for a step whose lanes are what they are, for a name that is taken, and for one that is none.
+    """
+    require_operation(actor, "workflow.edit")
+    workflow = lock_draft(actor, workflow, if_match)
+    step = _step(_rows(workflow), key)
+    _require_free_lanes(step)
+    name = _lane_name(step, lane)
+    if len(step.lanes) >= MAX_LANES:
+        raise Invalid(f"A step has at most {MAX_LANES} lanes.")
+    is_before_last = step.action == SWITCH and step.lanes[-1:] == [DEFAULT_LANE]
+    place = len(step.lanes) - is_before_last
+    step.lanes = [*step.lanes[:place], name, *step.lanes[place:]]
+    step.save(update_fields=["lanes"])
+    touch(actor, workflow, detail={"lane_added": name, "step": key})
+    return step
+
+
+@transaction.atomic
+def lane_rename(
+    *, actor: Actor, workflow: Workflow, key: str, lane: str, name: str, if_match: int | None = None
+) -> Step:
+    """Call a lane something else; what is in it stays. Raises as ``lane_add``, and NotFound for a lane not there."""
+    require_operation(actor, "workflow.edit")
+    workflow = lock_draft(actor, workflow, if_match)
+    step = _step(_rows(workflow), key)
+    _require_free_lanes(step)
+    _require_lane(step, lane)
+    if name.strip() == lane:
+        return step
+    new = _lane_name(step, name)
+    step.lanes = [new if known == lane else known for known in step.lanes]
+    step.save(update_fields=["lanes"])
+    Step.objects.for_tenant(actor.tenant).filter(parent=step, lane=lane).update(lane=new)
+    touch(actor, workflow, detail={"lane_renamed": lane, "to": new, "step": key})
+    return step
+
+
+@transaction.atomic
+def lane_remove(
+    *,
+    actor: Actor,
+    workflow: Workflow,
+    key: str,
+    lane: str,
+    with_steps: bool = False,
+    if_match: int | None = None,
+) -> Step:
+    """Remove a lane. Raises Conflict when there are steps in it, unless they go ``with_steps``."""
+    require_operation(actor, "workflow.edit")
+    workflow = lock_draft(actor, workflow, if_match)
+    rows = _rows(workflow)
+    step = _step(rows, key)
+    _require_lane(step, lane)
+    declared = registry.get(step.action)
+    if declared is not None and lane in (declared.lanes or ()):
+        raise Invalid(f"The lane {lane!r} is part of what {declared.name} is, so it stays.", code="fixed_lane")
+    held = [row for row in rows if row.parent_id == step.pk and row.lane == lane]
+    if held and not with_steps:
+        count = sum(1 + _held_count(rows, row) for row in held)
+        raise Conflict(
+            f"The lane {lane!r} holds {count} step(s), which would go with it. Move them out of it first, or remove it "
+            "together with them.",
+            code="lane_holds_steps",
+        )
+    for row in held:
+        row.delete()
+    step.lanes = [known for known in step.lanes if known != lane]
+    step.save(update_fields=["lanes"])
+    touch(actor, workflow, detail={"lane_removed": lane, "step": key, "steps": len(held)})
+    return step
+
+
+@transaction.atomic
 def trigger_add(
     *,
     actor: Actor,
@@ -189,6 +272,61 @@ def _step(rows: Sequence[Step], key: str) -> Step:
     if found is None:
         raise NotFound(f"There is no step {key!r:.80} in this draft. Somebody may have removed it.")
     return found
+
+
+def first_lanes(action: str) -> tuple[str, ...]:
+    """Return the lanes that a new step of an action has: those it always has, else a few to begin with."""
+    declared = registry.get(action)
+    if declared is None or declared.lanes is None:
+        return ()
+    return tuple(declared.lanes) or _FIRST_LANES.get(action, ())
+
+
+def _open_lane(holder: Step, lane: str) -> None:
+    """Make sure that a step has a lane that its action always has, also where the document left it out."""
+    if lane in holder.lanes:
+        return
+    declared = registry.get(holder.action)
+    if declared is None or lane not in (declared.lanes or ()):
+        raise NotFound(f"{holder.name or holder.key} has no lane {lane!r:.80}.")
+    holder.lanes = [*holder.lanes, lane]
+    holder.save(update_fields=["lanes"])
+
+
+def _require_free_lanes(step: Step) -> None:
+    declared = registry.get(step.action)
+    if declared is None or declared.lanes is None or declared.lanes:
+        name = declared.name if declared else step.action
+        raise Invalid(f"The lanes of {name} cannot be changed.", code="fixed_lanes")
+
+
+def _require_lane(step: Step, lane: str) -> None:
+    if lane not in step.lanes:
+        raise NotFound(f"{step.name or step.key} has no lane {lane!r:.80}. Somebody may have removed it.")
+
+
+def _lane_name(step: Step, text: str) -> str:
+    """Return the name of a new lane. Raises Invalid."""
+    try:
+        name = _LANE_NAMES.validate_python(text.strip())
+    except ValidationError as error:
+        raise Invalid("A lane's name has 1 to 63 characters that can be stored.", code="lane_name") from error
+    if name in step.lanes:
+        raise Invalid(f"There is a lane {name!r} already. Give this one another name.", code="lane_taken")
+    return name
+
+
+def _held_count(rows: Sequence[Step], step: Step) -> int:
+    return sum(1 + _held_count(rows, row) for row in rows if row.parent_id == step.pk)
+
+
+def _depth(rows: Sequence[Step], step: Step) -> int:
+    """Return in how many lanes a step's own lanes are, these included."""
+    by_pk = {row.pk: row for row in rows}
+    depth, above = 1, step.parent_id
+    while above is not None:
+        depth, above = depth + 1, by_pk[above].parent_id
+    return depth
 
 
 def _trigger(workflow: Workflow, key: str) -> Trigger:

@@ -21,6 +21,9 @@ from orchestrator.vault.models import Credential
 from orchestrator.workflows.addresses import give_address, trigger_address
 from orchestrator.workflows.drafts import draft_document, write_steps, write_triggers
 from orchestrator.workflows.edits import (
+    lane_add,
+    lane_remove,
+    lane_rename,
     step_add,
     step_move,
     step_remove,
@@ -39,6 +42,9 @@ __all__ = [
     "check",
     "credential_delete_checked",
     "draft_snapshot",
+    "lane_add",
+    "lane_remove",
+    "lane_rename",
     "parse_document",
     "publish",
     "step_add",

@@ -6,10 +6,12 @@ import asyncio
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 # What lies in a row; anything larger has a compressed row of its own.

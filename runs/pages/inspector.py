@@ -1,9 +1,9 @@
-"""One step of a run in full: its attempts, the data that went in and came out, its log and its setup."""
+"""What is selected of a run in full: a step's attempts, data, log and setup; an iteration's item and its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,34 +12,27 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from orchestrator.types import JSONValue
+from orchestrator.words import short_id
 from runs import selectors
-from runs.models import Payload, Run, StepRun
+from runs.models import StepRun
 from runs.outline import TRIGGER, StepOutline, action_words
 from runs.overview import milliseconds
-from runs.pages.timeline import Scene, outcome, select_url
-from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, trigger_words
+from runs.pages.lines import item_label, item_rows, item_status, outcome
+from runs.pages.reading import Reading
+from runs.pages.timeline import Link
+from runs.pages.values import Value, trigger_value, values_of, with_small_values
+from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, place_words, trigger_words
+from runs.paths import is_item, items_around
 from runs.states import StepStatus
 
 TABS: Final = ("data", "log", "setup")
 ATTEMPTS_SHOWN: Final = 50
-LOG_LINES: Final = 1_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """A JSON value, or the address of one too large for the page."""
-
-    title: str
-    hint: str
-    value: JSONValue
-    size: int | None
-    url: str
-    missing: str = ""
+LOG_LINES: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptLine:
-    """One attempt in the inspector's list."""
+    """One attempt in the inspector's list, or one step of an iteration."""
 
     label: str
     status: str
@@ -70,209 +63,238 @@ class Tab:
 
 @dataclass(frozen=True, kw_only=True)
 class StepError:
-    """An attempt's failure with its four parts."""
+    """An attempt's failure with its four parts; ``at`` leads to the step inside that failed."""
 
     kind: str
     message: str
     hint: str
     again: str
+    at: Link | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspector:
-    """What is shown of the selected step. ``mark`` changes whenever anything in it does."""
+    """What is shown of what is selected. ``mark`` changes whenever anything in it does."""
 
     name: str
     tile: str
     words: str
     status: str
-    resolved: str
     tab: str
     tabs: tuple[Tab, ...]
-    attempts: tuple[AttemptLine, ...]
-    more_attempts: int
-    error: StepError | None
-    values: tuple[Value, ...]
-    log: tuple[LogEntry, ...]
-    more_log: int
-    setup: JSONValue
-    edit_url: str
     mark: str
+    resolved: str = ""
+    attempts: tuple[AttemptLine, ...] = ()
+    more_attempts: int = 0
+    error: StepError | None = None
+    called: Link | None = None
+    values: tuple[Value, ...] = ()
+    log: tuple[LogEntry, ...] = ()
+    more_log: int = 0
+    setup: JSONValue = None
+    edit_url: str = ""
 
 
-def inspector(scene: Scene, steps: Sequence[StepOutline], *, attempt: int | None, tab: str) -> Inspector:
-    """Return the inspector of the scene's selected step; two queries at the most."""
-    tab = tab if tab in TABS else TABS[0]
-    step = next((step for step in steps if step.key == scene.selected), None)
-    if step is None or scene.selected == TRIGGER:
-        return _of_trigger(scene, tab)
-    return _of_step(scene, step, attempt=attempt, tab=tab)
+def inspector(reading: Reading) -> Inspector:
+    """Return the inspector of what is selected; four queries at the most."""
+    step = reading.step
+    if step is None or reading.selected == TRIGGER:
+        return _of_trigger(reading)
+    if is_item(reading.selected):
+        return _of_item(reading, step)
+    return _of_step(reading, step)
 
 
-def _of_trigger(scene: Scene, tab: str) -> Inspector:
-    run = scene.run
-    tab = "data" if tab == "setup" else tab
-    values = (
-        _value(
-            run, _("Trigger"), _("what started the run"), run.trigger, run.trigger_ref, _sizes(run, [run.trigger_ref])
-        ),
-    )
+def _of_trigger(reading: Reading) -> Inspector:
+    run = reading.run
     return Inspector(
         name=trigger_words(run.trigger_type),
         tile=run.trigger_type,
         words=_("Trigger") + (f" · {run.trigger_key}" if run.trigger_key else ""),
         status=StepStatus.SUCCEEDED,
-        resolved="",
         tab="data",
-        tabs=(_tab(scene, "data", _("Data"), None, True),),
-        attempts=(),
-        more_attempts=0,
-        error=None,
-        values=values,
-        log=(),
-        more_log=0,
-        setup=None,
-        edit_url="",
-        mark="trigger",
+        tabs=(_tab(reading, "data", _("Data"), None, True),),
+        values=(trigger_value(run, reading.address),),
+        mark=f"trigger-{reading.address.show}",
     )
 
 
-def _of_step(scene: Scene, step: StepOutline, *, attempt: int | None, tab: str) -> Inspector:
-    attempts = scene.attempts.get(step.key, ())
-    chosen = _chosen(attempts, attempt)
-    full = selectors.step_rows(scene.run).filter(pk=chosen.pk).first() if chosen else None
-    reused = scene.reused.get(step.key)
+def _of_item(reading: Reading, loop: StepOutline) -> Inspector:
+    """Return one iteration: the item it has, and its steps."""
+    path, item = items_around(reading.selected)[-1]
+    state = reading.loops.get(path)
+    rows = [found for found in _outcomes(reading, loop, path, item) if found is not None]
+    total = state.total if state else None
+    name = _("Item %(number)s") % {"number": f"{item + 1:,}"}
+    label = item_label(state, item) if state else ""
+    status = item_status(reading, loop, path, item) if state else "not_run"
+    here = state is not None and item < len(state.values)
+    return Inspector(
+        name=_("%(name)s of %(all)s") % {"name": name, "all": f"{total:,}"} if total else name,
+        tile=loop.action,
+        words=" · ".join(part for part in (loop.name, label, reading.selected) if part),
+        status=status,
+        tab="data",
+        tabs=(_tab(reading, "data", _("Data"), None, True),),
+        attempts=tuple(_line(reading, row, reading.steps[row.key].name, selected=False) for row in rows),
+        values=(Value(title=_("Item"), hint=_("what its steps read as item"), value=state.values[item]),)
+        if state and here
+        else (),
+        mark=f"{reading.selected}-{status}-{len(item_rows(reading, path, item))}",
+    )
+
+
+def _outcomes(reading: Reading, loop: StepOutline, path: str, item: int) -> list[StepRun | None]:
+    """Return the last attempt of each step right in the loop's body."""
+    attempts = (reading.attempts.get(f"{path}[{item}].{step.key}", ()) for step in loop.body)
+    return [rows[-1] if rows else None for rows in attempts]
+
+
+def _of_step(reading: Reading, step: StepOutline) -> Inspector:
+    run, address = reading.run, reading.address
+    attempts = reading.attempts.get(reading.selected, ())
+    chosen = _chosen(attempts, address.attempt)
+    full = _full(reading, chosen)
     log = _log(full)
+    tab = address.tab if address.tab in TABS else TABS[0]
     shown = attempts[-ATTEMPTS_SHOWN:]
+    given = reading.given.get(reading.selected) if not attempts else None
+    status = given or outcome(attempts)
+    words = (action_words(step.action), step.credential, f"steps.{step.key}", *_place(reading))
     return Inspector(
         name=step.name,
         tile=step.action,
-        words=_joined(action_words(step.action), step.credential or None, f"steps.{step.key}"),
-        status=outcome(attempts, reused=reused is not None),
+        words=" · ".join(part for part in words if part),
+        status=status,
         resolved=_(RESOLVED_WORDS[full.resolved_as]) if full and full.resolved_as in RESOLVED_WORDS else "",
         tab=tab,
-        tabs=_tabs(scene, tab, len(log)),
-        attempts=tuple(_line(scene, one, shown, chosen) for one in shown),
+        tabs=_tabs(reading, tab, len(log)),
+        attempts=tuple(_attempt(reading, row, chosen) for row in shown),
         more_attempts=len(attempts) - len(shown),
-        error=_error(full),
-        values=_values(scene.run, full, reused),
+        error=_error(reading, full),
+        called=_called(reading),
+        values=values_of(run, address, full) if full else _given_values(reading, given),
         log=tuple(log[:LOG_LINES]),
         more_log=max(0, len(log) - LOG_LINES),
         setup=dict(step.config),
-        edit_url=reverse("workflow-step", args=[scene.run.tenant.slug, scene.run.workflow_id, step.key]),
-        mark=f"{step.key}-{len(attempts)}-{full.pk if full else 0}-{full.status if full else ''}-{len(log)}",
+        edit_url=reverse("workflow-step", args=[run.tenant.slug, run.workflow_id, step.key]),
+        mark="-".join(
+            map(str, (reading.selected, len(attempts), full and full.pk, full and full.status, len(log), address.show))
+        ),
     )
+
+
+def _place(reading: Reading) -> list[str]:
+    """Return in which items of which loops the selected step is."""
+    around = items_around(reading.selected)
+    return [_("item %(number)s") % {"number": f"{item + 1:,}"} for _loop, item in around]
 
 
 def _chosen(attempts: Sequence[StepRun], number: int | None) -> StepRun | None:
     """Return the attempt to show: the one asked for, else the last."""
-    if number is not None and 1 <= number <= len(attempts):
-        return attempts[number - 1]
-    return attempts[-1] if attempts else None
+    last = attempts[-1] if attempts else None
+    return next((row for row in attempts if row.attempt == number), last)
 
 
-def _tabs(scene: Scene, tab: str, log_lines: int) -> tuple[Tab, ...]:
-    version = scene.run.version
+def _full(reading: Reading, chosen: StepRun | None) -> Any:
+    """Return an attempt with its log, and its data where it is small or asked for."""
+    if chosen is None:
+        return None
+    return with_small_values(selectors.step_rows(reading.run), reading.address.show).filter(pk=chosen.pk).first()
+
+
+def _given_values(reading: Reading, given: str | None) -> tuple[Value, ...]:
+    """Return what an earlier run gave; what is stored apart is looked for on request only."""
+    if given is None:
+        return ()
+    title, hint = _("Output"), _("taken over from the earlier run")
+    if "ref" in (reading.run.seed or {}) and reading.address.show != "output":
+        url = replace(reading.address, show="output").url
+        return (Value(title=title, hint=hint, is_here=False, show_url=url),)
+    outcome_ = (selectors.seed_of(reading.run).get("steps") or {}).get(reading.selected) or {}
+    return (Value(title=title, hint=hint, value=outcome_.get("output")),)
+
+
+def _tabs(reading: Reading, tab: str, log_lines: int) -> tuple[Tab, ...]:
+    version = reading.run.version
     setup = _("Setup at v%(number)d") % {"number": version.number} if version.number else _("Setup")
     return (
-        _tab(scene, "data", _("Data"), None, tab == "data"),
-        _tab(scene, "log", _("Log"), log_lines, tab == "log"),
-        _tab(scene, "setup", setup, None, tab == "setup"),
+        _tab(reading, "data", _("Data"), None, tab == "data"),
+        _tab(reading, "log", _("Log"), log_lines, tab == "log"),
+        _tab(reading, "setup", setup, None, tab == "setup"),
     )
 
 
-def _tab(scene: Scene, name: str, label: str, count: int | None, selected: bool) -> Tab:
-    url = select_url(scene.base_url, scene.selected, tab=name)
+def _tab(reading: Reading, name: str, label: str, count: int | None, selected: bool) -> Tab:
+    url = replace(reading.address.selecting(reading.selected), tab=name).url
     return Tab(name=name, label=label, count=count, url=url, selected=selected)
 
 
-def _line(scene: Scene, step: StepRun, attempts: Sequence[StepRun], chosen: StepRun | None) -> AttemptLine:
-    position = scene.attempts[step.key].index(step) + 1
-    label = _("Attempt %(number)d") % {"number": step.attempt}
+def _attempt(reading: Reading, row: StepRun, chosen: StepRun | None) -> AttemptLine:
+    label = _("Attempt %(number)d") % {"number": row.attempt}
+    return _line(reading, row, label, attempt=row.attempt, selected=chosen is not None and chosen.pk == row.pk)
+
+
+def _line(reading: Reading, row: StepRun, label: str, *, attempt: int | None = None, selected: bool) -> AttemptLine:
+    address = replace(reading.address.selecting(row.path), attempt=attempt)
     return AttemptLine(
-        label=f"{step.path}, {label.lower()}" if step.path != step.key else label,
-        status=step.status,
-        error=failure_words(step.error) if step.error else "",
-        took_ms=milliseconds(step.started_at, step.finished_at) if step.finished_at else None,
-        running_since=None if step.finished_at else step.started_at,
-        started_at=step.started_at,
-        after=_after(step),
-        url=select_url(scene.base_url, step.key, attempt=position),
-        selected=chosen is not None and chosen.pk == step.pk,
+        label=label,
+        status=row.status,
+        error=failure_words(row.error) if row.error else "",
+        took_ms=milliseconds(row.started_at, row.finished_at) if row.finished_at else None,
+        running_since=None if row.finished_at else row.started_at,
+        started_at=row.started_at,
+        after=_after(row),
+        url=address.url,
+        selected=selected,
     )
 
 
-def _after(step: StepRun) -> str:
+def _after(row: StepRun) -> str:
     """Return what followed a failed attempt."""
-    if step.retry_at and step.finished_at:
-        seconds = milliseconds(step.finished_at, step.retry_at) / 1_000
+    if row.retry_at and row.finished_at:
+        seconds = milliseconds(row.finished_at, row.retry_at) / 1_000
         return _("then waited %(seconds).1f s") % {"seconds": seconds}
-    if step.status == StepStatus.FAILED and step.attempt > 1:
-        return _("gave up after %(count)d tries") % {"count": step.attempt}
+    if row.status == StepStatus.FAILED and row.attempt > 1:
+        return _("gave up after %(count)d tries") % {"count": row.attempt}
     return ""
 
 
-def _error(step: StepRun | None) -> StepError | None:
-    if step is None or not step.error:
+def _error(reading: Reading, row: StepRun | None) -> StepError | None:
+    if row is None or not row.error:
         return None
+    inside = str(row.error.get("path") or "")
+    url = reading.address.selecting(inside).url
     return StepError(
-        kind=str(step.error.get("kind", "")),
-        message=failure_words(step.error),
-        hint=str(step.error.get("hint") or ""),
-        again=again_words(step.error),
+        kind=str(row.error.get("kind", "")),
+        message=failure_words(row.error),
+        hint=str(row.error.get("hint") or ""),
+        again=again_words(row.error),
+        at=Link(text=place_words(inside, reading.names), url=url) if inside else None,
     )
 
 
-def _values(run: Run, step: StepRun | None, reused: Mapping[str, Any] | None) -> tuple[Value, ...]:
-    if step is None and reused is not None:
-        hint = _("taken over from the earlier run")
-        return (Value(title=_("Output"), hint=hint, value=reused.get("output"), size=None, url=""),)
-    if step is None:
-        return ()
-    sizes = _sizes(run, [step.inputs_ref, step.output_ref])
-    nothing = "" if step.status == StepStatus.SUCCEEDED else _("This attempt gave no output.")
-    if step.status in (StepStatus.RUNNING, StepStatus.WAITING):
-        nothing = _("Not finished yet.")
-    return (
-        _value(run, _("Input"), _("what the step received"), step.inputs, step.inputs_ref, sizes),
-        _value(run, _("Output"), _("what later steps can use"), step.output, step.output_ref, sizes, missing=nothing),
-    )
+def _called(reading: Reading) -> Link | None:
+    called = reading.calls.get(reading.selected)
+    if called is None:
+        return None
+    url = reverse("run", args=[reading.run.tenant.slug, called.pk])
+    return Link(text=f"{called.workflow.name} {short_id(called.pk)}", url=url, leaves=True)
 
 
-def _value(
-    run: Run, title: str, hint: str, value: JSONValue, ref: int | None, sizes: Mapping[int, int], *, missing: str = ""
-) -> Value:
-    if ref is None:
-        return Value(title=title, hint=hint, value=value, size=None, url="", missing=missing if value is None else "")
-    url = reverse("run-value", args=[run.tenant.slug, run.pk, ref])
-    return Value(title=title, hint=hint, value=None, size=sizes.get(ref), url=url)
+def _log(row: StepRun | None) -> list[LogEntry]:
+    lines = row.logs if row is not None and isinstance(row.logs, list) else []
+    return [_entry(row, line) for line in lines if row is not None and isinstance(line, dict)]
 
 
-def _sizes(run: Run, refs: Sequence[int | None]) -> dict[int, int]:
-    wanted = [ref for ref in refs if ref is not None]
-    if not wanted:
-        return {}
-    rows = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk__in=wanted)
-    return dict(rows.values_list("pk", "size"))
-
-
-def _log(step: StepRun | None) -> list[LogEntry]:
-    lines = step.logs if step is not None and isinstance(step.logs, list) else []
-    return [_entry(step, line) for line in lines if step is not None and isinstance(line, dict)]
-
-
-def _entry(step: StepRun, line: Mapping[str, Any]) -> LogEntry:
+def _entry(row: StepRun, line: Mapping[str, Any]) -> LogEntry:
     try:
         moment = parse_datetime(str(line.get("at", "")))
     except ValueError:
         moment = None
-    offset = milliseconds(step.started_at, moment) / 1_000 if moment and moment.tzinfo else None
+    offset = milliseconds(row.started_at, moment) / 1_000 if moment and moment.tzinfo else None
     return LogEntry(
         offset="" if offset is None else f"{int(offset // 60):02}:{offset % 60:05.2f}",
         level=str(line.get("level", "info")),
-        message=str(line.get("message", "")),
+        message=str(line.get("text", "")),
     )
-
-
-def _joined(*parts: str | None) -> str:
-    return " · ".join(part for part in parts if part)

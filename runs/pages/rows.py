@@ -19,13 +19,15 @@ from orchestrator.fields import JSONTextField
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import WorkflowVersion
 from runs.models import Run, StepRun
-from runs.outline import StepOutline, key_of_path, outline
+from runs.outline import StepOutline, outside_loops, tree, walk
 from runs.overview import milliseconds
-from runs.pages.words import data_summary, failure_words, ordinal, trigger_words, waiting_words
+from runs.pages.words import data_summary, failure_words, ordinal, place_words, trigger_words, waiting_words
+from runs.paths import key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
 
 _SQUARES: Final = 12
 _SMALL_TRIGGER: Final = 4_000  # characters: larger ones are not read for a line of a list
+_MOST_KEYS: Final = 10_000  # what a database takes at once; fifty workflows of the most steps have more
 _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
@@ -58,7 +60,7 @@ class RunRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StepTally:
-    """What became of one step of one run, over all its attempts and items."""
+    """What became of one step of one run, over all its attempts."""
 
     failed: int
     succeeded: int
@@ -86,21 +88,31 @@ def with_trigger_head(rows: QuerySet[Run]) -> QuerySet[Run]:
 
 def run_rows(tenant: Tenant, runs: Sequence[Any]) -> list[RunRow]:
     """Return the lines for these runs; two queries however many there are."""
-    outlines = _outlines(tenant, {run.version_id for run in runs})
-    tallies = _tallies(tenant, [run.pk for run in runs])
-    return [_row(tenant, run, outlines.get(run.version_id, ()), tallies[run.pk]) for run in runs]
+    trees = _trees(tenant, {run.version_id for run in runs})
+    once = {pk: tuple(outside_loops(roots)) for pk, roots in trees.items()}
+    tallies = _tallies(tenant, [run.pk for run in runs], {step.key for steps in once.values() for step in steps})
+    return [
+        _row(tenant, run, once.get(run.version_id, ()), _names(trees.get(run.version_id, ())), tallies[run.pk])
+        for run in runs
+    ]
 
 
-def _outlines(tenant: Tenant, version_ids: Iterable[int]) -> dict[int, tuple[StepOutline, ...]]:
+def _trees(tenant: Tenant, version_ids: Iterable[int]) -> dict[int, tuple[StepOutline, ...]]:
     rows = WorkflowVersion.objects.for_tenant(tenant).filter(pk__in=version_ids)
-    return {pk: outline(definition) for pk, definition in rows.values_list("pk", "definition")}
+    return {pk: tree(definition) for pk, definition in rows.values_list("pk", "definition")}
 
 
-def _tallies(tenant: Tenant, run_ids: Sequence[int]) -> dict[int, dict[str, StepTally]]:
+def _names(roots: Iterable[StepOutline]) -> dict[str, str]:
+    return {step.key: step.name for step in walk(roots)}
+
+
+def _tallies(tenant: Tenant, run_ids: Sequence[int], keys: Iterable[str]) -> dict[int, dict[str, StepTally]]:
+    """Count the attempts of what runs once, by run and step. A loop is one step, however many rows its items have."""
     found: dict[int, dict[str, StepTally]] = defaultdict(dict)
     rows = (
         StepRun.objects.for_tenant(tenant)
-        .filter(run__in=run_ids)
+        # By path, which has an index; outside of loops it is the key.
+        .filter(run__in=run_ids, path__in=sorted(keys)[:_MOST_KEYS])
         .order_by()
         .values("run_id", "key")
         .annotate(
@@ -119,13 +131,19 @@ def _tallies(tenant: Tenant, run_ids: Sequence[int]) -> dict[int, dict[str, Step
     return found
 
 
-def _row(tenant: Tenant, run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> RunRow:
+def _row(
+    tenant: Tenant,
+    run: Any,
+    steps: Sequence[StepOutline],
+    names: Mapping[str, str],
+    tallies: Mapping[str, StepTally],
+) -> RunRow:
     return RunRow(
         id=run.pk,
         url=reverse("run", args=[tenant.slug, run.pk]),
         workflow=run.workflow.name,
         status=run.status,
-        sentence=_sentence(run, steps, tallies),
+        sentence=_failed(run, names) if run.status == RunStatus.FAILED else _sentence(run, steps, tallies),
         data=data_summary(getattr(run, "small_trigger", None)),
         trigger=trigger_words(run.trigger_type),
         kind=_("Test of the draft") if run.kind == RunKind.TEST else "",
@@ -143,7 +161,6 @@ def _sentence(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, Step
         RunStatus.RUNNING: _running,
         RunStatus.WAITING: lambda run, steps, tallies: waiting_words(run.waiting_for),
         RunStatus.SUCCEEDED: _succeeded,
-        RunStatus.FAILED: _failed,
         RunStatus.CANCELLED: _cancelled,
     }
     return sentences[RunStatus(run.status)](run, steps, tallies)
@@ -175,13 +192,12 @@ def _succeeded(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, Ste
     return said + (_(", %(count)d skipped") % {"count": skipped} if skipped else "")
 
 
-def _failed(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
+def _failed(run: Any, names: Mapping[str, str]) -> str:
     message = failure_words(run.error)
-    key = key_of_path(str((run.error or {}).get("path") or ""))
-    step = next((step for step in steps if step.key == key), None)
-    if step is None:
+    path = str((run.error or {}).get("path") or "")
+    if key_of_path(path) not in names:
         return message
-    return _("Stopped at “%(name)s”: %(message)s") % {"name": step.name, "message": message}
+    return _("Stopped at %(place)s: %(message)s") % {"place": place_words(path, names), "message": message}
 
 
 def _cancelled(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:

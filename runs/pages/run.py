@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
@@ -16,17 +17,23 @@ from orchestrator.ids import first_id_at
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role
 from orchestrator.words import duration, short_id
-from runs import selectors
-from runs.models import Run, StepRun
-from runs.outline import TRIGGER, StepOutline, key_of_path, outline
+from runs.models import Run
+from runs.outline import TRIGGER
 from runs.overview import DAY, milliseconds, typical_range
+from runs.pages.address import Address
+from runs.pages.approval import Refused
 from runs.pages.inspector import Inspector, inspector
-from runs.pages.timeline import Scene, Timeline, axis_of, by_key, outcome, timeline
-from runs.pages.words import KIND_WORDS, again_words, failure_words, run_title, trigger_words
+from runs.pages.reading import Reading, read
+from runs.pages.timeline import Timeline, scene_of, timeline
+from runs.pages.waiting import Waits, waits_of
+from runs.pages.words import KIND_WORDS, again_words, failure_words, place_words, run_title, trigger_words
+from runs.paths import key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
 
-ATTEMPTS_READ: Final = 1_200
 HISTORY: Final = 60
+# How often a page asks what changed, in ms, by the items of the largest loop.
+POLLS: Final = ((2_000, 400), (20_000, 1_000), (float("inf"), 2_000))
+_OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +58,7 @@ class Failure:
     others: str
     others_url: str
     fix_url: str
-    from_key: str
-    from_name: str
+    from_path: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,10 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPage:
-    """Everything of a run's page that may change while it runs, and what stands around it."""
+    """Everything of a run's page that may change while it runs, and what stands around it.
+
+    ``poll_url`` asks for what changed, every ``poll_ms``.
+    """
 
     run: Run
     title: str
@@ -85,98 +94,110 @@ class RunPage:
     live: bool
     facts: tuple[Fact, ...]
     failure: Failure | None
+    waits: Waits
     kind: str
     timeline: Timeline
     inspector: Inspector
-    selected: str
     url: str
-    changes_url: str
+    poll_url: str
+    poll_ms: int
     more_attempts: bool
     may_cancel: bool
     may_rerun: bool
     cancelling: bool
 
 
-def run_page(actor: Actor, run: Run, *, step: str = "", attempt: int | None = None, tab: str = "") -> RunPage:
-    """Return a run's page; ``step`` is the key or path that is selected, by default where it stopped or is."""
-    now = timezone.now()
-    steps = outline(run.version.definition)
-    attempts = list(selectors.step_rows(run).defer("inputs", "output", "logs")[: ATTEMPTS_READ + 1])
-    found = by_key(attempts[:ATTEMPTS_READ])
-    stopped = key_of_path(str((run.error or {}).get("path") or ""))
+def run_page(actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refused | None = None) -> RunPage:
+    """Return a run's page, as its address asks for it; without a selected step, where it stopped or is.
+
+    ``refused`` is an answer to what the run waits for that was not taken.
+    """
     url = reverse("run", args=[actor.tenant.slug, run.pk])
-    scene = Scene(
-        run=run,
-        axis=axis_of(run, attempts, now),
-        now=now,
-        attempts=found,
-        reused=_reused(run),
-        selected=_selected(step, steps, found, stopped),
-        base_url=url,
-        failed_key=stopped,
-    )
+    address = Address.read(url, query)
+    reading = read(run, address)
+    scene = scene_of(reading, timezone.now())
     live = not RunStatus(run.status).is_terminal
-    inspected = inspector(scene, steps, attempt=attempt, tab=tab)
+    inspected = inspector(reading)
+    waits = waits_of(actor, run, tuple(reading.steps.values()), refused=refused)
     return RunPage(
         run=run,
-        title=_title(scene, steps),
+        title=waits.title or _title(reading),
         status=run.status,
         live=live,
-        facts=_facts(actor, scene),
-        failure=_failure(actor, run, steps, stopped) if run.status == RunStatus.FAILED else None,
+        facts=_facts(actor, reading),
+        failure=_failure(actor, reading) if run.status == RunStatus.FAILED else None,
+        waits=waits,
         kind=_kind_words(run),
-        timeline=timeline(scene, steps),
+        timeline=timeline(scene),
         inspector=inspected,
-        selected=scene.selected,
         url=url,
-        changes_url=reverse("run-changes", args=[actor.tenant.slug, run.pk]),
-        more_attempts=len(attempts) > ATTEMPTS_READ,
+        poll_url=_poll_url(actor, reading, inspected.mark),
+        poll_ms=_poll_ms(reading),
+        more_attempts=reading.more,
         may_cancel=live and actor.may(Role.OPERATOR),
         may_rerun=not live and actor.may(Role.OPERATOR),
         cancelling=live and run.cancel_requested_at is not None,
     )
 
 
-def _reused(run: Run) -> dict[str, Any]:
-    steps = selectors.seed_of(run).get("steps") if run.seed else None
-    return dict(steps) if isinstance(steps, dict) else {}
+def _poll_url(actor: Actor, reading: Reading, mark: str) -> str:
+    address = reading.address
+    # What was chosen for the person is theirs from now on, but for the items of a loop: those are followed.
+    kept = replace(
+        address, base=reverse("run-changes", args=[actor.tenant.slug, reading.run.pk]), step=reading.selected
+    )
+    return f"{kept.url}&{urlencode({'after': reading.run.revision, 'mark': mark})}"
 
 
-def _selected(asked: str, steps: Sequence[StepOutline], found: dict[str, list[StepRun]], stopped: str) -> str:
-    """Return what is selected: what was asked for, where the run stopped, what is at work, else its last step."""
-    keys = [step.key for step in steps]
-    key = asked if asked == TRIGGER else key_of_path(asked)
-    if key == TRIGGER or key in keys:
-        return key
-    if stopped in keys:
-        return stopped
-    at_work = [key for key in keys if outcome(found.get(key, ())) in (StepStatus.RUNNING, StepStatus.WAITING)]
-    done = [key for key in keys if key in found]
-    return (at_work or done[-1:] or keys[:1] or [TRIGGER])[0]
+def _poll_ms(reading: Reading) -> int:
+    """Return how often a page asks: more rarely where there is more to count."""
+    most = max([state.begun for state in reading.loops.values()], default=0)
+    return next(ms for items, ms in POLLS if most < items)
 
 
-def _title(scene: Scene, steps: Sequence[StepOutline]) -> str:
-    run = scene.run
-    names = {step.key: step.name for step in steps}
-    at_work = [key for key in names if outcome(scene.attempts.get(key, ())) in (StepStatus.RUNNING, StepStatus.WAITING)]
-    not_reached = [key for key in names if not scene.attempts.get(key) and key not in scene.reused]
-    keys = {RunStatus.RUNNING: at_work, RunStatus.CANCELLED: not_reached, RunStatus.FAILED: [scene.failed_key]}
-    key = next(iter(keys.get(RunStatus(run.status), ())), "")
+def _title(reading: Reading) -> str:
+    run = reading.run
+    failed_at = bool(reading.stopped) and key_of_path(reading.stopped) in reading.steps
+    name = ""
+    if run.status == RunStatus.RUNNING:
+        name = _at_work(reading)
+    elif run.status == RunStatus.CANCELLED:
+        name = _not_reached(reading)
+    elif failed_at:
+        name = place_words(reading.stopped, reading.names)
     return run_title(
         run.status,
-        name=names.get(key, ""),
+        name=name,
         waiting_for=run.waiting_for,
         took=duration(milliseconds(run.started_at or run.created_at, run.finished_at)),
-        failed_whole=key not in names,
+        failed_whole=not failed_at,
     )
+
+
+def _at_work(reading: Reading) -> str:
+    """Return what a run does: the loop it is in and how far that is, else the step that began last."""
+    open_ = [path for path, rows in reading.attempts.items() if rows[-1].item is None and rows[-1].status in _OPEN]
+    for path in open_:
+        state = reading.loops.get(path)
+        if state is not None and state.total:
+            done = state.done + state.failed + state.given
+            said = {"name": reading.steps[path].name, "done": f"{done:,}", "all": f"{state.total:,}"}
+            return _("%(name)s, %(done)s of %(all)s") % said
+    return reading.steps[key_of_path(open_[-1])].name if open_ else ""
+
+
+def _not_reached(reading: Reading) -> str:
+    """Return the step before which a run was cancelled, where that is one of the outermost."""
+    known = {*reading.attempts, *reading.given}
+    return next((step.name for step in reading.roots if step.key not in known), "")
 
 
 def _kind_words(run: Run) -> str:
     return {RunKind.TEST.value: _("Test of the draft"), RunKind.STEP.value: _("Test of one step")}.get(run.kind, "")
 
 
-def _facts(actor: Actor, scene: Scene) -> tuple[Fact, ...]:
-    run = scene.run
+def _facts(actor: Actor, reading: Reading) -> tuple[Fact, ...]:
+    run = reading.run
     facts = [Fact(label=_("Started"), moment=run.started_at or run.created_at)]
     if run.finished_at:
         facts.append(
@@ -186,21 +207,37 @@ def _facts(actor: Actor, scene: Scene) -> tuple[Fact, ...]:
         facts.append(Fact(label=_("Running for"), since=run.started_at))
         usual = typical_range(actor.tenant, run.workflow_id)
         facts += [Fact(label=_("Usually takes"), text=usual)] if usual else []
-    facts.append(
-        Fact(label=_("Trigger"), text=trigger_words(run.trigger_type), url=f"{scene.base_url}?step=%40trigger")
-    )
+    url = reading.address.selecting(TRIGGER).url
+    facts.append(Fact(label=_("Trigger"), text=trigger_words(run.trigger_type), url=url))
     version = _("v%(number)d") % {"number": run.version.number} if run.version.number else _("draft")
     facts.append(Fact(label=_("Version"), text=version))
-    if run.rerun_of_id:
-        again = reverse("run", args=[actor.tenant.slug, run.rerun_of_id])
-        facts.append(Fact(label=_("Again from"), text=short_id(run.rerun_of_id), url=again))
+    facts += _relatives(actor, run)
     facts.append(Fact(label=_("Run"), text=str(run.pk)))
     return tuple(facts)
 
 
-def _failure(actor: Actor, run: Run, steps: Sequence[StepOutline], stopped: str) -> Failure:
+def _relatives(actor: Actor, run: Run) -> list[Fact]:
+    """Return the run that called this one, the one it repeats, and the latest that repeats it."""
+    own = Run.objects.for_tenant(actor.tenant)
+    facts = []
+    if run.parent_id:
+        caller = own.filter(pk=run.parent_id).values_list("workflow__name", flat=True).first()
+        url = f"{reverse('run', args=[actor.tenant.slug, run.parent_id])}?{urlencode({'step': run.parent_path})}"
+        facts.append(Fact(label=_("Called by"), text=f"{caller} {short_id(run.parent_id)}", url=url))
+    if run.rerun_of_id:
+        again = reverse("run", args=[actor.tenant.slug, run.rerun_of_id])
+        facts.append(Fact(label=_("Again from"), text=short_id(run.rerun_of_id), url=again))
+    later = own.filter(rerun_of=run).order_by("-pk").values_list("pk", flat=True).first() if run.finished_at else None
+    if later:
+        url = reverse("run", args=[actor.tenant.slug, later])
+        facts.append(Fact(label=_("Run again as"), text=short_id(later), url=url))
+    return facts
+
+
+def _failure(actor: Actor, reading: Reading) -> Failure:
+    run = reading.run
     error = run.error or {}
-    step = next((step for step in steps if step.key == stopped), None)
+    step = reading.steps.get(key_of_path(reading.stopped)) if reading.stopped else None
     count, url = _others(actor, run)
     said = ngettext(
         "%(count)d other run stopped here for the same reason in the last day.",
@@ -217,8 +254,7 @@ def _failure(actor: Actor, run: Run, steps: Sequence[StepOutline], stopped: str)
         fix_url=reverse("workflow-step", args=[actor.tenant.slug, run.workflow_id, step.key])
         if step and actor.may(Role.EDITOR)
         else "",
-        from_key=step.key if step and step.depth == 0 and run.kind != RunKind.STEP else "",
-        from_name=step.name if step else "",
+        from_path=reading.stopped if step and run.kind != RunKind.STEP else "",
     )
 
 
@@ -240,7 +276,9 @@ def history(actor: Actor, run: Run) -> History | None:
         return None
     times = [milliseconds(row["started_at"], row["finished_at"]) for row in runs]
     most = max([*times, 1.0])
-    bars = tuple(_bar(index, row, times[index] / most, run.pk) for index, row in enumerate(runs, HISTORY - len(runs)))
+    shares = [spent / most for spent in times]
+    first_place = HISTORY - len(runs)
+    bars = tuple(_bar(first_place + i, row, shares[i], run.pk) for i, row in enumerate(runs))
     good, bad = (sum(1 for row in runs if row["status"] == status) for status in ("succeeded", "failed"))
     first = next((i for i, row in enumerate(runs) if row["version__number"] == run.version.number), None)
     began = first if first else None
@@ -249,7 +287,7 @@ def history(actor: Actor, run: Run) -> History | None:
         bars=bars,
         label=_("The last %(count)d runs of this workflow: %(counts)s") % {"count": len(runs), "counts": counts},
         counts=counts,
-        published_x=(HISTORY - len(runs) + began) * 10 - 0.5 if began else None,
+        published_x=(first_place + began) * 10 - 0.5 if began else None,
         sentence=_since_version(runs, run, began),
     )
 

@@ -1,352 +1,304 @@
-"""A run's steps over time, as rows with rectangles in percent: drawn on the server, so that no script lays them out."""
+"""A run's steps over time, as the tree that the workflow is: drawn on the server, so that no script lays it out.
+
+Each step that ran is a line, and beneath it is what it holds: its lanes by name, or one page of a loop's items. A lane
+that was not taken, and steps that were never reached, are said in a sentence.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from orchestrator.words import duration
-from runs.models import Run, StepRun
-from runs.outline import TRIGGER, StepOutline
-from runs.overview import milliseconds
-from runs.pages.words import RESOLVED_WORDS, ordinal, trigger_words
+from orchestrator.words import short_id, status_word
+from runs.loops import LoopState
+from runs.outline import PARALLEL, LaneOutline, StepOutline, walk
+from runs.pages.address import Address
+from runs.pages.axis import Axis, Tick, axis_over
+from runs.pages.lines import (
+    OPEN,
+    Line,
+    Scene,
+    busy_spans,
+    dom_id,
+    item_line,
+    item_status,
+    step_line,
+    tally_words,
+    trigger_line,
+    working_words,
+)
+from runs.pages.reading import ItemsPage, Reading
+from runs.paths import item_path, prefix_of
 from runs.states import RunKind, RunStatus, StepStatus
 
-MOST_TICKS: Final = 5
-_SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
-# The round steps between ticks, in ms.
-_STEPS: Final = (
-    *(factor * power for power in (1, 10, 100) for factor in (1, 2, 5)),
-    *(count * _SECOND for count in (1, 2, 5, 10, 20, 30)),
-    *(count * _MINUTE for count in (1, 2, 5, 10, 20, 30)),
-    *(count * _HOUR for count in (1, 2, 4, 8, 12)),
-    *(count * _DAY for count in (1, 2, 7, 30, 90, 365)),
-)
-BLOCKS_A_ROW: Final = 60
-_LEAST_WIDTH: Final = 0.6  # percent: shorter ones could not be seen
-_TOP, _HEIGHT = 15, 12
-_CSS: Final[Mapping[str, str]] = {
-    StepStatus.SUCCEEDED: "ok",
-    StepStatus.FAILED: "bad",
-    StepStatus.LOST: "bad",
-    StepStatus.RUNNING: "live",
-    StepStatus.WAITING: "q",
-    StepStatus.SKIPPED: "q",
-    StepStatus.CANCELLED: "q",
-}
-_BAD: Final = (StepStatus.FAILED, StepStatus.LOST)
+LINES_A_PAGE: Final = 100
+NAMES_SAID: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
-    """An attempt (or the time in the queue) as a rectangle; ``x`` and ``width`` are percent of the axis."""
+class Link:
+    """A link in a sentence, or only words.
 
-    css: str
-    x: float
-    width: float
-    y: int = _TOP
-    height: int = _HEIGHT
+    ``current`` is what is shown already, ``leaves`` leads to another page. What changes which items are shown has a
+    ``dom_id``, so that the focus stays on it.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class Wait:
-    """A dashed line between two attempts, in percent."""
-
-    x1: float
-    x2: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tick:
-    x: float
-    label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimelineRow:
-    """One step (or the trigger) of the timeline."""
-
-    path: str
-    dom_id: str
-    number: int
-    name: str
-    tile: str
-    indent: int
-    status: str
-    took: str
-    running_since: datetime | None
-    note: str
-    note_x: float
-    blocks: tuple[Block, ...]
-    waits: tuple[Wait, ...]
-    faded: bool
-    selected: bool
+    text: str
     url: str
-    aside: str
-    resolved: str
+    current: bool = False
+    leaves: bool = False
+    dom_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One entry of the timeline: a line, a lane's heading, or a sentence with links.
+
+    ``level`` is how deep it is nested; ``opens`` says that a nested list follows, ``closes`` how many end after it.
+    """
+
+    level: int
+    indent: int
+    line: Line | None = None
+    words: str = ""
+    links: tuple[Link, ...] = ()
+    is_heading: bool = False
+    opens: bool = False
+    closes: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    rows: tuple[TimelineRow, ...]
+    """The rows with the drawing's axis; ``previous`` and ``next`` lead to more rows."""
+
+    rows: tuple[Row, ...]
     ticks: tuple[Tick, ...]
+    breaks: tuple[float, ...]
     legend: tuple[tuple[str, str], ...]
     totals: str
+    previous: str = ""
+    next: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """Maps moments to percent of the drawing."""
-
-    start: datetime
-    end: datetime
-
-    @property
-    def total_ms(self) -> float:
-        return max(1.0, milliseconds(self.start, self.end))
-
-    def at(self, moment: datetime) -> float:
-        """Return where a moment lies, in percent."""
-        share = milliseconds(self.start, moment) / self.total_ms
-        return round(min(100.0, 100 * share), 2)
-
-    def block(self, css: str, start: datetime, end: datetime, y: int = _TOP, height: int = _HEIGHT) -> Block:
-        """Return the rectangle between two moments, wide enough to be seen and inside the drawing."""
-        x = min(self.at(start), 100 - _LEAST_WIDTH)
-        width = max(_LEAST_WIDTH, round(self.at(end) - x, 2))
-        return Block(css=css, x=x, width=width, y=y, height=height)
+def scene_of(reading: Reading, now: datetime) -> Scene:
+    """Return what the lines are drawn from: from the moment the run was accepted to its end, or to now."""
+    run = reading.run
+    rows = [row for found in reading.attempts.values() for row in found]
+    ends = [moment for row in rows for moment in (row.finished_at, row.started_at) if moment]
+    end = max([run.finished_at or now, *ends]) if run.started_at or run.finished_at else now
+    axis = axis_over(run.created_at, end, busy_spans(reading, now))
+    return Scene(reading=reading, axis=axis, now=now, note_x=_note_x(axis, rows))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """Everything a row is drawn from."""
-
-    run: Run
-    axis: Axis
-    now: datetime
-    attempts: Mapping[str, Sequence[StepRun]]
-    reused: Mapping[str, Any]
-    selected: str
-    base_url: str
-    failed_key: str
+def _note_x(axis: Axis, rows: Sequence[Any]) -> float:
+    """Return where a note stands: where the last step began, but with room for its words."""
+    starts = [row.started_at for row in rows if row.item is None]
+    return min(axis.at(max(starts)), 50.0) if starts else 1.0
 
 
-def axis_of(run: Run, attempts: Sequence[StepRun], now: datetime) -> Axis:
-    """Return the axis from the moment the run was accepted to its end, or to now."""
-    ends = [moment for step in attempts for moment in (step.finished_at, step.started_at) if moment]
-    end = run.finished_at or max([now, *ends]) if run.started_at else now
-    return Axis(start=run.created_at, end=max([end, *ends]))
+def timeline(scene: Scene) -> Timeline:
+    """Return the run's timeline: the trigger first, then the steps of its version, in pages of a hundred."""
+    reading = scene.reading
+    all_rows = rows_of(scene)
+    starts = _page_starts(all_rows)
+    wanted = reading.address.rows
+    page = _page_with(all_rows, starts, reading.selected) if wanted is None else wanted
+    page = min(max(0, page), len(starts) - 1)
+    shown = _nested(all_rows[starts[page] : starts[page + 1] if page + 1 < len(starts) else None])
+    lines = [row.line for row in shown if row.line]
+    return Timeline(
+        rows=tuple(shown),
+        ticks=scene.axis.ticks(),
+        breaks=scene.axis.breaks,
+        legend=_legend(lines),
+        totals=working_words(scene),
+        previous=replace(reading.address, rows=page - 1).url if page else "",
+        next=replace(reading.address, rows=page + 1).url if page + 1 < len(starts) else "",
+    )
 
 
-def by_key(attempts: Sequence[StepRun]) -> dict[str, list[StepRun]]:
-    """Return the attempts of each step, items of loops together, in start order."""
-    found: dict[str, list[StepRun]] = defaultdict(list)
-    for step in attempts:
-        found[step.key].append(step)
+def rows_of(scene: Scene) -> list[Row]:
+    """Return all rows: the trigger's, and those of the steps."""
+    first = Row(level=0, indent=0, line=trigger_line(scene))
+    return [first, *_Rows(scene).sequence(scene.reading.roots, "", 0)]
+
+
+def _page_starts(rows: Sequence[Row]) -> list[int]:
+    """Return where pages begin: after so many lines that are outermost or in lanes, never inside of a loop's items."""
+    starts, count = [0], 0
+    for index, row in enumerate(rows):
+        is_item = row.line is not None and row.line.path.endswith("]")
+        count += not is_item
+        if count > LINES_A_PAGE and row.line is not None and "[" not in row.line.path:
+            starts.append(index)
+            count = 1
+    return starts
+
+
+def _page_with(rows: Sequence[Row], starts: Sequence[int], path: str) -> int:
+    place = next((index for index, row in enumerate(rows) if row.line and row.line.path == path), 0)
+    return max(page for page, start in enumerate(starts) if start <= place)
+
+
+def _nested(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with where nested lists begin and end; a page may begin in the middle of some."""
+    least = min(row.level for row in rows)
+    found = []
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        level, then = row.level - least, (after.level - least if after else 0)
+        found.append(replace(row, opens=then > level, closes=range(max(0, level - then))))
     return found
 
 
-def timeline(scene: Scene, steps: Sequence[StepOutline]) -> Timeline:
-    """Return the run's timeline: the trigger first, then every step of its version."""
-    rows = [_trigger_row(scene), *(_step_row(scene, step, steps) for step in _shown(scene, steps))]
-    return Timeline(
-        rows=tuple(rows),
-        ticks=_ticks(scene.axis),
-        legend=_legend(rows),
-        totals=_totals(scene),
-    )
+class _Rows:
+    """Makes the rows of a tree of steps, depth first."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.reading = scene, scene.reading
+
+    def sequence(
+        self, steps: Sequence[StepOutline], prefix: str, level: int, *, live: bool | None = None
+    ) -> Iterator[Row]:
+        """Yield the rows of steps that run one after the other; ``live`` while those that did not begin still may."""
+        live = not RunStatus(self.reading.run.status).is_terminal if live is None else live
+        unreached: list[StepOutline] = []
+        for step in steps:
+            path = f"{prefix}{step.key}"
+            if path not in self.reading.attempts and path not in self.reading.given:
+                unreached.append(step)
+                continue
+            if unreached:
+                yield self._unreached(unreached, prefix, level, live)
+                unreached = []
+            yield from self._step(step, path, level)
+        if unreached:
+            yield self._unreached(unreached, prefix, level, live)
+
+    def _step(self, step: StepOutline, path: str, level: int) -> Iterator[Row]:
+        line = step_line(self.scene, step, path)
+        yield Row(level=level, indent=line.indent, line=line)
+        rows = self.reading.attempts.get(path)
+        if rows is None or rows[-1].status == StepStatus.SKIPPED:
+            return
+        if step.is_loop and path in self.reading.loops:
+            yield from self._items(step, path, self.reading.loops[path], level + 1)
+        elif step.lanes and not step.is_loop:
+            yield from self._lanes(step, path, level + 1, live=rows[-1].status in OPEN)
+        elif path in self.reading.calls:
+            yield self._called(path, line, level + 1)
+
+    def _lanes(self, step: StepOutline, path: str, level: int, *, live: bool) -> Iterator[Row]:
+        taken = self._taken(step, path)
+        left = [lane for lane in step.lanes if lane not in taken]
+        indent = self.reading.indent(step) + 1
+        for lane in taken:
+            heading = lane.words if lane.steps else _("%(lane)s: nothing in it") % {"lane": lane.words}
+            yield Row(level=level, indent=indent, words=heading, is_heading=True)
+            yield from self.sequence(lane.steps, prefix_of(path), level + 1, live=live)
+        if left:
+            yield Row(level=level, indent=indent, words=_not_taken(left))
+
+    def _taken(self, step: StepOutline, path: str) -> list[LaneOutline]:
+        """Return the lanes that a step took: all at once, or the one it decided on."""
+        if step.action == PARALLEL:
+            return list(step.lanes)
+        decided = self.reading.attempts[path][-1].decided  # type: ignore[attr-defined]  # annotated
+        name = decided.get("lane") if isinstance(decided, dict) else None
+        began = {
+            lane.name
+            for lane in step.lanes
+            if any(f"{prefix_of(path)}{inner.key}" in self.reading.attempts for inner in lane.steps)
+        }
+        return [lane for lane in step.lanes if lane.name == name or (name is None and lane.name in began)]
+
+    def _items(self, loop: StepOutline, path: str, state: LoopState, level: int) -> Iterator[Row]:
+        page = self.reading.pages.get(path)
+        indent = self.reading.indent(loop) + 1
+        yield Row(level=level, indent=indent, words=tally_words(state), links=self._loop_links(path, state, page))
+        for item in page.items if page else ():
+            line = item_line(self.scene, loop, path, item)
+            yield Row(level=level, indent=line.indent, line=line)
+            if page and item in page.unfolded:
+                own = item_path(path, item)
+                live = state.is_open and item_status(self.reading, loop, path, item) in OPEN
+                yield from self.sequence(loop.body, f"{own}.", level + 1, live=live)
+
+    def _loop_links(self, path: str, state: LoopState, page: ItemsPage | None) -> tuple[Link, ...]:
+        """Return what leads to other items of a loop."""
+        address, own = self.reading.address, dom_id(path)
+        if page is None:
+            return (_control(own, "show", _("Show the items"), address.opening(path)),) if state.lines else ()
+        found = []
+        if page.failed or state.failed:
+            at_first = page.failed and not page.start
+            found.append(_control(own, "all", _("All"), address.opening(path, 0), current=not page.failed))
+            found.append(_control(own, "bad", _("Failed"), address.opening(path, failed=True), current=at_first))
+        if page.previous is not None:
+            words = _("First") if page.failed else _("Previous")
+            found.append(_control(own, "back", words, address.opening(path, page.previous, failed=page.failed)))
+        if page.next is not None:
+            found.append(_control(own, "next", _("Next"), address.opening(path, page.next, failed=page.failed)))
+        if found and page.items and not page.failed:
+            first, last = (f"{item + 1:,}" for item in (page.items[0], page.items[-1]))
+            here = _("Items %(first)s to %(last)s") % {"first": first, "last": last}
+            found.insert(0, Link(text=here, url="", dom_id=f"{own}-here"))
+        return tuple(found)
+
+    def _called(self, path: str, line: Line, level: int) -> Row:
+        called = self.reading.calls[path]
+        words = _("Called run, %(status)s:") % {"status": status_word(called.status).lower()}
+        url = reverse("run", args=[self.reading.run.tenant.slug, called.pk])
+        name = f"{called.workflow.name} {short_id(called.pk)}"
+        return Row(level=level, indent=line.indent + 1, words=words, links=(Link(text=name, url=url, leaves=True),))
+
+    def _unreached(self, steps: Sequence[StepOutline], prefix: str, level: int, live: bool) -> Row:
+        count = sum(1 for _step in walk(steps))
+        links = tuple(
+            Link(text=step.name, url=self.scene.url(f"{prefix}{step.key}")) for step in list(steps)[:NAMES_SAID]
+        )
+        words = _("Still to come:") if live else _unreached_words(self.reading, count)
+        more = len(steps) - len(links)
+        if more:
+            links = (*links, Link(text=_("and %(count)d more") % {"count": more}, url=""))
+        return Row(level=level, indent=self.reading.indent(steps[0]), words=words, links=links)
 
 
-def _shown(scene: Scene, steps: Sequence[StepOutline]) -> list[StepOutline]:
-    """Return the steps of a row each: a test of one step shows that one."""
-    if scene.run.kind == RunKind.STEP:
-        return [step for step in steps if step.key in scene.attempts] or list(steps[:1])
-    return list(steps)
+def _control(own: str, name: str, text: str, address: Address, *, current: bool = False) -> Link:
+    return Link(text=text, url=address.url, current=current, dom_id=f"{own}-{name}")
 
 
-def _trigger_row(scene: Scene) -> TimelineRow:
-    run, axis = scene.run, scene.axis
-    queued_until = run.started_at or (run.finished_at or scene.now)
-    blocks = (axis.block("q", run.created_at, queued_until, 17, 8),)
-    took = _("queued %(time)s") % {"time": duration(milliseconds(run.created_at, queued_until))}
-    return TimelineRow(
-        path=TRIGGER,
-        dom_id="step-trigger",
-        number=1,
-        name=trigger_words(run.trigger_type),
-        tile=run.trigger_type,
-        indent=0,
-        status=StepStatus.SUCCEEDED,
-        took=took,
-        running_since=None,
-        note="",
-        note_x=0,
-        blocks=blocks,
-        waits=(),
-        faded=False,
-        selected=scene.selected == TRIGGER,
-        url=select_url(scene.base_url, TRIGGER),
-        aside="",
-        resolved="",
-    )
+def _not_taken(lanes: Sequence[LaneOutline]) -> str:
+    names = ", ".join(lane.words for lane in lanes[:NAMES_SAID])
+    more = len(lanes) - NAMES_SAID
+    if more > 0:
+        names = _("%(names)s and %(count)d more") % {"names": names, "count": more}
+    return _("Not taken: %(names)s") % {"names": names}
 
 
-def _step_row(scene: Scene, step: StepOutline, steps: Sequence[StepOutline]) -> TimelineRow:
-    attempts = scene.attempts.get(step.key, ())
-    status = outcome(attempts, reused=step.key in scene.reused)
-    took, note = _took(scene, attempts), _note(scene, step, attempts, steps)
-    last = attempts[-1] if attempts else None
-    path = last.path if last else step.key
-    return TimelineRow(
-        path=path,
-        dom_id=f"step-{step.key}",
-        number=step.number,
-        name=step.name,
-        tile=step.action,
-        indent=step.indent,
-        status=status,
-        took=took,
-        running_since=last.started_at if last and last.status == StepStatus.RUNNING else None,
-        note=note,
-        note_x=_note_x(scene),
-        blocks=_blocks(scene, attempts),
-        waits=_waits(scene, attempts),
-        faded=not attempts or status == StepStatus.SKIPPED,
-        selected=scene.selected == step.key,
-        url=select_url(scene.base_url, step.key),
-        aside=_aside(note, len(attempts)),
-        resolved=_(RESOLVED_WORDS[last.resolved_as]) if last and last.resolved_as in RESOLVED_WORDS else "",
-    )
+def _unreached_words(reading: Reading, count: int) -> str:
+    if reading.run.kind == RunKind.STEP:
+        return _("Not part of this test:")
+    said = ngettext("%(count)d step was not reached:", "%(count)d steps were not reached:", count)
+    return said % {"count": count}
 
 
-def outcome(attempts: Sequence[StepRun], *, reused: bool = False) -> str:
-    """Return one status for a step: what is at work first, then what failed for good."""
-    if not attempts:
-        return StepStatus.SUCCEEDED if reused else "not_run"
-    final = [step for step in attempts if step.retry_at is None] or [attempts[-1]]
-    for wanted in (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.LOST, StepStatus.FAILED):
-        if any(step.status == wanted for step in final):
-            return wanted
-    # Only attempts that will be tried again: the step is under way.
-    return StepStatus.RUNNING if final[-1].retry_at and final[-1].status in _BAD else final[-1].status
-
-
-def _took(scene: Scene, attempts: Sequence[StepRun]) -> str:
-    items = {step.path for step in attempts}
-    if len(items) > 1:
-        return f"× {len(items)}"
-    if not attempts or attempts[-1].status == StepStatus.SKIPPED:
-        return ""
-    return duration(milliseconds(attempts[0].started_at, attempts[-1].finished_at or scene.now))
-
-
-def _note(scene: Scene, step: StepOutline, attempts: Sequence[StepRun], steps: Sequence[StepOutline]) -> str:
-    """Return why a step has no bar, in words."""
-    if attempts:
-        return _("condition not met") if attempts[-1].status == StepStatus.SKIPPED else ""
-    if step.key in scene.reused:
-        return _("taken over from the earlier run")
-    if scene.run.kind == RunKind.STEP:
-        return _("not part of this test")
-    notes = {
-        RunStatus.FAILED: _("stopped before this step"),
-        RunStatus.CANCELLED: _("cancelled before this step"),
-        RunStatus.SUCCEEDED: _("other path taken"),
-    }
-    return notes.get(RunStatus(scene.run.status), "")
-
-
-def _note_x(scene: Scene) -> float:
-    """Return where a note stands: where the last step began, but with room for its words."""
-    starts = [steps[0].started_at for steps in scene.attempts.values() if steps]
-    return min(scene.axis.at(max(starts)), 50.0) if starts else 1.0
-
-
-def _blocks(scene: Scene, attempts: Sequence[StepRun]) -> tuple[Block, ...]:
-    shown = [step for step in attempts if step.status != StepStatus.SKIPPED][-BLOCKS_A_ROW:]
-    return tuple(
-        scene.axis.block(_css(step), step.started_at, step.finished_at or scene.run.finished_at or scene.now)
-        for step in shown
-    )
-
-
-def _css(step: StepRun) -> str:
-    """Return the colour of an attempt: amber for one that was tried again, red where the step stopped."""
-    return "warn" if step.status in _BAD and step.retry_at else _CSS.get(step.status, "q")
-
-
-def _waits(scene: Scene, attempts: Sequence[StepRun]) -> tuple[Wait, ...]:
-    """Return the dashed lines between an attempt and the next, or the time that the next is due."""
-    found = []
-    for index, step in enumerate(attempts[-BLOCKS_A_ROW:]):
-        rest = attempts[-BLOCKS_A_ROW:][index + 1 :]
-        until = next((later.started_at for later in rest if later.path == step.path), None)
-        until = until or (scene.now if scene.run.finished_at is None else None)
-        if step.retry_at and step.finished_at and until and until > step.finished_at:
-            found.append(Wait(x1=scene.axis.at(step.finished_at), x2=scene.axis.at(until)))
-    return tuple(found)
-
-
-def _aside(note: str, attempts: int) -> str:
-    """Return what the drawing says, for who cannot see it."""
-    tries = _("on the %(ordinal)s try") % {"ordinal": ordinal(attempts)} if attempts > 1 else ""
-    return ", ".join(part for part in (tries, note) if part)
-
-
-def _ticks(axis: Axis) -> tuple[Tick, ...]:
-    """Return at most five round times, the first of them zero."""
-    step = tick_step(axis.total_ms)
-    count = min(MOST_TICKS, int(axis.total_ms / step) + 1)
-    # None so near to the end that its label would leave the drawing.
-    places = [index * step for index in range(count) if index * step < 0.93 * axis.total_ms]
-    return tuple(Tick(x=round(100 * at / axis.total_ms, 2), label=_tick_label(at)) for at in places)
-
-
-def tick_step(total_ms: float) -> float:
-    """Return the least round step, in ms, that divides the axis into at most five parts."""
-    return next((step for step in _STEPS if total_ms / step <= MOST_TICKS), _STEPS[-1])
-
-
-def _tick_label(at: float) -> str:
-    """Return ``0``, ``500 ms``, ``1.5 s``, ``20 s``, ``2 min``."""
-    if not at:
-        return "0"
-    if 1_000 <= at < 60_000:
-        return f"{at / 1_000:g} s"
-    return duration(at)
-
-
-def _legend(rows: Sequence[TimelineRow]) -> tuple[tuple[str, str], ...]:
+def _legend(lines: Sequence[Line]) -> tuple[tuple[str, str], ...]:
     """Return the colours that the drawing uses, with their words."""
-    used = {block.css for row in rows for block in row.blocks} | ({"w"} if any(row.waits for row in rows) else set())
+    used = {block.css for line in lines for block in line.blocks} | (
+        {"w"} if any(line.waits for line in lines) else set()
+    )
     words = (
         ("ok", _("succeeded")),
         ("bad", _("failed")),
         ("warn", _("tried again")),
         ("live", _("running")),
-        ("w", _("waiting to try again")),
-        ("q", _("queued or waiting")),
+        ("w", _("waiting")),
+        ("q", _("queued or to come")),
     )
     return tuple((css, word) for css, word in words if css in used)
-
-
-def _totals(scene: Scene) -> str:
-    """Return how the run's time was spent."""
-    steps = [step for found in scene.attempts.values() for step in found]
-    working = sum(
-        (milliseconds(step.started_at, step.finished_at or scene.now) for step in steps if step.status != "skipped"),
-        0.0,
-    )
-    queued = milliseconds(scene.run.created_at, scene.run.started_at or scene.now)
-    return _("Working %(working)s · queued %(queued)s") % {"working": duration(working), "queued": duration(queued)}
-
-
-def select_url(base_url: str, path: str, **more: str | int) -> str:
-    """Return the address of the run with a step selected."""
-    return f"{base_url}?{urlencode({'step': path, **more})}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
 
+from runs.paths import items_around, key_of_path
 from runs.states import FailureKind, RunStatus
 
 # Whether trying again helps, by the kind of failure.
@@ -85,11 +86,12 @@ def again_words(error: Mapping[str, Any] | None) -> str:
 def data_summary(trigger: Any, most: int = 3) -> str:
     """Return the first scalar values that came with the trigger, as ``name Ada Fox, plan trial``."""
     body = trigger.get("body") if isinstance(trigger, dict) else None
-    pairs = list(_scalars(body))[:most]
+    pairs = list(scalars(body))[:most]
     return ", ".join(pairs)
 
 
-def _scalars(body: Any) -> Iterator[str]:
+def scalars(body: Any) -> Iterator[str]:
+    """Yield what a value says in few words: a text, or an object's texts and numbers by name."""
     if isinstance(body, str) and body.strip():
         yield body.strip()[:60]
     for key, value in body.items() if isinstance(body, dict) else ():
@@ -97,8 +99,15 @@ def _scalars(body: Any) -> Iterator[str]:
             yield f"{key[:40]} {str(value)[:60]}"
 
 
+def place_words(path: str, names: Mapping[str, str]) -> str:
+    """Return where in a workflow a path is: ``“Send”, item 4``, with an item for each loop around it."""
+    key = key_of_path(path)
+    items = [_("item %(number)s") % {"number": f"{item + 1:,}"} for _loop, item in items_around(path)]
+    return ", ".join([_("“%(name)s”") % {"name": names.get(key, key)}, *items])
+
+
 def run_title(status: str, *, name: str, waiting_for: Mapping[str, Any] | None, took: str, failed_whole: bool) -> str:
-    """Return a run's outcome as a title; ``name`` is the step where it stopped or is."""
+    """Return a run's outcome as a title; ``name`` is where it stopped, in words, or what it does."""
     if status == RunStatus.FAILED and failed_whole:
         return _("The run failed")
     titles = {
@@ -106,7 +115,7 @@ def run_title(status: str, *, name: str, waiting_for: Mapping[str, Any] | None, 
         RunStatus.RUNNING: name or _("Starting"),
         RunStatus.WAITING: waiting_words(waiting_for),
         RunStatus.SUCCEEDED: _("Finished in %(took)s") % {"took": took},
-        RunStatus.FAILED: _("Stopped at “%(name)s”") % {"name": name},
+        RunStatus.FAILED: _("Stopped at %(name)s") % {"name": name},
         RunStatus.CANCELLED: _("Cancelled before “%(name)s”") % {"name": name} if name else _("Cancelled"),
     }
     return titles[RunStatus(status)]

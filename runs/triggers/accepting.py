@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator import jsongate
 from orchestrator.errors import Invalid
-from orchestrator.flow.definition import TriggerType
+from orchestrator.flow.names import TriggerType
 from orchestrator.ids import new_id
-from orchestrator.types import JSONValue
 from runs.triggers.addresses import Address, Known
 from runs.triggers.intake import Arrival, Kept
 from runs.triggers.requests import BadRequest
 from runs.values import large
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 DEFAULT_METHODS: Final = ("POST",)
 MAX_DELIVERY_ID: Final = 1_000

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from django.db import connection
 
-from orchestrator.flow.definition import TriggerType
-from orchestrator.workflows.addresses import address_digest
+from orchestrator.flow.names import TriggerType
+from orchestrator.workflows.digests import address_digest
 from orchestrator.workflows.models import Trigger
 
 MOST_REMEMBERED: Final = 2_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -15,12 +15,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from orchestrator import jsongate
 from orchestrator.errors import Invalid
-from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger
 from runs.triggers import accepting
 from runs.triggers.addresses import Address, find_address
 from runs.triggers.intake import Moved, Unavailable, intake
 from runs.triggers.requests import BadRequest, request_body, trigger_document
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 MAX_SAMPLE_BYTES: Final = 64 * 1024
 # Who changes a workflow more often than this while one request is answered has to be waited for.

@@ -222,6 +222,7 @@ def _insert_all(batch: Sequence[Arrival]) -> list[Kept | Moved]:
                 firsts[key] = Kept(run_id=kept.run_id, status=kept.status, is_new=False)
                 outcomes.append(kept)
         _insert_new(new)
+        doorbell.announce()
     return outcomes
 
 

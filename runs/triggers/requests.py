@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -17,7 +17,9 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 MAX_BODY_BYTES: Final = jsongate.MAX_BYTES
 MAX_FIELDS: Final = 2_000

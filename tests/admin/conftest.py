@@ -86,7 +86,7 @@ def make_world(tenant: Tenant, user: User) -> World:
         status="failed",
         inputs={"values": {"a": "<script>alert(1)</script>"}},
         error={"kind": "permanent", "message": "it broke", "hint": "mend it", "retryable": False},
-        logs=[{"at": "2026-11-24T00:00:00+00:00", "level": "info", "message": "a line of log"}],
+        logs=[{"at": "2026-11-24T00:00:00+00:00", "level": "info", "text": "a line of log"}],
         started_at=timezone.now(),
         finished_at=timezone.now(),
     )

@@ -6,15 +6,20 @@ import json
 import threading
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
+from orchestrator.tenants.models import Tenant
 from runs import api as runs_api
+from runs.models import Run
 from tests.api.conftest import Caller, document
 from tests.runs.ground import drive, driving
+from tests.runs.loops_ground import BAD, GOOD, loop_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = {
@@ -183,6 +188,72 @@ def test_more_steps_than_a_page_lead_on(api: Caller) -> None:
     rest = api.ok("GET", found["steps_next"].partition("/api/v1/")[2])
     paths = [step["path"] for step in found["steps"]] + [step["path"] for step in rest["results"]]
     assert paths == [f"s{number}" for number in range(205)]
+
+
+def paged(api: Caller, path: str) -> tuple[list[str], int]:
+    """Return the paths of all pages, and how many pages there were."""
+    found, pages = [], 0
+    url: str | None = path
+    while url:
+        page = api.ok("GET", url)
+        found += [step["path"] for step in page["results"]]
+        pages, url = pages + 1, (page["next"] or "").partition("/api/v1/")[2] or None
+    return found, pages
+
+
+def test_a_run_with_a_loop_is_read_in_start_order_page_by_page(api: Caller, tenant: Tenant) -> None:
+    run = loop_run(tenant, 350, lambda index: BAD if index == 7 else GOOD)
+    first = api.ok("GET", f"runs/{run.pk}/")
+    rest, pages = paged(api, first["steps_next"].partition("/api/v1/")[2])
+    found = [step["path"] for step in first["steps"]] + rest
+    assert (len(first["steps"]), pages) == (200, 3)
+    everything, pages = paged(api, f"runs/{run.pk}/steps/")
+    assert (found, pages) == (everything, 4)
+    inside = [f"each[{i}].{key}" for i in range(350) for key in ("send", "tell") if (i, key) != (7, "tell")]
+    assert found == ["find", "each", *inside, "post"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("post", ["post"]),
+        ("each[3].send", ["each[3].send"]),
+        ("each[3]", ["each[3].send", "each[3].tell"]),
+        ("each[7]", ["each[7].send"]),
+        ("each[9999]", []),
+        ("nobody", []),
+    ],
+)
+def test_steps_are_asked_for_by_path(api: Caller, tenant: Tenant, path: str, found: list[str]) -> None:
+    run = loop_run(tenant, 20, lambda index: BAD if index == 7 else GOOD)
+    assert paged(api, f"runs/{run.pk}/steps/?{urlencode({'path': path})}") == (found, 1)
+
+
+def test_a_loops_path_gives_the_loop_and_all_its_items(api: Caller, tenant: Tenant) -> None:
+    run = loop_run(tenant, 250)
+    found, pages = paged(api, f"runs/{run.pk}/steps/?path=each")
+    assert (len(found), found[:2], pages) == (501, ["each", "each[0].send"], 3)
+
+
+@pytest.mark.parametrize("path", ["", "?path=each", "?path=each%5B3%5D", "?path=each%5B3%5D.send"])
+def test_pages_of_steps_take_as_many_queries_however_many_there_are(api: Caller, tenant: Tenant, path: str) -> None:
+    def queries(run: Run) -> int:
+        api.ok("GET", f"runs/{run.pk}/steps/{path}")
+        with CaptureQueriesContext(connection) as caught:
+            api.ok("GET", f"runs/{run.pk}/steps/{path}")
+        return len(caught)
+
+    few = queries(loop_run(tenant, 8, slug="few"))
+    assert queries(loop_run(tenant, 800, slug="many")) == few <= 7
+
+
+def test_a_large_run_is_read_in_few_queries(
+    api: Caller, tenant: Tenant, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    run = loop_run(tenant, 500)
+    api.ok("GET", f"runs/{run.pk}/")
+    with django_assert_max_num_queries(8):
+        api.ok("GET", f"runs/{run.pk}/")
 
 
 def test_runs_are_filtered_in_constant_queries(

@@ -51,6 +51,8 @@ UNSCOPED: Final = {
     "runs/sweeper.py": "retention and dead drivers of all tenants",
     "runs/doorbell.py": "whether anybody's run waits",
     "runs/services.py": "inserts, with the tenant on the row",
+    "runs/asked.py": "finds a run by the signed address of one of its steps",
+    "runs/answers.py": "inserts, with the tenant on the row",
     "runs/triggers/intake.py": "inserts, with the tenant on the row",
     "runs/triggers/addresses.py": "finds webhooks by the hash of their address",
 }

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
+import psycopg
 
 from tests.postgres_server import PostgresServer, postgres_server
 from tests.product import Process, Product, product, step, wait_for, workflow
@@ -59,7 +60,7 @@ class Chaos:
     def publish_all(self) -> None:
         call = self.call
         data = step("data", "data.set", {"values": {"n": "{{ steps.put.output.status }}"}})
-        self.publish("plain", [call("put", "PUT"), call("post"), data, call("get", "GET")])
+        self.publish("plain", [call("put", "PUT"), call("post", options="slow=0.3"), data, call("get", "GET")])
         each = held(
             "each",
             "flow.foreach",
@@ -78,6 +79,12 @@ class Chaos:
         one = step("one", "workflow.call", {"workflow": "called", "payload": {"n": 1}})
         self.publish("calling", [one, call("after")])
         self.publish("waiting", [step("pause", "flow.wait", {"seconds": 4}), call("after")])
+        ask = step("ok", "flow.approve", {"message": "Go on?"})
+        self.publish("asking", [call("before"), ask, call("after")])
+        link = {"json": "{{ run.links.back }}"}
+        asked = call("ask")
+        asked["config"]["inputs"]["body"] = link
+        self.publish("calling-back", [asked, step("back", "flow.callback", {}), call("after")])
         code = step("code", "code.python", {"code": "def main(input):\n    return sum(range(1000))"})
         self.publish("coding", [code, call("after")])
 
@@ -93,12 +100,35 @@ class Chaos:
         for number in range(count):
             kind = kinds[number % len(kinds)]
             with suppress(httpx.HTTPError):
-                answer = httpx.post(f"{self.found.address}{self.hooks[kind]}", json={"n": number}, timeout=20)
+                answer = httpx.post(f"{self.found.address}{self.hooks[kind]}", json={"n": number}, timeout=5)
                 if answer.status_code == 202:
                     self.told[answer.json()["id"]] = kind
                 else:
                     assert answer.status_code == 503, answer.text
             time.sleep(seconds / count)
+
+    def answer(self, until: threading.Event) -> None:
+        """Answer what asks: approve by the API, call back at the address that the upstream was told."""
+        answered: set[str] = set()
+        while not until.wait(0.3):
+            with suppress(httpx.HTTPError, AssertionError, sqlite3.OperationalError, psycopg.Error):
+                self._approve_all()
+                self._call_back(answered)
+
+    def _approve_all(self) -> None:
+        for run, waits in self.query("SELECT id, waiting_for FROM runs_run WHERE status = 'waiting'"):
+            found = json.loads(waits)
+            if found["kind"] == "approval":
+                answer = {"path": found["path"], "decision": "approved"}
+                self.found.request("POST", f"runs/{run}/resolve/", json=answer, timeout=5)
+
+    def _call_back(self, answered: set[str]) -> None:
+        for call in list(self.called.calls):
+            if not call.path.endswith("/ask") or call.path in answered:
+                continue
+            # Not reached yet is 409: it is sent again.
+            if httpx.post(call.json()["json"], json={}, timeout=5).status_code in (200, 202, 410):
+                answered.add(call.path)
 
     # What goes wrong.
 
@@ -155,7 +185,7 @@ class Chaos:
         while not until.is_set() or order:
             fault = order.pop() if order else self.random.choice(self.faults())
             sys.stderr.write(f"chaos: {fault.__name__}\n")
-            with suppress(sqlite3.OperationalError):
+            with suppress(sqlite3.OperationalError, psycopg.Error):
                 fault()
                 self.done[fault.__name__] += 1
             time.sleep(pause * (0.5 + self.random.random()))
@@ -166,8 +196,6 @@ class Chaos:
         if self.server is None:
             with closing(sqlite3.connect(self.found.folder / "orchestrator.sqlite3", timeout=20)) as database, database:
                 return database.execute(sql).fetchall()
-        import psycopg
-
         with psycopg.connect(self.server.url) as connection:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
@@ -265,13 +293,20 @@ def run_chaos(*, runs: int, seconds: float, pause: float, seed: int, postgres: b
         chaos.publish_all()
         stop = threading.Event()
         suffering = threading.Thread(target=chaos.afflict, args=(stop, pause))
+        over = threading.Event()
+        answering = threading.Thread(target=chaos.answer, args=(over,))
         suffering.start()
+        answering.start()
         try:
-            chaos.start(runs, seconds)
+            try:
+                chaos.start(runs, seconds)
+            finally:
+                stop.set()
+                suffering.join()
+            chaos.wait_until_all_end()
         finally:
-            stop.set()
-            suffering.join()
-        chaos.wait_until_all_end()
+            over.set()
+            answering.join()
         chaos.broken = chaos.violations()
         chaos.statuses = chaos.by_status()
         return chaos

@@ -13,6 +13,7 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs import services
+from runs.bell import Ear
 from runs.driver import Driver, Times, run_driver
 from runs.models import Run, StepRun
 from runs.states import RUN_TERMINAL
@@ -61,17 +62,21 @@ def start(workflow: Workflow, payload: JSONValue = None, **more: Any) -> Run:
     )
 
 
-def drive(times: Times = QUICK) -> Driver:
+def drive(times: Times = QUICK, *, ear: Ear | None = None) -> Driver:
     """Drive what is due, in this thread, until there is nothing left; return the driver."""
-    driver = Driver(times)
+    driver = Driver(times, ear=ear)
     run_driver(driver)
     return driver
 
 
 @contextmanager
-def driving(times: Times = Times(slice=60, idle=60, hand_over=2, stop=0.5)) -> Iterator[Driver]:  # noqa: B008
+def driving(
+    times: Times = Times(slice=60, idle=60, hand_over=2, stop=0.5),  # noqa: B008
+    *,
+    ear: Ear | None = None,
+) -> Iterator[Driver]:
     """Drive in a thread for the length of a ``with`` block."""
-    driver = Driver(times)
+    driver = Driver(times, ear=ear)
     errors: list[BaseException] = []
 
     def main() -> None:

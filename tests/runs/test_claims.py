@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import ApiToken, Membership, Tenant
+from runs import claims
 from runs.claims import ALONE_CRASHES, POISON_AFTER, SUSPECT_AFTER, Claimed, Claimer
 from runs.clock import DatabaseClock
 from runs.models import Run, StepRun
@@ -234,10 +235,36 @@ def test_places_of_a_claim_that_is_not_committed_are_free_again(tenant: Tenant) 
     assert len(claim(claimer)) == 1
 
 
-def test_looking_for_work_costs_two_small_queries(tenant: Tenant, django_assert_num_queries: Any) -> None:
+def test_looking_for_work_costs_a_small_query_and_now_and_then_those_for_the_limits(
+    tenant: Tenant, django_assert_num_queries: Any
+) -> None:
     claimer = make_claimer()
-    with django_assert_num_queries(2):
-        assert claimer.is_work_due() is False
+    with django_assert_num_queries(3):
+        assert claimer.due_in() == float("inf")
+    with django_assert_num_queries(1):
+        assert claimer.due_in() == float("inf")
+
+
+def test_a_look_tells_when_the_next_run_is_due(tenant: Tenant) -> None:
+    workflow = make_workflow(tenant, step("a"))
+    later, sooner = start(workflow), start(workflow)
+    claimer = make_claimer()
+    assert claimer.due_in() == 0
+    Run.unscoped.filter(pk=later.pk).update(wake_at=timezone.now() + timedelta(hours=1))
+    Run.unscoped.filter(pk=sooner.pk).update(wake_at=timezone.now() + timedelta(seconds=30))
+    assert 29 < claimer.due_in() <= 30
+    claimer_without_room = make_claimer(slots=Slots(capacity=0))
+    assert claimer_without_room.due_in() == float("inf")
+
+
+def test_a_look_finds_an_expired_lease(tenant: Tenant) -> None:
+    run = start(make_workflow(tenant, step("a")))
+    claim(make_claimer("one"))
+    claimer = make_claimer("two")
+    assert claimer.due_in() == float("inf")
+    let_expire(run)
+    assert claimer.due_in() == 0
+    assert [found.run_id for found in claim(claimer)] == [run.pk]
 
 
 def test_work_is_found_by_index_alone(tenant: Tenant) -> None:
@@ -251,3 +278,9 @@ def test_work_is_found_by_index_alone(tenant: Tenant) -> None:
     assert "run_lease_expiry" in expired
     assert "run_due_of_tenant" in of_tenant
     assert "TEMP B-TREE" not in due + expired + of_tenant
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {claims._NEXT}")
+        plan = " ".join(str(row[-1]) for row in cursor.fetchall())
+    assert "run_due" in plan
+    assert "run_lease_expiry" in plan
+    assert plan.count("SEARCH") == 2, "the first of each index, and not all of them"

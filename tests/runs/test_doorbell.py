@@ -1,4 +1,4 @@
-"""The doorbell: who is rung for and how often, and that a broker which breaks is nobody's error."""
+"""The doorbell: who hears of work and how, how often workers are called, and that a broker which breaks is no error."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from orchestrator.tenants.models import Tenant
-from runs import doorbell
-from runs.doorbell import Bell, Ringer
+from runs import bell as local
+from runs import doorbell, notices
+from runs.doorbell import Bell, OrmQueue, Ringer
 from runs.models import Run, WorkerBeat
 from runs.slots import CAPACITY
 from tests.runs.ground import make_workflow, start, until
@@ -82,6 +83,29 @@ def driver(*, seconds_ago: float = 0, active: int = 0, name: str = "driver") -> 
     WorkerBeat.objects.create(name=name, host="h", pid=1, beat_at=at, active_runs=active)
 
 
+class Heard:
+    """A local bell that somebody hears, or nobody; what is told to other machines is counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_held = False
+        self.rung: list[str] = []
+        self.told = 0
+        monkeypatch.setattr(local, "ring", self._ring)
+        monkeypatch.setattr(notices, "notify", self._tell)
+
+    def _ring(self, post: str) -> bool:
+        self.rung.append(post)
+        return self.is_held
+
+    def _tell(self) -> None:
+        self.told += 1
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
+    return Heard(monkeypatch)
+
+
 def quiet(bell: Bell) -> None:
     """Wait until the bell has done what it was asked for."""
     until(lambda: not bell._asked.is_set())
@@ -135,6 +159,72 @@ def test_it_does_not_ring_for_what_a_live_driver_takes(bell: Bell, broker: Broke
     bell.ring()
     quiet(bell)
     assert broker.rung == 0
+
+
+def test_what_is_heard_here_calls_nobody_and_is_told_nowhere(bell: Bell, broker: Broker, heard: Heard) -> None:
+    heard.is_held = True
+    bell.ring()
+    assert heard.rung == [local.WORK], "before anything else, and by who rings"
+    quiet(bell)
+    assert (broker.rung, heard.told) == (0, 0)
+
+
+def test_where_nobody_listens_other_machines_are_told(bell: Bell, broker: Broker, heard: Heard) -> None:
+    driver()
+    bell.ring()
+    quiet(bell)
+    assert (broker.rung, heard.told) == (0, 1), "another machine's driver lives: it hears of it"
+
+
+def test_what_who_hears_does_not_take_is_told_to_others_too(bell: Bell, broker: Broker, heard: Heard, due: Run) -> None:
+    heard.is_held = broker.takes = True
+    bell.ring()
+    until(lambda: broker.rung >= 2 and heard.told >= 2)
+
+
+def test_one_more_is_called_whoever_drives(bell: Bell, broker: Broker, heard: Heard) -> None:
+    driver()
+    heard.is_held = True
+    bell.call()
+    until(lambda: broker.rung == 1)
+    quiet(bell)
+    assert (broker.rung, heard.told) == (1, 0)
+
+
+def test_who_puts_a_message_wakes_who_waits_for_one(ringer: Ringer, broker: Broker, heard: Heard) -> None:
+    ringer.send()
+    ringer.send()
+    assert heard.rung == [local.MESSAGES], "once for the one message"
+
+
+class Queue:
+    """django-q2's queue in the database, and how long it slept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.slept: list[float] = []
+        monkeypatch.setattr(local.Ear, "wait", lambda ear, seconds: self.slept.append(seconds))
+        self.broker = OrmQueue()
+
+
+def test_the_queue_in_the_database_sleeps_on_the_bell_while_it_is_empty(
+    ringer: Ringer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if settings.ENV.redis_url:
+        pytest.skip("about the queue in the database")
+    queue = Queue(monkeypatch)
+    assert queue.broker.dequeue() is None
+    assert queue.slept == [doorbell.QUEUE_SECONDS]
+    ringer.send()
+    ((number, _),) = queue.broker.dequeue()
+    assert queue.slept == [doorbell.QUEUE_SECONDS]
+    queue.broker.acknowledge(number)
+    assert OrmQ.objects.count() == 0
+
+
+def test_it_is_the_queue_that_the_settings_name() -> None:
+    if settings.ENV.redis_url:
+        pytest.skip("about the queue in the database")
+    assert type(doorbell.get_broker()) is OrmQueue
 
 
 def test_it_rings_for_one_more_while_work_is_still_due(bell: Bell, broker: Broker, due: Run) -> None:

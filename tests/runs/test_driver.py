@@ -1,4 +1,7 @@
-"""The driver over a real database: runs reach their end, in few commits, and stop when they have to."""
+"""The driver over a real database: runs reach their end, in few commits, and stop when they have to.
+
+Who holds the bell waits for work and hears of it at once; ``test_looks`` has the rules of it.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs import owners, sweeper
 from runs.models import Payload, Run, StepRun, WorkerBeat
-from runs.sweeper import free_dead_drivers, prune, prune_drafts
+from runs.sweeper import Work, free_dead_drivers, prune, prune_drafts
 from tests.runs.ground import make_workflow, start, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,10 +56,10 @@ def test_what_a_dead_driver_holds_is_due_at_once(workflow: Workflow, dead: str) 
     runs = [held_by(dead, workflow) for _ in range(3)]
     beat(dead)
     now = timezone.now()
-    assert not sweeper.is_work_due(now)
+    assert sweeper.state_of_work(now) is Work.DRIVEN
     assert free_dead_drivers(now) == 3
     assert Run.unscoped.filter(lease_expires_at__lt=now).count() == len(runs)
-    assert sweeper.is_work_due(now)
+    assert sweeper.state_of_work(now) is Work.DUE
     assert not WorkerBeat.objects.exists()
     assert free_dead_drivers(now) == 0
 

@@ -1,4 +1,6 @@
-"""The ticker: it rings for what is due, and gives the alarm when, and only when, work is due and nothing moves."""
+"""The ticker: it rings for what is due, has somebody wait for work, and gives the alarm when work is due and nothing
+moves, and only then.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from orchestrator.tenants.models import Tenant
-from runs import sweeper, ticker
+from runs import bell, sweeper, ticker
 from runs.models import Run, WorkerBeat
-from runs.ticker import SWEEP_SECONDS, WEDGED_SECONDS, Ticker
+from runs.ticker import CALL_SECONDS, CALM_SWEEP_SECONDS, SWEEP_SECONDS, WEDGED_SECONDS, Ticker
 from tests.runs.ground import make_workflow, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,12 +35,15 @@ class Ringer:
 
 
 class World:
-    """A ticker whose doorbell, sweeper and alarm are watched."""
+    """A ticker whose doorbell, sweeper and alarm are watched; ``is_heard``: whether a driver holds the bell."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.beats = self.alarms = self.swept = 0
+        self.beats = self.alarms = self.swept = self.bells = 0
+        self.is_heard = True
         self.ringer = Ringer()
         monkeypatch.setattr(sweeper, "sweep", self._sweep)
+        monkeypatch.setattr(bell, "is_held", lambda post: self.is_heard)
+        monkeypatch.setattr(bell, "ring", self._bell)
         self.ticker = Ticker(beat=self._beat, wedged=self._alarm)
         monkeypatch.setattr(self.ticker, "_ringer", self.ringer)
 
@@ -50,6 +55,10 @@ class World:
 
     def _sweep(self) -> None:
         self.swept += 1
+
+    def _bell(self, post: str) -> bool:
+        self.bells += 1
+        return self.is_heard
 
 
 @pytest.fixture
@@ -76,7 +85,7 @@ def beat(at: float = 0, *, pid: int | None = None, host: str | None = None) -> N
 def test_it_rings_for_what_is_due_at_every_tick(world: World, due: Run) -> None:
     for now in (1.0, 1.25, 1.5):
         world.ticker.tick(now)
-    assert world.ringer.rung == 3
+    assert world.ringer.rung == world.bells == 3
 
 
 def test_it_does_not_ring_where_nothing_is_due(world: World, due: Run) -> None:
@@ -92,10 +101,42 @@ def test_it_rings_for_a_lease_that_ran_out(world: World, due: Run) -> None:
     assert world.ringer.rung == 1
 
 
-def test_it_sweeps_once_a_second(world: World) -> None:
+def test_it_sweeps_once_a_second_while_something_is_driven(world: World, due: Run) -> None:
+    later = timezone.now() + timedelta(seconds=15)
+    Run.unscoped.update(status="running", wake_at=None, lease_owner="x", lease_expires_at=later)
     for now in (10.0, 10.25, 10.5, 10.0 + SWEEP_SECONDS, 11.2):
         world.ticker.tick(now)
+    assert (world.swept, world.ringer.rung) == (2, 0)
+
+
+def test_it_sweeps_more_rarely_where_nothing_is_driven(world: World) -> None:
+    for now in (10.0, 10.25, 10.0 + SWEEP_SECONDS, 12.0, 10.0 + CALM_SWEEP_SECONDS):
+        world.ticker.tick(now)
     assert world.swept == 2
+
+
+def test_it_calls_a_driver_while_nobody_holds_the_bell(world: World) -> None:
+    world.is_heard = False
+    for now in (10.0, 10.25, 10.5, 10.0 + CALL_SECONDS):
+        world.ticker.tick(now)
+    assert world.ringer.rung == 2, "one that was called takes a while to begin"
+    world.is_heard = True
+    world.ticker.tick(20.0)
+    assert world.ringer.rung == 2
+    assert world.bells == 0, "there is no work to wake anybody for"
+
+
+@pytest.mark.parametrize(
+    ("is_heard", "is_due", "calm"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_it_ticks_more_rarely_while_somebody_waits_and_nothing_is_due(
+    is_heard: bool, is_due: bool, calm: bool, world: World, due: Run
+) -> None:
+    world.is_heard = is_heard
+    if not is_due:
+        Run.unscoped.update(wake_at=timezone.now() + timedelta(minutes=1))
+    world.ticker.tick(10.0)
+    assert world.ticker._is_calm is calm
 
 
 def test_the_alarm_is_given_when_work_is_due_and_nobody_begins(world: World, due: Run) -> None:

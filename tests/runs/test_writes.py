@@ -20,7 +20,9 @@ from runs import rows as rows_module
 from runs import writer as writer_module
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
+from runs.looks import Looks
 from runs.models import Payload, Run, StepRun
+from runs.slots import Slots
 from runs.states import FailureKind, RunStatus, StepStatus
 from runs.values import opened
 from runs.writer import Job, Writer
@@ -243,6 +245,13 @@ def test_a_write_may_be_repeated_when_its_commit_was_not_answered(tenant: Tenant
     assert len(rows(run)) == 1
 
 
+class Nothing:
+    """A queue with nothing in it."""
+
+    def due_in(self) -> float:
+        return float("inf")
+
+
 class Harness:
     """A writer whose results are delivered at once, in its own thread."""
 
@@ -250,8 +259,7 @@ class Harness:
         self.delivered = threading.Event()
         self.writer = Writer(
             owner="me",
-            interval=lambda: 0.01,
-            before=lambda: False,
+            looks=Looks(Nothing(), Slots()),
             claim=list,
             unclaim=lambda claimed: None,
             deliver=self._deliver,

@@ -1,0 +1,216 @@
+"""How far the loops of a run are, told from few rows however many items there are.
+
+An iteration that began is at work, failed, stopped or done. All but the done ones have a row that is neither succeeded
+nor skipped, and those have an index of their own; so what is done follows from the number that began.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, When
+from django.utils import timezone
+
+from orchestrator.fields import JSONTextField
+from orchestrator.types import JSONValue
+from runs.models import UNSETTLED, Payload, Run, StepRun
+from runs.outline import StepOutline
+from runs.states import FailureKind, StepStatus
+from runs.values import opened
+
+_OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
+_DONE: Final = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
+_BAD: Final = (StepStatus.FAILED, StepStatus.LOST)
+_KEPT: Final = 10_000
+# Lists that are looked into for one page, in bytes of JSON: how many items they have is asked of no more than these.
+_BYTES_READ: Final = 12 * 1024 * 1024
+
+# What never changes again: how many iterations of a loop that ended were done, and how many items a stored list has.
+_done: OrderedDict[int, int] = OrderedDict()
+_counts: OrderedDict[int, int] = OrderedDict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopState:
+    """How far a loop is. ``begun`` is one more than the last item that began; ``total`` is None where it is not known.
+
+    ``given`` is how many items have an outcome that an earlier run gave, ``lines`` how many there is something to say
+    of; ``values`` are the items themselves, where they are few.
+    """
+
+    status: str
+    begun: int
+    done: int
+    failed: int = 0
+    at_work: int = 0
+    waiting: int = 0
+    first_failed: int | None = None
+    given: int = 0
+    lines: int = 0
+    total: int | None = None
+    values: Sequence[JSONValue] = field(default=(), repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in _OPEN
+
+
+def loop_states(
+    run: Run, loops: Mapping[str, StepOutline], *, given: Collection[str] = frozenset()
+) -> dict[str, LoopState]:
+    """Return how far a run's loops are, by the loop's path, without those that have not begun.
+
+    ``given`` are the paths that an earlier run gave. At most five queries, two as a rule.
+    """
+    rows = list(_holders(run, loops))
+    if not rows:
+        return {}
+    counts = _exceptions(run, {row["path"]: loops[row["path"]] for row in rows})
+    stopped = [row for row in rows if row["status"] not in (*_OPEN, *_DONE)]
+    done = _done_in(run, {row["pk"]: (row["path"], loops[row["path"]]) for row in stopped})
+    sizes = _sizes(run, [row["inputs_ref"] for row in rows if row["inputs_ref"] and row["status"] not in _DONE])
+    return {row["path"]: _state(row, counts.get(row["path"], {}), given=given, done=done, sizes=sizes) for row in rows}
+
+
+def _holders(run: Run, loops: Mapping[str, StepOutline]) -> Iterable[Mapping[str, Any]]:
+    """Return the loops' own rows, with the last item that began and, where they are few, the items."""
+    if not loops:
+        return ()
+    inside = _inside(run).filter(loop=OuterRef("path")).order_by("-item")
+    return (
+        StepRun.objects.for_tenant(run.tenant_id)
+        .filter(run=run, path__in=list(loops), attempt=1)
+        .annotate(
+            last=Subquery(inside.values("item")[:1]),
+            given=Case(When(inputs_ref__isnull=True, then=F("inputs")), default=None, output_field=JSONTextField()),
+        )
+        .values("pk", "path", "status", "inputs_ref", "last", "given")
+    )
+
+
+def _state(
+    row: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    *,
+    given: Collection[str],
+    done: Mapping[int, int],
+    sizes: Mapping[int, int],
+) -> LoopState:
+    begun = 0 if row["last"] is None else row["last"] + 1
+    ours = _given_items(row["path"], given)
+    failed, at_work = counts.get("failed", 0), counts.get("at_work", 0)
+    values = _items(row["given"]) or []
+    total = len(values) if row["inputs_ref"] is None else sizes.get(row["inputs_ref"])
+    if row["status"] in _DONE and row["inputs_ref"] is not None:
+        # It went through all of them, so the list need not be read to know how long it is.
+        total = max([begun, *(item + 1 for item in ours)])
+    rest = begun - failed - at_work - counts.get("stopped", 0) - sum(item < begun for item in ours)
+    return LoopState(
+        status=row["status"],
+        begun=begun,
+        done=done.get(row["pk"], max(0, rest)),
+        failed=failed,
+        at_work=at_work,
+        waiting=counts.get("waiting", 0),
+        first_failed=counts.get("first_failed"),
+        given=len(ours),
+        lines=max([begun, *(item + 1 for item in ours)]),
+        total=total,
+        values=values,
+    )
+
+
+def _given_items(path: str, given: Collection[str]) -> list[int]:
+    start = f"{path}["
+    return [
+        int(known[len(start) : -1]) for known in given if known.startswith(start) and known[len(start) : -1].isdigit()
+    ]
+
+
+def _exceptions(run: Run, loops: Mapping[str, StepOutline]) -> dict[str, Mapping[str, Any]]:
+    """Count the iterations that are at work, failed or were stopped, by the loop's path."""
+    # Right in the body an iteration has one row at a time that is not settled; what that holds has others.
+    direct = Q(key__in=[step.key for loop in loops.values() for step in loop.body])
+    retried = Q(status__in=_BAD, retry_at__gt=timezone.now())
+    failed = _failed(run, loops.values())
+    rows = _inside(run).filter(loop__in=list(loops), status__in=UNSETTLED).order_by().values("loop")
+    counted = rows.annotate(
+        failed=Count("pk", filter=failed),
+        first_failed=Min("item", filter=failed),
+        at_work=Count("pk", filter=direct & (Q(status__in=_OPEN) | retried)),
+        waiting=Count("item", filter=Q(status=StepStatus.WAITING), distinct=True),
+        stopped=Count("pk", filter=direct & Q(status=StepStatus.CANCELLED)),
+    )
+    return {row["loop"]: row for row in counted}
+
+
+def _done_in(run: Run, loops: Mapping[int, tuple[str, StepOutline]]) -> dict[int, int]:
+    """Count the iterations that came through, in loops that were stopped; by the id of the loop's row.
+
+    What was stopped between two steps has no row that says so, so here all rows are counted, once in a process.
+    """
+    asked = {pk: loop for pk, loop in loops.items() if pk not in _done and loop[1].body}
+    if asked:
+        last = [step.body[-1] for _, step in asked.values()]
+        came = Q(key__in=[step.key for step in last], status__in=_DONE)
+        passed = [step.key for step in last if step.goes_on]
+        if passed:
+            came |= _settled(run, Q(key__in=passed))
+        rows = _inside(run).filter(came, loop__in=[path for path, _ in asked.values()]).order_by().values("loop")
+        counted = {row["loop"]: row["count"] for row in rows.annotate(count=Count("pk"))}
+        _keep(_done, {pk: counted.get(path, 0) for pk, (path, _) in asked.items()})
+    return {pk: _done[pk] for pk in loops if pk in _done}
+
+
+def failed_items(run: Run, path: str, loop: StepOutline, *, start: int, limit: int) -> list[int]:
+    """Return the items from ``start`` on whose iteration failed."""
+    rows = _inside(run).filter(_failed(run, [loop]), loop=path, item__gte=start, status__in=UNSETTLED)
+    items = rows.order_by("item").values_list("item", flat=True).distinct()[:limit]
+    return [item for item in items if item is not None]
+
+
+def _inside(run: Run) -> QuerySet[StepRun]:
+    return StepRun.objects.for_tenant(run.tenant_id).filter(run=run, item__isnull=False)
+
+
+def _failed(run: Run, loops: Iterable[StepOutline]) -> Q:
+    """Return what finds the one row that failed an iteration: a step right in the body whose failure counts."""
+    return _settled(run, Q(key__in=[step.key for loop in loops for step in loop.body if not step.goes_on]))
+
+
+def _settled(run: Run, which: Q) -> Q:
+    """Return what finds failures that no other attempt followed."""
+    rows = StepRun.objects.for_tenant(run.tenant_id).filter(run=run)
+    later = rows.filter(path=OuterRef("path"), attempt=OuterRef("attempt") + 1)
+    # Any other failure that is tried again says so itself.
+    followed = Q(failure_kind=FailureKind.OUTCOME_UNKNOWN) & Q(Exists(later))
+    return which & Q(status__in=_BAD, retry_at__isnull=True) & ~followed
+
+
+def _sizes(run: Run, refs: Sequence[int]) -> dict[int, int]:
+    """Return how many items stored lists have. Each is read once in a process, as it never changes."""
+    unknown = [ref for ref in refs if ref not in _counts]
+    if unknown:
+        stored = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk__in=unknown)
+        wanted, left = [], _BYTES_READ
+        for pk, size in stored.order_by("size").values_list("pk", "size"):
+            left -= size
+            if left >= 0:
+                wanted.append(pk)
+        read = {payload.pk: _items(opened(payload)) for payload in stored.filter(pk__in=wanted)}
+        _keep(_counts, {pk: len(items) for pk, items in read.items() if items is not None})
+    return {ref: _counts[ref] for ref in refs if ref in _counts}
+
+
+def _items(inputs: Any) -> list[JSONValue] | None:
+    items = inputs.get("items") if isinstance(inputs, dict) else None
+    return items if isinstance(items, list) else None
+
+
+def _keep(kept: OrderedDict[int, int], more: Mapping[int, int]) -> None:
+    kept.update(more)
+    while len(kept) > _KEPT:
+        kept.popitem(last=False)
