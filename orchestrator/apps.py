@@ -1,11 +1,33 @@
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, register
 
 
 class OrchestratorConfig(AppConfig):
-    """The composition root: commands, checks and static files."""
+    """The composition root: commands, checks and static files.
+
+    What the checks need is imported when they are made: web and worker have been checked before they start.
+    """
 
     name = "orchestrator"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from orchestrator import checks  # noqa: F401  (registers the system checks)
+        register(check_settings, "orchestrator")
+        register(check_admin, Tags.admin)
+
+
+def check_settings(**_: Any) -> Sequence[CheckMessage]:
+    """Return what is wrong with the operator's settings."""
+    from orchestrator import checks
+
+    return checks.check_settings()
+
+
+def check_admin(app_configs: Any, **_: Any) -> Sequence[CheckMessage]:
+    """Return what is wrong with the admin, which is not loaded before somebody opens it."""
+    from orchestrator.admin import site
+
+    return site.check(app_configs)

@@ -10,12 +10,12 @@ import ipaddress
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core import checks
-from django.core.checks import CheckMessage, register
+from django.core.checks import CheckMessage
 
 from integrations.registry import RegistryError, registry
 from orchestrator import env
@@ -243,8 +243,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-@register("orchestrator")
-def check_settings(**_: Any) -> list[CheckMessage]:
+def check_settings() -> list[CheckMessage]:
     """Return what is wrong with the operator's settings."""
     return [message for check in CHECKS for message in check(settings.ENV)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from integrations.sdk.http import EgressPolicy
+from integrations.sdk.egress import EgressPolicy
 
 
 def egress_policy() -> EgressPolicy:

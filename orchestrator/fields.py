@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -29,7 +28,7 @@ class JSONTextField(_TextField):
         _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
-        return None if value is None else json.loads(value)
+        return None if value is None else jsongate.parse(value)
 
     def to_python(self, value: Any) -> Any:
         return value

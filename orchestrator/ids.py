@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 import time
 from datetime import datetime
@@ -23,7 +23,8 @@ def new_id() -> int:
     """
     global _last
     now = max(0, time.time_ns() // 1_000_000 - _EPOCH_MS)
-    candidate = (now << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+    # Not from the operating system: that costs more than all the rest, and an id is no secret. Seeded anew in a fork.
+    candidate = (now << _RANDOM_BITS) | random.getrandbits(_RANDOM_BITS)
     with _lock:
         _last = candidate if candidate > _last else _last + 1
         return _last

@@ -6,6 +6,7 @@ started again by granian; if this process dies, the one above starts the whole g
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -21,6 +22,7 @@ _KILL_SECONDS: Final = 8
 
 def serve(host: str, port: int, *, threads: int) -> None:
     """Serve until SIGTERM."""
+    _forget_headers()
     server = Server(
         "orchestrator.wsgi:application",
         address=host,
@@ -37,6 +39,15 @@ def serve(host: str, port: int, *, threads: int) -> None:
     )
     server.on_startup(lambda: lifeline(grace=GRACE_SECONDS))
     server.serve()
+
+
+def _forget_headers() -> None:
+    """Take out of the environment what every request would seem to have sent: granian puts all of it into each.
+
+    With ``HTTP_PROXY`` set, its password would be stored with each webhook as the header ``proxy``.
+    """
+    for name in [name for name in os.environ if name.startswith("HTTP_")]:
+        del os.environ[name]
 
 
 if __name__ == "__main__":

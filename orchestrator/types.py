@@ -1,4 +1,7 @@
-"""Types that every layer shares."""
+"""Types that every layer shares.
+
+Pydantic is behind them. What takes webhooks does without it and imports them for the type checker alone.
+"""
 
 from __future__ import annotations
 

@@ -1,23 +1,19 @@
-"""Every address of the product."""
+"""Every address of the product; only what third parties and load balancers call is loaded at the start."""
 
 from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from orchestrator.admin import site
+from orchestrator.lazy_urls import lazily
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("runs.hook_urls")),
     path("", include("orchestrator.health_urls")),
-    path("api/v1/", include("orchestrator.api.urls")),
-    path("api/", include("orchestrator.api.schema_urls")),
-    path("admin/", site.urls),
-    path("", include("orchestrator.tenants.urls")),
-    path("", include("orchestrator.builder.home_urls")),
-    path("", include("orchestrator.builder.urls")),
-    path("", include("orchestrator.builder.publish_urls")),
-    path("", include("runs.urls")),
-    path("", include("orchestrator.vault.urls")),
+    lazily("api/v1/", "orchestrator.api.urls", namespace="api"),
+    lazily("api/", "orchestrator.api.schema_urls", namespace="api-description"),
+    lazily("admin/", "orchestrator.admin_urls", namespace="admin"),
+    lazily("", "runs.answer_urls"),
+    lazily("", "orchestrator.page_urls"),
 ]
 
 handler400 = "orchestrator.errorpages.bad_request"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 from collections.abc import Callable, Iterable
@@ -25,7 +26,13 @@ class Request(WSGIRequest):
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        declared = meta.get("CONTENT_TYPE", "")
+        try:
+            self.content_type, self.content_params = parse_header_parameters(declared)
+        except ValueError:
+            # A parameter in an encoding that nobody knows. Whoever parses it again must not fail either.
+            self.content_type, self.content_params = declared.partition(";")[0].strip().lower(), {}
+            meta["CONTENT_TYPE"] = self.content_type
 
 
 class Handler(WSGIHandler):
@@ -62,7 +69,13 @@ def _application() -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]
     django.setup(set_prefix=False)
     from django.conf import settings
 
-    return with_length(Handler(), most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    from runs.triggers.shortcut import Shortcut
+
+    application = with_length(Shortcut(Handler()), most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    # What is loaded stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+    return application
 
 
 application = _application()

@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
-from django.utils import timezone
 
 from integrations.registry import http_options, registry
 from integrations.sdk.action import Action
@@ -183,7 +182,7 @@ class RunClock:
     _breathed: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
-        return timezone.now()
+        return datetime.now(UTC)
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -215,16 +214,23 @@ class RunControl:
 class Inbox:
     """What was answered to a run from outside, as far as it was read; ``signals`` is how much that is."""
 
+    claim: Claimed
+    readers: Readers
     signals: int = 0
     answers: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
 
     def answer(self, path: str, attempt: int) -> Mapping[str, Any] | None:
         return self.answers.get((path, attempt))
 
+    async def late(self, path: str, attempt: int) -> Mapping[str, Any] | None:
+        claim = self.claim
+        found = await self.readers.read(lambda: answers_of(claim.run_id, claim.tenant_id, path=path, attempt=attempt))
+        return found.get((path, attempt))
 
-def answers_of(run_id: int, tenant_id: int) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """Return every answer to a run, by path and attempt; for a reader's thread."""
-    rows = list(Answer.objects.for_tenant(tenant_id).filter(run=run_id))
+
+def answers_of(run_id: int, tenant_id: int, **which: str | int) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """Return the answers to a run, by path and attempt, all or those ``which`` names; for a reader's thread."""
+    rows = list(Answer.objects.for_tenant(tenant_id).filter(run=run_id, **which))
     refs = [row.document_ref for row in rows if row.document_ref is not None]
     payloads = Payload.objects.for_tenant(tenant_id).filter(run=run_id, pk__in=refs).in_bulk() if refs else {}
     found: dict[tuple[str, int], Mapping[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""Runs in the admin, with every attempt of every step; and "Run now" on the workflows."""
+"""Runs in the admin, with every attempt of every step and every answer; and "Run now" on the workflows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from orchestrator.types import JSONValue
 from orchestrator.workflows.admin import WorkflowAdmin, WorkflowFilter
 from runs import selectors, services
 from runs.attempts import attempts_after
-from runs.models import Payload, Run, StepRun
+from runs.models import Answer, Payload, Run, StepRun
 from runs.states import RunStatus
 
 ATTEMPTS_A_PAGE: Final = 50
+ANSWERS_SHOWN: Final = 50
 # All that one page shows of values, in characters: a hundred values of 64 KB would be no page any more.
 PAGE_CHARACTERS: Final = 2_000_000
 _CUT: Final = 2_000
@@ -70,6 +71,18 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenAnswer:
+    """What was answered to a step from outside."""
+
+    path: str
+    attempt: int
+    kind: str
+    by: str
+    at: datetime
+    value: Value
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunPage:
     """What a run's page shows beside its fields."""
 
@@ -78,6 +91,8 @@ class RunPage:
     hint: str
     attempts: tuple[Attempt, ...]
     more_url: str
+    answers: tuple[GivenAnswer, ...]
+    more_answers: int
 
 
 class _Values:
@@ -105,7 +120,10 @@ def run_page(run: Run, *, after: int) -> RunPage:
     """Return a page of a run's attempts; at most four queries."""
     rows = attempts_after(run, cursor=after, limit=ATTEMPTS_A_PAGE + 1)
     steps = rows[:ATTEMPTS_A_PAGE]
+    given = Answer.objects.for_tenant(run.tenant_id).filter(run=run).select_related("by")
+    answers = list(given[: ANSWERS_SHOWN + 1])
     refs = [run.trigger_ref, run.output_ref, *(ref for step in steps for ref in (step.inputs_ref, step.output_ref))]
+    refs += [answer.document_ref for answer in answers]
     values = _Values(run, refs)
     own = (
         values.value(_("Trigger"), run.trigger, run.trigger_ref),
@@ -117,6 +135,19 @@ def run_page(run: Run, *, after: int) -> RunPage:
         hint=_hint(run.error),
         attempts=tuple(_attempt(step, values) for step in steps),
         more_url=f"?after={steps[-1].pk}" if len(rows) > len(steps) else "",
+        answers=tuple(_answer(answer, values) for answer in answers[:ANSWERS_SHOWN]),
+        more_answers=given.count() - ANSWERS_SHOWN if len(answers) > ANSWERS_SHOWN else 0,
+    )
+
+
+def _answer(answer: Answer, values: _Values) -> GivenAnswer:
+    return GivenAnswer(
+        path=answer.path,
+        attempt=answer.attempt,
+        kind=answer.kind,
+        by=answer.by.get_username() if answer.by else "",
+        at=answer.created_at,
+        value=values.value(_("Answer"), answer.document, answer.document_ref),
     )
 
 

@@ -1,4 +1,4 @@
-"""``runs/`` of the API: start, read, wait for, cancel and run again."""
+"""``runs/`` of the API: start, read, wait for, answer, cancel and run again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from orchestrator.tenants.models import Scope, Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow
 from runs import selectors, services
+from runs.answers import MAX_COMMENT, run_resolve
+from runs.asked import MAX_PATH
 from runs.models import Run
 from runs.states import RUN_TERMINAL, RunKind, RunStatus
 
@@ -60,6 +62,22 @@ class RunAgain(BaseModel):
     from_: str | None = Field(None, alias="from")
     payload: JSONValue = None
     version: Literal["same", "published", "draft"] | int = "same"
+
+
+class Resolve(BaseModel):
+    """``path`` is the step's, as in ``waiting_for``; ``form`` belongs to approvals, ``output`` to ``succeeded``.
+
+    An approval takes ``approved`` and ``rejected``; a step whose outcome is not known takes ``succeeded``, ``retry``
+    (try it once more) and ``failed``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(max_length=MAX_PATH)
+    decision: Literal["approved", "rejected", "succeeded", "retry", "failed"]
+    output: JSONValue = None
+    form: dict[str, JSONValue] | None = None
+    comment: str = Field("", max_length=MAX_COMMENT)
 
 
 class StepTest(BaseModel):
@@ -102,6 +120,13 @@ class StepBody(BaseModel):
     duration_ms: int | None
 
 
+class WaitingFor(BaseModel):
+    """What a waiting run waits for; where it is several things, one that a person can do something about."""
+
+    path: str
+    kind: Literal["approval", "callback", "time", "workflow", "outcome_unknown"]
+
+
 class RunSummary(BaseModel):
     id: str
     workflow: str
@@ -119,7 +144,7 @@ class RunBody(RunSummary):
     trigger: JSONValue
     payload: JSONValue
     output: JSONValue
-    waiting_for: JSONValue
+    waiting_for: WaitingFor | None
     rerun_of: str | None
     steps: list[StepBody]
     steps_next: str | None
@@ -308,6 +333,30 @@ class RunCancel(TenantAPIView):
     def post(self, request: Request, pk: str) -> Response:
         """Cancel a run that has not ended; a step under way is stopped within a second."""
         return Response(selectors.run_document(services.run_cancel(actor=self.actor, run=self.find(Run, pk))))
+
+
+class RunResolve(TenantAPIView):
+    scopes = STARTS_RUNS
+
+    @extend_schema(operation_id="runs_resolve", parameters=[ONCE], request=Resolve, responses=RunBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Answer an approval, or say what became of a step whose outcome is not known; the first answer counts."""
+        body = parse_body(Resolve, self.body())
+        run = self.find(Run, pk)
+
+        def make() -> Response:
+            answered = run_resolve(
+                actor=self.actor,
+                run=run,
+                path=body.path,
+                decision=body.decision,
+                output=body.output,
+                form=body.form,
+                comment=body.comment,
+            )
+            return Response(selectors.run_document(answered))
+
+        return self.create(make)
 
 
 class RunRerun(TenantAPIView):

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from integrations.sdk.errors import InputError
 from orchestrator import jsongate
-from orchestrator.flow.definition import TriggerType
 from orchestrator.flow.json_schemas import value_problems
+from orchestrator.flow.names import TriggerType
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger, Workflow
 from runs.engine.ports import CallOutcome

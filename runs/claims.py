@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import Case, F, IntegerField, QuerySet, Value, When
+from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from orchestrator.tenants.selectors import Authority, valid_authorities
@@ -26,6 +26,7 @@ from runs.engine.classify import crowded_out, poisoned, replaced, revoked
 from runs.engine.records import Failure
 from runs.limits import Limits, hold
 from runs.models import Run
+from runs.rows import moments, read
 from runs.slots import Slots, round_robin
 from runs.states import RunStatus
 
@@ -43,6 +44,19 @@ _COLUMNS: Final = (
     "trigger", "trigger_ref", "seed", "by_person", "started_by_id", "token_id", "created_at", "started_at",
     "cancel_requested_at", "signals", "parent_id", "depth", "trigger_type",
 )  # fmt: skip
+# By hand: the ORM compiles a query anew for every look, and a driver looks hundreds of times a second.
+_FROM_RUNS: Final = "FROM runs_run WHERE"
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} {_FROM_RUNS}"
+_DUE: Final = f"{_SELECT} wake_at <= %s ORDER BY wake_at LIMIT %s"
+_DUE_OF_TENANT: Final = f"{_SELECT} wake_at <= %s AND tenant_id = %s ORDER BY wake_at LIMIT %s"
+_EXPIRED: Final = f"{_SELECT} lease_expires_at < %s ORDER BY lease_expires_at LIMIT %s"
+_IS_DUE: Final = f"SELECT 1 {_FROM_RUNS} wake_at <= %s LIMIT 1"
+_IS_EXPIRED: Final = f"SELECT 1 {_FROM_RUNS} lease_expires_at < %s LIMIT 1"
+_MARK: Final = (
+    "UPDATE runs_run SET crash_count = CASE WHEN status = 'running' THEN crash_count + 1 ELSE crash_count END, "
+    "status = 'running', lease_owner = %s, lease_expires_at = %s, fence = fence + 1, wake_at = NULL, "
+    "waiting_for = NULL, started_at = COALESCE(started_at, %s), revision = revision + 1"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,10 +127,15 @@ class Claimer:
         """Whether a claim would find anything; a query on two small indexes, and no transaction."""
         if self._slots.room <= 0:
             return False
-        now = self._clock.now()
-        if Run.unscoped.filter(wake_at__lte=now).exists():
-            return True
-        return self._looks_for_expired() and Run.unscoped.filter(lease_expires_at__lt=now).exists()
+        now = moments()(self._clock.now())
+        with connection.cursor() as cursor:
+            cursor.execute(_IS_DUE, [now])
+            if cursor.fetchone() is not None:
+                return True
+            if self._looks_for_expired():
+                cursor.execute(_IS_EXPIRED, [now])
+                return cursor.fetchone() is not None
+        return False
 
     def claim(self) -> list[Claimed]:
         """Take as many due runs as there are places for."""
@@ -126,8 +145,7 @@ class Claimer:
         rows = self._due(now, room)
         if self._looks_for_expired():
             self._expired_looked_at = time.monotonic()
-            expired = Run.unscoped.filter(lease_expires_at__lt=now).order_by("lease_expires_at")
-            rows = [*self._rows(expired, room), *rows]
+            rows = [*_rows(_EXPIRED, now, room), *rows]
         return self._take(self._admitted(self._without_lost_causes(rows, now), now), now)
 
     def renew(self, run_ids: Iterable[int]) -> None:
@@ -151,24 +169,15 @@ class Claimer:
     def _looks_for_expired(self) -> bool:
         return self._slots.drains or time.monotonic() - self._expired_looked_at >= EXPIRED_EVERY_SECONDS
 
-    def _rows(self, rows: QuerySet[Run], limit: int) -> list[dict[str, Any]]:
-        if connection.features.has_select_for_update_skip_locked:
-            rows = rows.select_for_update(skip_locked=True)
-        return list(rows.values(*_COLUMNS)[:limit])
-
     def _due(self, now: datetime, room: int) -> list[dict[str, Any]]:
         """Return due runs: all of them when there is room, else of every tenant in turn."""
-        oldest = self._rows(Run.unscoped.filter(wake_at__lte=now).order_by("wake_at"), room + 1)
+        oldest = _rows(_DUE, now, room + 1)
         if len(oldest) <= room:
             return oldest
         tenants = self._tenants_in_turn(now)
         if len(tenants) <= 1:
             return oldest[:room]
-        groups = [
-            self._rows(Run.unscoped.filter(tenant_id=tenant, wake_at__lte=now).order_by("wake_at"), room)
-            for tenant in tenants
-        ]
-        return list(round_robin(groups))
+        return list(round_robin([_rows(_DUE_OF_TENANT, now, tenant, room) for tenant in tenants]))
 
     def _tenants_in_turn(self, now: datetime) -> list[int]:
         """Return tenants with something queued, beginning after the one that was served last."""
@@ -233,18 +242,18 @@ class Claimer:
             self._slots.give(run.tenant_id, run.run_id)
 
     def _mark(self, rows: Sequence[dict[str, Any]], now: datetime) -> None:
-        crashed = When(status=RunStatus.RUNNING, then=F("crash_count") + 1)
-        Run.unscoped.filter(pk__in=[row["id"] for row in rows]).update(
-            crash_count=Case(crashed, default=F("crash_count"), output_field=IntegerField()),
-            status=RunStatus.RUNNING,
-            lease_owner=self.owner,
-            lease_expires_at=now + LEASE,
-            fence=F("fence") + 1,
-            wake_at=None,
-            waiting_for=None,
-            started_at=Coalesce(F("started_at"), Value(now)),
-            revision=F("revision") + 1,
-        )
+        moment = moments()
+        expires, began = moment(now + LEASE), moment(now)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"{_MARK} WHERE id IN ({', '.join(['%s'] * len(rows))})",
+                [self.owner, expires, began, *(row["id"] for row in rows)],
+            )
+
+
+def _rows(sql: str, now: datetime, *rest: int) -> list[dict[str, Any]]:
+    lock = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    return read(Run, _COLUMNS, sql + lock, [moments()(now), *rest])
 
 
 def _claimed(row: Mapping[str, Any]) -> Claimed:

@@ -29,3 +29,10 @@ class DatabaseClock:
 
     def now(self) -> datetime:
         return timezone.now() + self._ahead
+
+
+def database_now() -> datetime:
+    """Return the time as the database server has it now; one query on PostgreSQL."""
+    clock = DatabaseClock()
+    clock.synchronise()
+    return clock.now()

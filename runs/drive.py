@@ -84,7 +84,7 @@ class RunDrive:
         self._control = RunControl()
         self._clock = RunClock()
         self._redactor = Redactor()
-        self._inbox = Inbox(signals=claim.signals)
+        self._inbox = Inbox(claim=claim, readers=shared.readers, signals=claim.signals)
         self._interpreter: Interpreter | None = None
         self._informing: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
@@ -134,14 +134,15 @@ class RunDrive:
             self._control.reason = None
 
     def _over(self, ended: Callable[[RunDrive], None]) -> None:
-        self._give_place()
+        self.give_place()
         if self._informing is not None:
             self._informing.cancel()
         if not self._task.cancelled() and self._task.exception() is not None:
             log.error("Run %s: its task failed", self.claim.run_id, exc_info=self._task.exception())
         ended(self)
 
-    def _give_place(self) -> None:
+    def give_place(self) -> None:
+        """Let another run be claimed for this one."""
         if self._holds_place:
             self._holds_place = False
             self._shared.slots.give(self.claim.tenant_id, self.claim.run_id)
@@ -196,8 +197,6 @@ class RunDrive:
         return await self._interpreter.execute()
 
     async def _end(self, outcome: Outcome) -> None:
-        # Before the commit, so that the next run is claimed in the very transaction that ends this one.
-        self._give_place()
         self._is_ending = True
         await self._journal.end(self._ending(outcome))
 

@@ -39,6 +39,7 @@ from runs.owners import new_owner
 from runs.plans import Plans
 from runs.slots import Slots
 from runs.writer import Job, Writer
+from runs.writes import Write
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ _TICK: Final = 0.02
 # How often work is looked for, by the seconds since there was some.
 _LOOKS: Final = ((1.0, 0.002), (5.0, 0.005), (float("inf"), 0.01))
 _FULL_LOOK: Final = 0.05
+# What the loop hands over at once: a commit costs about as much as a run.
+WRITES_AT_ONCE: Final = 32
 
 # Shared with the processes that are forked off this one; see `stop_everywhere`.
 _stopping = mmap.mmap(-1, 1)
@@ -131,6 +134,7 @@ class Driver:
         self._clock = DatabaseClock()
         self._active: dict[int, RunDrive] = {}
         self._riding: set[RunJournal] = set()
+        self._outgoing: list[Write | Job] = []
         self._stop = False
         self._worked_at = time.monotonic()
         self._claimer = Claimer(owner=self.owner, slots=self.slots, clock=self._clock)
@@ -160,10 +164,10 @@ class Driver:
             slots=self.slots,
             limits=self._claimer.limits,
             owner=self.owner,
-            put=self.writer.put,
+            put=self._put,
             rides=self._ride,
         )
-        heart = Heartbeat(driver=self.owner, host=socket.gethostname(), pid=os.getpid(), put=self.writer.put)
+        heart = Heartbeat(driver=self.owner, host=socket.gethostname(), pid=os.getpid(), put=self._put)
         try:
             await readers.read(self._clock.synchronise)
             self.writer.start()
@@ -176,6 +180,7 @@ class Driver:
             heart.leave()
         finally:
             if self.writer.is_alive:
+                self._pass_on()
                 await asyncio.to_thread(self.writer.close)
             await clients.pool.aclose()
             await sandbox.aclose()
@@ -210,7 +215,7 @@ class Driver:
     async def _round_trip(self) -> None:
         """Wait until the writer has seen everything that came before."""
         seen = asyncio.Event()
-        self.writer.put(Job(work=lambda: None, done=lambda _, error: seen.set()))
+        self._put(Job(work=lambda: None, done=lambda _, error: seen.set()))
         await seen.wait()
 
     async def _hand_over(self, seconds: float) -> bool:
@@ -245,6 +250,22 @@ class Driver:
         idle = time.monotonic() - self._worked_at
         return next(interval for limit, interval in _LOOKS if idle < limit)
 
+    def _put(self, item: Write | Job) -> None:
+        """Have the writer take an item together with whatever else this turn of the loop has for it."""
+        if not self._outgoing:
+            self._loop.call_soon(self._pass_on)
+        self._outgoing.append(item)
+        if len(self._outgoing) >= WRITES_AT_ONCE:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        for item in outgoing:
+            if isinstance(item, Write) and item.ending is not None and item.run_id in self._active:
+                # Not before, or the next runs would be claimed one by one; they are by the commit that ends these.
+                self._active[item.run_id].give_place()
+            self.writer.put(item)
+
     def _deliver(self, results: list[Callable[[], None]], claimed: Sequence[Any]) -> None:
         self._loop.call_soon_threadsafe(self._received, results, claimed)
 
@@ -258,7 +279,9 @@ class Driver:
             self._active[claim.run_id] = RunDrive(claim, self._shared, ended=self._ended)
 
     def _ended(self, run: RunDrive) -> None:
-        del self._active[run.claim.run_id]
+        # Claimed again in the very commit that parked it, the run has another drive by now.
+        if self._active.get(run.claim.run_id) is run:
+            del self._active[run.claim.run_id]
         self._worked_at = time.monotonic()
 
     def _ride(self, journal: RunJournal) -> None:

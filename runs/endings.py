@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
-from orchestrator.flow.definition import TriggerType
+from orchestrator.flow.names import TriggerType
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs import limits
 from runs.engine.classify import interrupted

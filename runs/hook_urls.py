@@ -1,4 +1,4 @@
-"""Addresses that third parties call."""
+"""The address that third parties call most, and all that a process loads which takes nothing else."""
 
 from __future__ import annotations
 

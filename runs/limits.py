@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Count, F
+from django.db.models import Count, F, Q, QuerySet
 
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow
@@ -27,6 +27,8 @@ from runs.states import RunStatus
 
 # A limit that somebody changes is in force this much later.
 REFRESH_SECONDS: Final = 1.0
+WORKFLOWS_A_LOOK: Final = 1_000
+MOST_RELEASED: Final = 500
 _ACTIVE: Final = [RunStatus.RUNNING.value, RunStatus.WAITING.value]
 
 Row = Mapping[str, Any]
@@ -146,27 +148,35 @@ def _lock(workflows: Iterable[int], tenants: Iterable[int]) -> None:
         list(Tenant.objects.filter(pk__in=sorted(tenants)).order_by("pk").select_for_update().values_list("pk"))
 
 
-def held_workflows() -> list[int]:
-    """Return the workflows that have runs held back."""
-    return list(_held().order_by().values_list("workflow", flat=True).distinct())
+def release_all(*, now: datetime) -> None:
+    """Make held runs due for which there is room, whoever should have done so."""
+    _release(_held(), now=now)
 
 
 def release(*, workflows: Iterable[int], tenants: Iterable[int], now: datetime) -> None:
-    """Make held runs due again for which there is room now: a claim looks whether there still is."""
-    held = _held().filter(workflow__in=list(workflows)) if workflows else _held().none()
-    of_tenants = tenant_limits().keys() & set(tenants)
-    if of_tenants:
-        held = held | _held().filter(tenant__in=of_tenants)
-    wanted = set(held.order_by().values_list("workflow", flat=True).distinct()[:1_000])
-    if not wanted:
+    """Make held runs due again for which an end has made room: a claim looks whether there still is."""
+    _release(_held().filter(Q(workflow__in=list(workflows)) | Q(tenant__in=list(tenants))), now=now)
+
+
+def _release(held: QuerySet[Run], *, now: datetime) -> None:
+    pairs = list(held.order_by().values_list("workflow_id", "tenant_id").distinct()[:WORKFLOWS_A_LOOK])
+    if not pairs:
         return
-    limits, active = workflow_limits(), active_runs(wanted)
-    for workflow in wanted:
+    limits, active = workflow_limits(), active_runs({workflow for workflow, _ in pairs})
+    tenants = tenant_limits()
+    driven = driven_runs(tenants)
+    room_of = {tenant: most - driven[tenant] for tenant, most in tenants.items()}
+    for workflow, tenant in pairs:
         limit = limits.get(workflow)
-        room = None if limit is None else limit.most - active[workflow]
-        if room is None or room > 0:
-            ids = list(_held().filter(workflow=workflow).order_by("id").values_list("pk", flat=True)[: room or 1_000])
-            Run.unscoped.filter(pk__in=ids, status=RunStatus.QUEUED).update(wake_at=now)
+        room = min(
+            MOST_RELEASED if limit is None else limit.most - active[workflow], room_of.get(tenant, MOST_RELEASED)
+        )
+        if room <= 0:
+            continue
+        ids = list(_held().filter(workflow=workflow).order_by("id").values_list("pk", flat=True)[:room])
+        Run.unscoped.filter(pk__in=ids, status=RunStatus.QUEUED).update(wake_at=now)
+        if tenant in room_of:
+            room_of[tenant] -= len(ids)
 
 
 def hold(run_ids: Iterable[int]) -> None:
@@ -176,5 +186,5 @@ def hold(run_ids: Iterable[int]) -> None:
         Run.unscoped.filter(pk__in=wanted, status=RunStatus.QUEUED).update(wake_at=None, revision=F("revision") + 1)
 
 
-def _held() -> Any:
+def _held() -> QuerySet[Run]:
     return Run.unscoped.filter(status=RunStatus.QUEUED, wake_at__isnull=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
+from collections.abc import Iterable
 from typing import Final
 
 from django.conf import settings
@@ -41,15 +41,24 @@ def run_id_of(token: str) -> int | None:
 
 def is_token_of(token: str, run_id: int, path: str) -> bool:
     """Whether the token is the one of this step, signed with any of the vault's keys."""
+    return run_id_of(token) == run_id and path_of(token, (path,)) is not None
+
+
+def path_of(token: str, paths: Iterable[str]) -> str | None:
+    """Return the first of its run's paths that the token is for, signed with any of the vault's keys."""
     raw = _bytes(token)
-    if raw is None or int.from_bytes(raw[:_ID_BYTES], "big") != run_id:
-        return False
+    if raw is None:
+        return None
+    run_id, signature = int.from_bytes(raw[:_ID_BYTES], "big"), raw[_ID_BYTES:]
     keys = crypto.signing_keys(_PURPOSE)
-    return any(hmac.compare_digest(raw[_ID_BYTES:], _signature(key, run_id, path)) for key in keys)
+    for path in paths:
+        if any(hmac.compare_digest(signature, _signature(key, run_id, path)) for key in keys):
+            return path
+    return None
 
 
 def _signature(key: bytes, run_id: int, path: str) -> bytes:
-    return hmac.new(key, f"{run_id}/{path}".encode(), hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+    return hmac.digest(key, f"{run_id}/{path}".encode(), "sha256")[:_SIGNATURE_BYTES]
 
 
 def _bytes(token: str) -> bytes | None:

@@ -15,5 +15,6 @@ urlpatterns = [
     path("w/<slug:tenant>/runs/<int:pk>/values/<int:ref>/", views.run_value, name="run-value"),
     path("w/<slug:tenant>/runs/<int:pk>/again/", views.run_rerun, name="run-rerun"),
     path("w/<slug:tenant>/runs/<int:pk>/cancel/", views.run_cancel, name="run-cancel"),
+    path("w/<slug:tenant>/runs/<int:pk>/resolve/", views.run_resolve, name="run-resolve"),
     path("w/<slug:tenant>/workflows/<int:pk>/run/", views.run_start, name="run-start"),
 ]

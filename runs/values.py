@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
-from runs.engine.values import MAX_BYTES, weighs_little
+from runs.engine.values import INLINE_BYTES, compressed, encoded
 from runs.models import Payload
 
-INLINE_BYTES: Final = 64 * 1024
-_FASTEST: Final = 1
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +28,23 @@ class Split:
 
 def split(value: JSONValue, *, tenant_id: int, run_id: int) -> Split:
     """Return where ``value`` is to be kept. Raises jsongate.BadJSON for one over MAX_BYTES."""
-    if weighs_little(value):
+    _, packed = encoded(value)
+    if packed is None:
         return Split(inline=value)
-    data = jsongate.dumps(value).encode()
+    return Split(payload=Payload(tenant_id=tenant_id, run_id=run_id, size=packed.size, data=packed.data))
+
+
+def large(text: str, *, tenant_id: int, run_id: int) -> Payload | None:
+    """Return the row for a value that is this JSON, or None when its column takes it. Raises jsongate.BadJSON."""
+    data = text.encode()
     if len(data) <= INLINE_BYTES:
-        return Split(inline=value)
-    if len(data) > MAX_BYTES:
-        raise jsongate.BadJSON(f"the value has {len(data):,} bytes as JSON, at most {MAX_BYTES:,} are kept")
-    payload = Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=zlib.compress(data, _FASTEST))
-    return Split(payload=payload)
+        return None
+    return Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=compressed(data))
 
 
 def opened(payload: Payload) -> JSONValue:
     """Return the value of a Payload row. Raises jsongate.BadJSON for a row that is not what was written."""
-    expander = zlib.decompressobj()
-    data = expander.decompress(bytes(payload.data), MAX_BYTES + 1)
+    data = zlib.decompressobj().decompress(payload.data, payload.size + 1)
     if len(data) != payload.size:
         raise jsongate.BadJSON("the stored value is damaged")
-    return json.loads(data)  # type: ignore[no-any-return]
+    return jsongate.parse(data)

@@ -15,17 +15,20 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from orchestrator.errors import ServiceError
+from orchestrator.errors import Invalid, ServiceError
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, page, private
 from orchestrator.words import status_word
 from orchestrator.workflows.models import Workflow
-from runs import selectors, services
+from runs import answers, selectors, services
+from runs.asked import asked_of
 from runs.models import Run
+from runs.pages.approval import Refused, posted_of
 from runs.pages.as_text import run_text
 from runs.pages.rows import run_rows, with_trigger_head
 from runs.pages.run import history, run_page
+from runs.pages.waiting import answer_given
 from runs.states import RunStatus
 
 PAGE_ROWS: Final = 50
@@ -160,9 +163,11 @@ def run_changes(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     if revision is not None and revision == _number(request, "after"):
         return private(HttpResponse(status=204))
     shown = run_page(actor, _find(actor, pk), request.GET)
-    # An inspector that shows the same stays as it is: what somebody unfolded in it must not fold up.
+    # What shows the same stays as it is: what somebody unfolded must not fold up, nor an answer half written go.
     changed = shown.inspector.mark != request.GET.get("mark")
-    return fragment(request, actor, "runs/_changes.html", {"page": shown, "oob": True, "inspector": changed})
+    waits = shown.waits.mark != request.GET.get("waits")
+    context = {"page": shown, "oob": True, "inspector": changed, "waits_changed": waits}
+    return fragment(request, actor, "runs/_changes.html", context)
 
 
 def _find(actor: Actor, pk: int) -> Run:
@@ -227,6 +232,25 @@ def run_cancel(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Stop a run, and show it."""
     found = get_for_tenant_or_404(Run, actor.tenant, pk=pk)
     return _after(request, actor, pk, lambda: services.run_cancel(actor=actor, run=found))
+
+
+@require_POST
+@tenant_page(Role.OPERATOR)
+def run_resolve(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+    """Answer what a run waits for, and show it; what is wrong with an answer is shown with it."""
+    found = _find(actor, pk)
+    posted = posted_of(request.POST)
+    asked = asked_of(found, posted.get("path", ""))
+    try:
+        answers.run_resolve(actor=actor, run=found, path=asked.path, **answer_given(asked, posted))
+    except Invalid as error:
+        refused = Refused(posted=posted, message=error.message, problems=error.problems)
+        shown = run_page(actor, found, {"step": asked.path}, refused=refused)
+        context = {"page": shown, "history": history(actor, found), "inspector": True, **_neighbours(actor, found)}
+        return page(request, actor, "runs/run.html", context, nav="run-list", narrow=True, status=422)
+    except ServiceError as error:
+        messages.error(request, error.message)
+    return redirect("run", actor.tenant.slug, pk)
 
 
 @require_POST

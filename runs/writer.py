@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from runs.writes import Write, write_all
+from runs.writes import Write, prepare, write_all
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +130,13 @@ class Writer:
         self, batch: Sequence[Write | Job], *, again: bool = False, claims: bool = True
     ) -> tuple[Results, Sequence[Any]]:
         claimed: Sequence[Any] = ()
+        writes = [item for item in batch if isinstance(item, Write)]
+        for write in writes:
+            # Before the transaction, in which others wait for us.
+            prepare(write)
         try:
             with transaction.atomic():
-                results = write_all(self._owner, [item for item in batch if isinstance(item, Write)], again=again)
+                results = write_all(self._owner, writes, again=again)
                 results += [_result(job, job.work()) for job in batch if isinstance(job, Job)]
                 if claims and not self._closing:
                     claimed = self._claim()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import F
 
 from orchestrator import jsongate
+from orchestrator.ids import new_id
 from orchestrator.types import JSONValue
 from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
-from runs.models import Payload, Run, StepRun
+from runs.engine.values import Packed, encoded
+from runs.rows import UPDATE_ENDED, Moment, PayloadRow, StepEnd, StepRow, execute_many, insert, moments
 from runs.states import RunStatus
-from runs.values import split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Write:
     new: Sequence[Attempt] = ()
     ended: Sequence[Attempt] = ()
     ending: Ending | None = None
+    rows: Rows | None = None
 
 
 def write_all(owner: str, writes: Sequence[Write], *, again: bool = False) -> list[Callable[[], None]]:
@@ -63,16 +65,30 @@ def write_all(owner: str, writes: Sequence[Write], *, again: bool = False) -> li
     """
     if not writes:
         return []
+    prepared = [prepare(write) for write in writes]
     ours = _leases(owner, {write.run_id for write in writes})
-    kept = [write for write in writes if ours.get(write.run_id) == write.fence]
-    _insert(kept, again=again)
-    _update_attempts([(write, attempt) for write in kept for attempt in write.ended])
-    _end_runs([write for write in kept if write.ending is not None])
-    bumped = {write.run_id for write in kept} - {write.run_id for write in kept if write.ending is not None}
+    is_ours = [ours.get(write.run_id) == write.fence for write in writes]
+    kept = list(compress(prepared, is_ours))
+    insert([row for rows in kept for row in rows.payloads], again=again)
+    insert([row for rows in kept for row in rows.steps], again=again)
+    execute_many(UPDATE_ENDED, [row for rows in kept for row in rows.ends])
+    execute_many(_END_RUN, [row for rows in kept for row in rows.run_ends])
+    _after(list(compress(writes, is_ours)))
+    return [_outcome(write, lost=not mine) for write, mine in zip(writes, is_ours, strict=True)]
+
+
+def _after(writes: Sequence[Write]) -> None:
+    """Bump the revision of runs that go on, and do what follows from the ends of others."""
+    ended = {write.run_id for write in writes if write.ending is not None}
+    bumped = {write.run_id for write in writes} - ended
     if bumped:
-        Run.unscoped.filter(pk__in=bumped).update(revision=F("revision") + 1)
-    kept_ids = {id(write) for write in kept}
-    return [_outcome(write, lost=id(write) not in kept_ids) for write in writes]
+        _bump(bumped)
+    resumed = {write.run_id: write.ending.at for write in writes if write.ending and write.ending.is_resumed}
+    if resumed:
+        end_open_steps(resumed, now=max(resumed.values()), lost=True)
+    followed = {write.run_id: write.ending.at for write in writes if write.ending and write.ending.is_followed}
+    if followed:
+        runs_ended(followed, now=max(followed.values()))
 
 
 def _outcome(write: Write, *, lost: bool) -> Callable[[], None]:
@@ -82,27 +98,50 @@ def _outcome(write: Write, *, lost: bool) -> Callable[[], None]:
 
 def _leases(owner: str, run_ids: set[int]) -> dict[int, int]:
     """Return the fences of those runs that ``owner`` has, locked until the end of the transaction."""
-    rows = Run.unscoped.filter(pk__in=sorted(run_ids), lease_owner=owner, status=RunStatus.RUNNING)
-    if connection.features.has_select_for_no_key_update:
-        rows = rows.order_by("pk").select_for_update(no_key=True)
-    return dict(rows.values_list("pk", "fence"))
+    lock = " ORDER BY id FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
+    sql = f"SELECT id, fence FROM runs_run WHERE {_places(run_ids)} AND lease_owner = %s AND status = 'running'{lock}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*sorted(run_ids), owner])
+        return dict(cursor.fetchall())
 
 
-def _insert(writes: Sequence[Write], *, again: bool) -> None:
-    payloads: list[Payload] = []
-    rows = [_row(write, attempt, payloads) for write in writes for attempt in write.new]
-    if payloads:
-        Payload.unscoped.bulk_create(payloads, ignore_conflicts=again)
-    if rows:
-        StepRun.unscoped.bulk_create(rows, ignore_conflicts=again)
+def _bump(run_ids: set[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE runs_run SET revision = revision + 1 WHERE {_places(run_ids)}", list(run_ids))  # noqa: S608
 
 
-def _row(write: Write, attempt: Attempt, payloads: list[Payload]) -> StepRun:
-    inputs = split(attempt.inputs, tenant_id=write.tenant_id, run_id=write.run_id)
-    output = split(attempt.output, tenant_id=write.tenant_id, run_id=write.run_id)
-    payloads += [part.payload for part in (inputs, output) if part.payload is not None]
-    return StepRun(
-        id=attempt.row_id,
+def _places(run_ids: set[int]) -> str:
+    return f"id IN ({', '.join(['%s'] * len(run_ids))})"
+
+
+@dataclass(kw_only=True)
+class Rows:
+    """What is written for attempts and endings, prepared before the transaction: it holds locks."""
+
+    payloads: list[PayloadRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    ends: list[StepEnd] = field(default_factory=list)
+    run_ends: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+def prepare(write: Write) -> Rows:
+    """Return a write's rows, made once: a repeated write is the same one. Raises BadJSON for a value too large."""
+    if write.rows is None:
+        rows, moment = Rows(), moments()
+        rows.steps += [_step_row(write, attempt, rows, moment) for attempt in write.new]
+        rows.ends += [_step_end(write, attempt, rows, moment) for attempt in write.ended]
+        if write.ending is not None:
+            rows.run_ends.append(_run_end(write, write.ending, rows, moment))
+        write.rows = rows
+    return write.rows
+
+
+def _step_row(write: Write, attempt: Attempt, rows: Rows, moment: Callable[[datetime | None], Moment]) -> StepRow:
+    inputs, inputs_ref = _value(write, attempt.inputs, attempt.packed_inputs, rows)
+    output, output_ref = _value(write, attempt.output, attempt.packed_output, rows)
+    failure = attempt.failure
+    return StepRow(
+        id=attempt.row_id or 0,
         tenant_id=write.tenant_id,
         run_id=write.run_id,
         path=attempt.path,
@@ -114,25 +153,36 @@ def _row(write: Write, attempt: Attempt, payloads: list[Payload]) -> StepRun:
         resolved_as=attempt.resolved_as,
         attempt=attempt.number,
         status=attempt.status.value,
-        failure_kind=attempt.failure.kind.value if attempt.failure else "",
-        inputs=inputs.inline,
-        inputs_ref=inputs.ref,
-        output=output.inline,
-        output_ref=output.ref,
-        error=attempt.failure.as_document() if attempt.failure else None,
-        logs=list(attempt.logs) or None,
+        failure_kind=failure.kind.value if failure else "",
+        inputs=inputs,
+        inputs_ref=inputs_ref,
+        output=output,
+        output_ref=output_ref,
+        error=_json(failure.as_document()) if failure else None,
+        logs=_json(list(attempt.logs)) if attempt.logs else None,
         idempotency_key=attempt.idempotency_key,
-        retry_at=attempt.retry_at,
-        started_at=attempt.started_at,
-        finished_at=attempt.finished_at,
+        retry_at=moment(attempt.retry_at),
+        started_at=moment(attempt.started_at),
+        finished_at=moment(attempt.finished_at),
     )
 
 
-# Rows with values of their own each: executemany, where the ORM would write one long CASE.
-_UPDATE_ATTEMPT: Final = (
-    "UPDATE runs_steprun SET status = %s, failure_kind = %s, output = %s, output_ref = %s, error = %s, logs = %s, "
-    "retry_at = %s, finished_at = %s WHERE id = %s"
-)
+def _step_end(write: Write, attempt: Attempt, rows: Rows, moment: Callable[[datetime | None], Moment]) -> StepEnd:
+    output, output_ref = _value(write, attempt.output, attempt.packed_output, rows)
+    failure = attempt.failure
+    return StepEnd(
+        status=attempt.status.value,
+        failure_kind=failure.kind.value if failure else "",
+        output=output,
+        output_ref=output_ref,
+        error=_json(failure.as_document()) if failure else None,
+        logs=_json(list(attempt.logs)) if attempt.logs else None,
+        retry_at=moment(attempt.retry_at),
+        finished_at=moment(attempt.finished_at),
+        id=attempt.row_id or 0,
+    )
+
+
 # More than a run ever has of signals.
 _NEVER: Final = 2**31 - 1
 _END_RUN: Final = (
@@ -143,83 +193,39 @@ _END_RUN: Final = (
 )
 
 
-def _update_attempts(ended: Sequence[tuple[Write, Attempt]]) -> None:
-    if not ended:
-        return
-    payloads: list[Payload] = []
-    parameters = []
-    for write, attempt in ended:
-        output = split(attempt.output, tenant_id=write.tenant_id, run_id=write.run_id)
-        if output.payload is not None:
-            payloads.append(output.payload)
-        parameters.append(
-            (
-                attempt.status.value,
-                attempt.failure.kind.value if attempt.failure else "",
-                _json(output.inline),
-                output.ref,
-                _json(attempt.failure.as_document() if attempt.failure else None),
-                _json(list(attempt.logs) or None),
-                _moment(attempt.retry_at),
-                _moment(attempt.finished_at),
-                attempt.row_id,
-            )
-        )
-    if payloads:
-        Payload.unscoped.bulk_create(payloads)
-    with connection.cursor() as cursor:
-        cursor.executemany(_UPDATE_ATTEMPT, parameters)
+def _run_end(write: Write, ending: Ending, rows: Rows, moment: Callable[[datetime | None], Moment]) -> tuple[Any, ...]:
+    output, output_ref = _value(write, ending.output, None, rows)
+    return (
+        ending.status.value,
+        ending.failure.kind.value if ending.failure else "",
+        _json({**ending.failure.as_document(), "path": ending.path}) if ending.failure else None,
+        output,
+        output_ref,
+        ending.signals if ending.status == RunStatus.WAITING else _NEVER,
+        moment(ending.at),
+        moment(ending.wake_at),
+        _json(dict(ending.waiting_for)) if ending.waiting_for else None,
+        moment(ending.finished_at),
+        ending.active_ms,
+        # A run that came to a wait did not take its worker down: earlier crashes are forgiven.
+        ending.status == RunStatus.WAITING,
+        write.run_id,
+        write.fence,
+    )
 
 
-def _end_runs(writes: Sequence[Write]) -> None:
-    if not writes:
-        return
-    payloads: list[Payload] = []
-    parameters = []
-    for write in writes:
-        ending = write.ending
-        assert ending is not None
-        output = split(ending.output, tenant_id=write.tenant_id, run_id=write.run_id)
-        if output.payload is not None:
-            payloads.append(output.payload)
-        parameters.append(
-            (
-                ending.status.value,
-                ending.failure.kind.value if ending.failure else "",
-                _json({**ending.failure.as_document(), "path": ending.path} if ending.failure else None),
-                _json(output.inline),
-                output.ref,
-                ending.signals if ending.status == RunStatus.WAITING else _NEVER,
-                _moment(ending.at),
-                _moment(ending.wake_at),
-                _json(dict(ending.waiting_for) if ending.waiting_for else None),
-                _moment(ending.finished_at),
-                ending.active_ms,
-                # A run that came to a wait did not take its worker down: earlier crashes are forgiven.
-                ending.status == RunStatus.WAITING,
-                write.run_id,
-                write.fence,
-            )
-        )
-    if payloads:
-        Payload.unscoped.bulk_create(payloads)
-    with connection.cursor() as cursor:
-        cursor.executemany(_END_RUN, parameters)
-    resumed = [write for write in writes if write.ending is not None and write.ending.is_resumed]
-    if resumed:
-        end_open_steps(
-            [write.run_id for write in resumed],
-            now=max(write.ending.at for write in resumed if write.ending),
-            lost=True,
-        )
-    followed = [write for write in writes if write.ending is not None and write.ending.is_followed]
-    if followed:
-        runs_ended([write.run_id for write in followed], now=max(write.ending.at for write in followed if write.ending))
+def _value(write: Write, value: JSONValue, packed: Packed | None, rows: Rows) -> tuple[str | None, int | None]:
+    """Return a value's text, or the id of the Payload row that it is put into."""
+    if value is None:
+        return None, None
+    if packed is None or packed.value is not value:
+        text, packed = encoded(value)
+        if packed is None:
+            return text, None
+    row = PayloadRow(id=new_id(), tenant_id=write.tenant_id, run_id=write.run_id, size=packed.size, data=packed.data)
+    rows.payloads.append(row)
+    return None, row.id
 
 
-def _json(value: Any) -> str | None:
-    return None if value is None else jsongate.dumps(value)
-
-
-def _moment(value: datetime | None) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
+def _json(value: Any) -> str:
+    return jsongate.dumps(value)

@@ -30,21 +30,28 @@ class Call:
 
 @dataclass(kw_only=True)
 class Upstream:
-    """Answers every request with JSON: that of ``answers`` by path, else an echo; ``?slow=SECONDS`` waits first."""
+    """Answers every request with JSON: that of ``answers`` by path, else an echo.
+
+    ``?slow=SECONDS`` waits first, ``?away=N`` answers the first N requests of a path with 503.
+    """
 
     address: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: Counter[str] = field(default_factory=Counter)
 
     def count(self) -> Counter[str]:
         """Return how often each path was asked."""
         with self._lock:
             return Counter(call.path for call in self.calls)
 
-    def note(self, call: Call) -> None:
+    def note(self, call: Call) -> int:
+        """Keep a call and return how many there were before it at its path."""
         with self._lock:
             self.calls.append(call)
+            self._seen[call.path] += 1
+            return self._seen[call.path] - 1
 
 
 class _Server(ThreadingHTTPServer):
@@ -86,10 +93,11 @@ def _handler(found: Upstream) -> type[BaseHTTPRequestHandler]:
                 headers={name.lower(): value for name, value in self.headers.items()},
                 body=self.rfile.read(length),
             )
-            found.note(call)
+            before = found.note(call)
             time.sleep(float(query.get("slow", ["0"])[0]))
+            is_away = before < int(query.get("away", ["0"])[0])
             body = json.dumps(found.answers.get(parts.path, {"path": parts.path, "query": query})).encode()
-            self.send_response(200)
+            self.send_response(503 if is_away else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

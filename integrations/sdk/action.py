@@ -110,9 +110,13 @@ class Action:
             return bool(self.idempotent_when(inputs))
         return self.pure or self.idempotent
 
+    @cached_property
+    def _is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
     async def run(self, ctx: RunContext[Any]) -> Any:
         """Run the action and return its output as JSON data. Raises what the function raises."""
-        if inspect.iscoroutinefunction(self.function):
+        if self._is_async:
             result = await self.function(ctx)
         else:
             result = await asyncio.to_thread(self.function, ctx)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from integrations.sdk.auth import AuthView
@@ -85,12 +86,13 @@ class RunContext(Generic[InputsT]):
     """One attempt of one step.
 
     ``inputs`` is the validated input model; ``auth`` the credential, read-only; ``http`` the guarded client with the
-    credential and the provider's root; ``idempotency_key`` stays the same on every attempt; ``deadline`` is in UTC.
+    credential and the provider's root, which ``client`` makes; ``idempotency_key`` stays the same on every attempt;
+    ``deadline`` is in UTC.
     """
 
     inputs: InputsT
     auth: AuthView
-    http: StepHttp
+    client: Callable[[], StepHttp]
     log: StepLog
     tenant_id: str
     run_id: str
@@ -113,6 +115,11 @@ class RunContext(Generic[InputsT]):
         if self.evaluator is None:
             raise InputError(f"{name} is an expression over items, and nothing here can evaluate it.", field=name)
         return self.evaluator(name, item, index)
+
+    @cached_property
+    def http(self) -> StepHttp:
+        """The client, made when it is first asked for: most steps that speak no HTTP never do."""
+        return self.client()
 
     @property
     def now(self) -> datetime:

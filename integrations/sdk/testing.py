@@ -102,18 +102,19 @@ def make_context(
     action.check_auth(view)
     wire = FakeWire(handler=http if callable(http) else answering(*http))
     provider, root = action.provider, base_url or action.provider.base_url
+    client = StepHttp(
+        wire=wire,
+        base_url=root,
+        authorize=provider.authorizer(view, settings),
+        auth_hosts=provider.credential_hosts(root) or None,
+        deadline=datetime.now(UTC) + timedelta(seconds=seconds),
+        idempotency_key=idempotency_key,
+        secrets=view.secrets(),
+    )
     return RunContext(
         inputs=inputs if isinstance(inputs, BaseModel) else action.validate_inputs(inputs),
         auth=view,
-        http=StepHttp(
-            wire=wire,
-            base_url=root,
-            authorize=provider.authorizer(view, settings),
-            auth_hosts=provider.credential_hosts(root) or None,
-            deadline=datetime.now(UTC) + timedelta(seconds=seconds),
-            idempotency_key=idempotency_key,
-            secrets=view.secrets(),
-        ),
+        client=lambda: client,
         log=StepLog(),
         tenant_id="tenant",
         run_id="run",

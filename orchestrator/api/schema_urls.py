@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView
 
-from orchestrator.api.viewer import docs
+from orchestrator.api.viewer import Description, docs
 
 urlpatterns = [
-    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("schema/", Description.as_view(), name="api-schema"),
     path("docs/", docs, name="api-docs"),
 ]

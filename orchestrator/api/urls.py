@@ -33,6 +33,7 @@ urlpatterns = [
     path("runs/<str:pk>/values/<int:ref>/", runs.RunValue.as_view()),
     path("runs/<str:pk>/cancel/", runs.RunCancel.as_view()),
     path("runs/<str:pk>/rerun/", runs.RunRerun.as_view()),
+    path("runs/<str:pk>/resolve/", runs.RunResolve.as_view()),
     path("credentials/", vault.CredentialList.as_view()),
     path("credentials/<str:pk>/", vault.CredentialDetail.as_view()),
     path("credentials/<str:pk>/test/", vault.CredentialTest.as_view()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -36,6 +36,7 @@ from orchestrator.builder.panels import (
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
+from orchestrator.flow.scoping import LOOP
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.types import JSONValue
@@ -47,7 +48,6 @@ from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
 from orchestrator.workflows.models import Trigger, Workflow
 from orchestrator.workflows.selectors import draft_definition, trigger_document
 from runs import selectors
-from runs.engine.frame import LOOP
 from runs.models import StepRun
 from runs.outline import lane_words, sample_paths, tree
 from runs.pages.words import RESOLVED_WORDS, again_words
@@ -404,6 +404,14 @@ def _after_words(step: StepDefinition) -> str:
     if not lane_names(step):
         return ""
     return _("after the loop") if step.action == LOOP else _("after all lanes")
+
+
+def _readable(steps: Sequence[StepDefinition]) -> Iterator[StepDefinition]:
+    """Yield steps that can be read once they have run, those inside others before these."""
+    for step in steps:
+        for inner in step.lanes.values() if step.action != LOOP else ():
+            yield from _readable(inner)
+        yield step
 
 
 def input_schema(action: Action | None) -> Mapping[str, Any]:

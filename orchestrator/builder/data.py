@@ -67,8 +67,11 @@ def sources(board: Board, key: str) -> list[picker.Source]:
         _step_source(board, step, outputs.get(step.key), is_sure=is_sure, is_open=index == last)
         for index, (step, is_sure) in enumerate(place.before)
     ]
+    action = registry.get(board.by_key[key].action) if key in board.by_key else None
     if place.loops:
         found.append(_item(board, place.loops[-1]))
+    elif action is not None and action.per_item:
+        found.append(picker.Source(number=0, tile=action.key, name=_("This item"), fact="", tree=picker.loop()))
     return found
 
 

@@ -21,7 +21,8 @@ from orchestrator.builder import data, picker, step_form
 from orchestrator.builder.board import BACKOFFS, METHODS, Board, fingerprint, input_schema
 from orchestrator.builder.panels import RULE_FIELDS, StepPanel, TriggerPanel
 from orchestrator.errors import Conflict, Invalid, ServiceError
-from orchestrator.flow.definition import StepDefinition, TriggerType
+from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from orchestrator.builder import editing, lanes
-from orchestrator.flow.definition import KEY_PATTERN
+from orchestrator.flow.names import KEY_PATTERN
 
 
 class KeyConverter:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from orchestrator.flow.names import KEY_PATTERN, SLUG_PATTERN, TriggerType
 from orchestrator.types import JSONValue
 
-KEY_PATTERN: Final = r"[a-z][a-z0-9_]{0,62}"
-SLUG_PATTERN: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 MAX_STEPS: Final = 500
 MAX_DEPTH: Final = 10
 
@@ -32,16 +30,6 @@ def _storable(text: str) -> str:
 Text: TypeAlias = Annotated[str, AfterValidator(_storable)]
 Key: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^{KEY_PATTERN}$")]
 LaneName: TypeAlias = Annotated[Text, StringConstraints(min_length=1, max_length=63)]
-
-
-class TriggerType(StrEnum):
-    MANUAL = "manual"
-    WEBHOOK = "webhook"
-    SCHEDULE = "schedule"
-    FORM = "form"
-    POLLING = "polling"
-    ERROR = "error"
-    WORKFLOW = "workflow"
 
 
 class _Frozen(BaseModel):

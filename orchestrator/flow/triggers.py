@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from orchestrator.errors import Problem
-from orchestrator.flow.definition import TriggerDefinition, TriggerType
+from orchestrator.flow.definition import TriggerDefinition
+from orchestrator.flow.json_schemas import schema_problems
+from orchestrator.flow.names import SLUG_PATTERN, TriggerType
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-AVAILABLE: Final = frozenset({TriggerType.MANUAL, TriggerType.WEBHOOK})
+AVAILABLE: Final = frozenset({TriggerType.MANUAL, TriggerType.WEBHOOK, TriggerType.WORKFLOW})
+Slug = Annotated[str, StringConstraints(pattern=rf"^{SLUG_PATTERN}$")]
 
 
 class WebhookConfig(BaseModel):
@@ -28,18 +31,35 @@ class ManualConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class WorkflowConfig(BaseModel):
+    """``input`` and ``output`` are JSON schemas of the payload and of what the run gives; ``callers`` are the slugs of
+    the workflows that may call this one, None for every one of the tenant.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None
+    callers: list[Slug] | None = Field(None, max_length=200)
+
+
 _CONFIGS: Final[Mapping[TriggerType, type[BaseModel]]] = {
     TriggerType.WEBHOOK: WebhookConfig,
     TriggerType.MANUAL: ManualConfig,
+    TriggerType.WORKFLOW: WorkflowConfig,
 }
 
 
 def trigger_problems(triggers: Sequence[TriggerDefinition]) -> Iterator[Problem]:
     """Yield what is wrong with each trigger, with paths like ``triggers[0].config.methods``."""
+    called = [index for index, trigger in enumerate(triggers) if trigger.type is TriggerType.WORKFLOW]
+    for index in called[1:]:
+        message = f"Only one trigger can be of the type workflow, and triggers[{called[0]}] is. Remove one."
+        yield Problem(path=f"triggers[{index}].type", message=message, code="trigger_twice")
     for index, trigger in enumerate(triggers):
         path = f"triggers[{index}]"
         if trigger.type not in AVAILABLE:
-            known = " and ".join(sorted(kind.value for kind in AVAILABLE))
+            known = ", ".join(sorted(kind.value for kind in AVAILABLE))
             yield Problem(
                 path=f"{path}.type",
                 message=f"Triggers of the type {trigger.type.value} are not available here; {known} are.",
@@ -53,6 +73,28 @@ def trigger_problems(triggers: Sequence[TriggerDefinition]) -> Iterator[Problem]
             continue
         if isinstance(config, WebhookConfig):
             yield _unprotected(f"{path}.config")
+        elif isinstance(config, WorkflowConfig):
+            yield from _typed(f"{path}.config", config)
+
+
+def called_config(triggers: Sequence[TriggerDefinition]) -> WorkflowConfig | None:
+    """Return how the workflow may be called by others, None where it may not or its config is wrong."""
+    for trigger in triggers:
+        if trigger.type is TriggerType.WORKFLOW:
+            try:
+                return WorkflowConfig.model_validate(trigger.config)
+            except ValidationError:
+                return None
+    return None
+
+
+def _typed(path: str, config: WorkflowConfig) -> Iterator[Problem]:
+    for name, schema in (("input", config.input), ("output", config.output)):
+        for where, message in schema_problems(schema) if schema is not None else ():
+            yield Problem(path=f"{path}.{name}.{where}".rstrip("."), message=message, code="json_schema")
+    if config.callers == []:
+        message = "No workflow may call this one: callers is an empty list. Leave it out to let every workflow."
+        yield Problem(path=f"{path}.callers", message=message, code="no_callers", severity="warning")
 
 
 def _unprotected(path: str) -> Problem:

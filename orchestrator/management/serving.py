@@ -23,9 +23,13 @@ SILENT_SECONDS: Final = 60.0
 
 
 class ServingCommand(TerminalCommand):
-    """A command that serves until it is stopped; checks have run by the time that ``work`` is called."""
+    """A command that serves until it is stopped; checks have run by the time that ``work`` is called.
 
-    requires_system_checks = "__all__"
+    Those of the operator's settings: the others are about the program, which ``manage.py check`` looks at, and would
+    load pages, API and admin at every start.
+    """
+
+    requires_system_checks = ("orchestrator",)
 
 
 def port_number(text: str) -> int:

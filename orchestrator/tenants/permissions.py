@@ -21,6 +21,7 @@ MINIMUM_ROLE: Final[Mapping[str, Role]] = MappingProxyType(
         "run.start": Role.OPERATOR,
         "run.cancel": Role.OPERATOR,
         "run.rerun": Role.OPERATOR,
+        "run.resolve": Role.OPERATOR,
         "run.test": Role.EDITOR,
         "credential.read": Role.VIEWER,
         "credential.edit": Role.EDITOR,

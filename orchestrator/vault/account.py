@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from integrations.registry import base_url_for, registry
 from integrations.sdk.auth import Account, AuthContext, AuthView
-from integrations.sdk.http import HttpPool
 from orchestrator.egress import egress_policy
 
 if TYPE_CHECKING:
@@ -43,6 +42,9 @@ def ask_account(
 async def _ask(
     credential: ResolvedCredential, provider: Provider, test: AuthTest, egress_allow: Sequence[str]
 ) -> Account:
+    # Late: aiohttp is several megabytes, which a web process without this button need not hold.
+    from integrations.sdk.http import HttpPool
+
     root = base_url_for(provider, settings.ENV.base_urls)
     pool = HttpPool(egress_policy())
     try:

@@ -34,10 +34,12 @@ class Redactor:
 
     def add(self, secrets: Iterable[str]) -> None:
         """Learn further secrets; one of fewer than four characters is left alone."""
+        told = [secret for secret in secrets if len(secret) >= SHORTEST]
+        if not told:
+            return
         forms = dict(self._forms)
-        for secret in secrets:
-            if len(secret) >= SHORTEST:
-                forms |= dict.fromkeys(_base64_cores(secret), 3) | dict.fromkeys(_whole_forms(secret), 0)
+        for secret in told:
+            forms |= dict.fromkeys(_base64_cores(secret), 3) | dict.fromkeys(_whole_forms(secret), 0)
         # Replaced, not changed: another thread may be looking through it.
         self._forms = forms
         self._numeric = any(_NUMERIC.issuperset(form) for form in forms)
@@ -58,7 +60,8 @@ class Redactor:
             return value
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, Mapping):
+        # A dictionary is asked for first: whether something else is a Mapping takes longer to tell than the rest.
+        if isinstance(value, dict) or (not isinstance(value, (list, int, float)) and isinstance(value, Mapping)):
             return self._clean_object(value)
         if isinstance(value, (list, tuple)):
             items = [self.clean(item) for item in value]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from typing import Final
 
-from orchestrator.flow.definition import TriggerType
+from orchestrator.flow.names import TriggerType
 from orchestrator.vault import crypto
+from orchestrator.workflows.digests import address_digest
 from orchestrator.workflows.models import Trigger
 
 TOKEN_BYTES: Final = 24
 PATHS: Final = {TriggerType.WEBHOOK: "/h/", TriggerType.FORM: "/f/"}
-
-
-def address_digest(token: str) -> str:
-    """Return what a look-up by address asks for."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def give_address(trigger: Trigger) -> None:

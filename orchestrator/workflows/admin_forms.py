@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from integrations.registry import registry
 from orchestrator.errors import Invalid, Problem
-from orchestrator.flow.definition import TriggerType
+from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.admin_base import ServiceForm, TenantField
 from orchestrator.tenants.admin_forms import GroupedSelect, JSONField, JSONObjectField
 from orchestrator.tenants.models import Tenant

@@ -11,15 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from integrations.registry import registry
 from orchestrator.errors import Conflict, Invalid, NotFound, Problem
-from orchestrator.flow.definition import (
-    KEY_PATTERN,
-    MAX_DEPTH,
-    MAX_STEPS,
-    LaneName,
-    StepDefinition,
-    TriggerDefinition,
-    TriggerType,
-)
+from orchestrator.flow.definition import MAX_DEPTH, MAX_STEPS, LaneName, StepDefinition, TriggerDefinition
+from orchestrator.flow.names import KEY_PATTERN, TriggerType
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.workflows.addresses import give_address

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
-from orchestrator.flow.definition import KEY_PATTERN, TriggerType
+from orchestrator.flow.names import KEY_PATTERN, TriggerType
 from orchestrator.tenants.scoping import TenantOwned
 
 valid_key = RegexValidator(

@@ -20,6 +20,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import Credential
 from orchestrator.workflows.drafts import credential_ids, draft_definition
+from orchestrator.workflows.facts import other_workflows
 from orchestrator.workflows.models import Trigger, Variable, Workflow, WorkflowVersion
 from orchestrator.workflows.selectors import next_version_number
 
@@ -56,6 +57,7 @@ def action_facts(action: Action) -> ActionFacts:
         output_schema=action.output_json_schema(),
         check_inputs=lambda inputs: _input_problems(action, inputs),
         lanes=action.lanes,
+        per_item=action.per_item,
     )
 
 
@@ -118,6 +120,7 @@ def _check(definition: WorkflowDefinition, tenant_id: int) -> list[Problem]:
         catalog=RegistryCatalog(),
         credentials={name: CredentialFacts(provider=p, auth_type=t) for name, p, t in rows},
         variables=list(Variable.objects.for_tenant(tenant_id).values_list("key", flat=True)),
+        workflows=other_workflows(tenant_id, definition),
     )
 
 

@@ -24,7 +24,7 @@ from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
-from runs.engine.values import gated, off_loop
+from runs.engine.values import kept
 from runs.states import FailureKind, StepStatus
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ DEFAULT_TIMEOUT: Final = 30.0
 # The client of an attempt tells more about a late answer than we can: it gets the first word.
 _GRACE: Final = 0.25
 MAX_LOG_BYTES: Final = 256 * 1024
+_NO_CREDENTIAL: Final = OpenCredential()
 _READS: Final = frozenset({"read", "search"})
 
 
@@ -60,25 +61,26 @@ def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tup
 
     Inputs over the items of a list stay as they are written: their value is another one for each item.
     """
-    rendered = _rendered(step.config.inputs, _per_item(ports, step), scope)
-    found = ports.catalog.find(step.action, rendered)
+    inputs = step.config.inputs
+    known = ports.catalog.find(step.action, inputs)
+    rendered = _rendered(inputs, known.action.per_item if known is not None else (), scope)
+    # What stands in for an unregistered action depends on the inputs.
+    is_known = known is not None and known.resolved_as == "registry"
+    found = known if is_known else ports.catalog.find(step.action, rendered)
     if found is None:
         raise InputError(
             f"There is no action {step.action!r}, and the step gives neither a `url` nor `code` to run instead.",
             hint="Choose another action, or install the integration on every worker.",
         )
-    return Call(found=found, inputs=found.action.validate_inputs(found.inputs)), rendered
-
-
-def _per_item(ports: Ports, step: StepDefinition) -> tuple[str, ...]:
-    known = ports.catalog.find(step.action, step.config.inputs)
-    return known.action.per_item if known is not None else ()
+    return Call(found=found, inputs=found.action.validate_inputs(rendered if is_known else found.inputs)), rendered
 
 
 def _rendered(inputs: Mapping[str, JSONValue], held: Sequence[str], scope: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the inputs evaluated, in their order, but for those ``held``."""
+    if not held:
+        return render(dict(inputs), scope)  # type: ignore[no-any-return]
     made: Mapping[str, Any] = render({name: value for name, value in inputs.items() if name not in held}, scope)
-    return {name: made.get(name, value) for name, value in inputs.items()} if held else made
+    return {name: made.get(name, value) for name, value in inputs.items()}
 
 
 class StepAttempt:
@@ -151,16 +153,14 @@ class StepAttempt:
         self.record.resolved_as = self.call.found.resolved_as
         if self.call.found.action.per_item:
             self._evaluator = ItemEvaluator(self._step.config.inputs, scope)
-        credential = await self._credential()
-        self._ports.redactor.add(credential.secrets)
-        self.record.inputs = await off_loop(self._ports.redactor.clean, rendered)
+        credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
+        redactor = self._ports.redactor
+        redactor.add(credential.secrets)
+        self.record.inputs, self.record.packed_inputs = await kept(rendered, redactor.clean)
         self.call.found.action.check_auth(credential.auth)
         return credential
 
-    async def _credential(self) -> OpenCredential:
-        name = self._step.credential
-        if not name:
-            return OpenCredential()
+    async def _credential(self, name: str) -> OpenCredential:
         return await self._ports.credentials.open(
             tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
         )
@@ -177,7 +177,7 @@ class StepAttempt:
             if not limit.expired():
                 raise
             return timed_out(seconds, repeatable=self.call.repeatable)
-        self.record.output = await off_loop(partial(_kept, self._ports.redactor.clean), value)
+        self.record.output, self.record.packed_output = await kept(value, self._ports.redactor.clean)
         return None
 
     def _timeout(self) -> float:
@@ -189,7 +189,8 @@ class StepAttempt:
         assert self.call is not None
         record = self.record
         deadline = self._ports.clock.now() + timedelta(seconds=seconds)
-        http = self._ports.clients.client(
+        client = partial(
+            self._ports.clients.client,
             self.call.found.action,
             credential,
             egress_allow=self._order.egress_allow,
@@ -199,7 +200,7 @@ class StepAttempt:
         return RunContext(
             inputs=self.call.inputs,
             auth=AuthView(credential.auth),
-            http=http,
+            client=client,
             log=self._log,
             tenant_id=str(self._order.tenant_id),
             run_id=str(self._order.run_id),
@@ -212,6 +213,8 @@ class StepAttempt:
 
     def _lines(self) -> tuple[dict[str, str], ...]:
         """Return the step's log, redacted and within its bounds."""
+        if not self._log.lines:
+            return ()
         lines: list[dict[str, str]] = []
         budget = MAX_LOG_BYTES
         for line in self._log.lines:
@@ -222,7 +225,3 @@ class StepAttempt:
                 break
             lines.append(shown)
         return tuple(lines)
-
-
-def _kept(clean: Any, value: Any) -> Any:
-    return gated(clean(gated(value)))

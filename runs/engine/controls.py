@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from integrations.builtin.flow import lane_for
 from integrations.sdk.errors import IntegrationError
-from orchestrator import jsongate
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, unanswered
@@ -94,8 +94,7 @@ def _decide_if(step: StepDefinition, inputs: Any) -> JSONValue:
 
 
 def _decide_switch(step: StepDefinition, inputs: Any) -> JSONValue:
-    value = inputs.value
-    lane = value if isinstance(value, str) else jsongate.dumps(value)
+    lane = lane_for(inputs.value)
     return {"lane": lane if lane in step.lanes else "default"}
 
 
@@ -166,15 +165,11 @@ async def _foreach(entered: Entered) -> JSONValue:
 async def _wait(entered: Entered) -> JSONValue:
     """Wait for some seconds, or until a moment."""
     engine, started = entered.engine, entered.record.started_at
-    until = entered.until(entered.inputs.seconds) or _in_utc(entered.inputs.until)
+    until = entered.until(entered.inputs.seconds) or entered.inputs.until
     if until > engine.ports.clock.now():
         engine.check(entered.frame)
         await engine.strands.pause(Waiting(path=entered.path, kind="time", wake_at=until), entered.frame.group)
     return {"waited_seconds": round((engine.ports.clock.now() - started).total_seconds(), 3)}
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def _answer(entered: Entered, *, kind: WaitKind, names: tuple[str, ...]) -> JSONValue:

@@ -371,7 +371,7 @@ class Interpreter:
         """Wait for the answer to an attempt; None when its time is over first. Raises Park, LaneStopped, Stopped."""
         while (answer := self.ports.answers.answer(what.path, attempt)) is None:
             if what.wake_at is not None and self.ports.clock.now() >= what.wake_at:
-                return None
+                return await self.ports.answers.late(what.path, attempt)
             self.check(frame)
             await self.strands.pause(what, frame.group)
         return answer

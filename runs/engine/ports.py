@@ -91,6 +91,9 @@ class Answers(Protocol):
     def answer(self, path: str, attempt: int) -> Mapping[str, Any] | None:
         """Return the answer to an attempt, as ``runs.models.Answer`` describes it, or None so far."""
 
+    async def late(self, path: str, attempt: int) -> Mapping[str, Any] | None:
+        """Return the same once the time for it is over: one of the last moment may not have been heard of yet."""
+
 
 class Calls(Protocol):
     """Runs of other workflows that steps of one run call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.types import JSONValue
+from runs.engine.values import Packed
 from runs.states import FailureKind, StepStatus
 
 ResolvedAs = Literal["registry", "http", "sandbox"]
@@ -18,7 +20,10 @@ _KEYS: Final = uuid.UUID("5b0e4f0c-6a3e-4d0e-9d57-0c8f5d3f7a11")
 
 def idempotency_key(run_id: int, path: str) -> str:
     """Return the key of a step of a run: the same for every attempt, on every worker, and for no other step."""
-    return str(uuid.uuid5(_KEYS, f"{run_id}/{path}"))
+    # What uuid.uuid5 gives, at a third of its cost.
+    digest = hashlib.sha1(_KEYS.bytes + f"{run_id}/{path}".encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,8 @@ class Failure:
 class Attempt:
     """One attempt of one step, as it is journaled. Values in it are redacted JSON.
 
-    ``loop`` and ``item`` say which iteration of which loop it belongs to, ``stored`` whether its row exists.
+    ``loop`` and ``item`` say which iteration of which loop it belongs to, ``stored`` whether its row exists;
+    ``packed_…`` is a large value as it is to be stored, where that is at hand already.
     """
 
     path: str
@@ -82,6 +88,8 @@ class Attempt:
     loop: str = ""
     item: int | None = None
     stored: bool = False
+    packed_inputs: Packed | None = None
+    packed_output: Packed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,6 +152,7 @@ class Strands:
         """
         group = Group(above=above)
         failures: list[StepFailed] = []
+        earlier: list[LaneStopped] = []
         # An async generator cannot be advanced by two at once.
         turn = asyncio.Lock()
         left = at_once
@@ -170,6 +171,11 @@ class Strands:
                         failures.append(failed)
                         if on_error == "stop" or isinstance(failed, OutOfTime):
                             self._stop(group, failed)
+                    except LaneStopped as stopped:
+                        if group.stopped_by is not None:
+                            raise
+                        # On record from an earlier driver: the job that was the reason is found as well.
+                        earlier.append(stopped)
             except BaseException as error:
                 self._stop(group, error)
                 raise
@@ -188,8 +194,8 @@ class Strands:
             raise min(causes, key=_rank)
         if failures:
             raise failures[0]
-        if errors:
-            raise errors[0]
+        if errors or earlier:
+            raise (errors or earlier)[0]
 
     def _stop(self, group: Group, error: BaseException) -> None:
         """Have a group's strands stop before their next step, those that wait at once."""

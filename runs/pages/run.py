@@ -21,9 +21,11 @@ from runs.models import Run
 from runs.outline import TRIGGER
 from runs.overview import DAY, milliseconds, typical_range
 from runs.pages.address import Address
+from runs.pages.approval import Refused
 from runs.pages.inspector import Inspector, inspector
 from runs.pages.reading import Reading, read
 from runs.pages.timeline import Timeline, scene_of, timeline
+from runs.pages.waiting import Waits, waits_of
 from runs.pages.words import KIND_WORDS, again_words, failure_words, place_words, run_title, trigger_words
 from runs.paths import key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
@@ -92,6 +94,7 @@ class RunPage:
     live: bool
     facts: tuple[Fact, ...]
     failure: Failure | None
+    waits: Waits
     kind: str
     timeline: Timeline
     inspector: Inspector
@@ -104,21 +107,26 @@ class RunPage:
     cancelling: bool
 
 
-def run_page(actor: Actor, run: Run, query: Mapping[str, str]) -> RunPage:
-    """Return a run's page, as its address asks for it; without a selected step, where it stopped or is."""
+def run_page(actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refused | None = None) -> RunPage:
+    """Return a run's page, as its address asks for it; without a selected step, where it stopped or is.
+
+    ``refused`` is an answer to what the run waits for that was not taken.
+    """
     url = reverse("run", args=[actor.tenant.slug, run.pk])
     address = Address.read(url, query)
     reading = read(run, address)
     scene = scene_of(reading, timezone.now())
     live = not RunStatus(run.status).is_terminal
     inspected = inspector(reading)
+    waits = waits_of(actor, run, tuple(reading.steps.values()), refused=refused)
     return RunPage(
         run=run,
-        title=_title(reading),
+        title=waits.title or _title(reading),
         status=run.status,
         live=live,
         facts=_facts(actor, reading),
         failure=_failure(actor, reading) if run.status == RunStatus.FAILED else None,
+        waits=waits,
         kind=_kind_words(run),
         timeline=timeline(scene),
         inspector=inspected,

@@ -1,14 +1,13 @@
-"""The accept path of webhooks, ``/h/<token>``: one query, one insert shared with its neighbours, 202.
+"""Webhooks, ``/h/<token>``: what each request is answered; a plain one never gets here, see ``shortcut``.
 
-A plain view: no session, no cookies, no framework around it, since every microsecond of it counts.
+A plain view: no session, no cookies, no framework around it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -16,41 +15,18 @@ from django.views.decorators.csrf import csrf_exempt
 
 from orchestrator import jsongate
 from orchestrator.errors import Invalid
-from orchestrator.flow.definition import TriggerType
-from orchestrator.types import JSONValue
-from orchestrator.workflows.addresses import address_digest
 from orchestrator.workflows.models import Trigger
-from runs.models import Run
-from runs.services import fill
-from runs.triggers.intake import Unavailable, intake
-from runs.triggers.requests import BadRequest, trigger_document
+from runs.triggers import accepting
+from runs.triggers.addresses import Address, find_address
+from runs.triggers.intake import Moved, Unavailable, intake
+from runs.triggers.requests import BadRequest, request_body, trigger_document
 
-DEFAULT_METHODS: Final = ("POST",)
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
+
 MAX_SAMPLE_BYTES: Final = 64 * 1024
-MAX_DELIVERY_ID: Final = 1_000
-# A third party decides what its browser asks for here: nothing that we answer may become a page with rights.
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "no-store",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Address:
-    """What an address leads to."""
-
-    trigger_id: int
-    tenant_id: int
-    key: str
-    config: Mapping[str, Any]
-    workflow_id: int
-    enabled: bool
-    version_id: int | None
-
-    @property
-    def is_published(self) -> bool:
-        return self.version_id is not None
+# Who changes a workflow more often than this while one request is answered has to be waited for.
+_LOOKS: Final = 3
 
 
 @csrf_exempt
@@ -65,73 +41,45 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
     except Invalid as error:
         return _error(413, error.code, error.message)
     except (Unavailable, OperationalError, InterfaceError):
-        response = _error(503, "unavailable", "The request could not be kept just now. Send it again in a moment.")
-        response["Retry-After"] = "5"
-        return response
+        return _response(503, accepting.unavailable(), accepting.RETRY_AFTER)
 
 
 def _answer(request: HttpRequest, token: str) -> HttpResponse:
-    address = find_address(token)
-    if address is None:
-        return _error(404, "not_found", "There is no webhook at this address.")
-    methods = address.config.get("methods") or DEFAULT_METHODS
+    for _ in range(_LOOKS):
+        address = find_address(token)
+        if address is None:
+            return _error(404, "not_found", "There is no webhook at this address.")
+        refusal = _refusal(request, address)
+        if refusal is not None:
+            return refusal
+        try:
+            return _accept(request, address)
+        except Moved:
+            continue
+    raise Unavailable
+
+
+def _refusal(request: HttpRequest, address: Address) -> HttpResponse | None:
+    methods = accepting.methods_of(address)
     if request.method not in methods:
         response = _error(405, "method_not_allowed", f"This webhook takes {', '.join(methods)}.")
         response["Allow"] = ", ".join(methods)
         return response
     if address.is_published and not address.enabled:
         return _error(409, "disabled", "This workflow is switched off. Switch it on and send the request again.")
-    return _accept(request, address)
-
-
-def find_address(token: str) -> Address | None:
-    """Return what the address leads to; found by its hash, so that the time it takes tells nothing of it."""
-    rows = Trigger.unscoped.filter(address_digest=address_digest(token), type=TriggerType.WEBHOOK)
-    found = rows.values_list(
-        "pk", "tenant_id", "key", "config", "live_config", "workflow_id", "workflow__enabled",
-        "workflow__published_version_id",
-    ).first()  # fmt: skip
-    if found is None:
-        return None
-    trigger_id, tenant_id, key, config, live_config, workflow_id, enabled, version_id = found
-    return Address(
-        trigger_id=trigger_id,
-        tenant_id=tenant_id,
-        key=key,
-        config=(config if live_config is None else live_config) or {},
-        workflow_id=workflow_id,
-        enabled=enabled,
-        version_id=None if live_config is None else version_id,
-    )
+    return None
 
 
 def _accept(request: HttpRequest, address: Address) -> HttpResponse:
-    document = trigger_document(request, key=address.key)
-    if address.version_id is None:
+    document = trigger_document(request.META, key=address.key, body=lambda: request_body(request))
+    if not address.is_published:
         keep_sample(address, document)
         reason = "This webhook is not published yet. The request was kept as a sample; no run was started."
-        return _json(200, {"status": "recorded", "reason": reason})
-    run = Run(
-        tenant_id=address.tenant_id,
-        workflow_id=address.workflow_id,
-        version_id=address.version_id,
-        trigger_type=TriggerType.WEBHOOK.value,
-        trigger_key=address.key,
-        dedupe_key=_dedupe_key(address, request.headers.get("Idempotency-Key")),
-    )
-    counted = intake.accept(run, fill(run, trigger=document))
-    if counted.pk != run.pk:
-        return _json(200, {"id": str(counted.pk), "status": counted.status})
-    return _json(202, {"id": str(run.pk), "status": run.status})
-
-
-def _dedupe_key(address: Address, delivery: str | None) -> str | None:
-    """Return what makes a delivery the same as an earlier one of this trigger."""
-    if not delivery:
-        return None
-    if len(delivery) > MAX_DELIVERY_ID:
-        raise BadRequest(f"Idempotency-Key has more than {MAX_DELIVERY_ID:,} characters.", code="bad_key")
-    return f"{address.key}:{hashlib.sha256(delivery.encode('utf-8', 'surrogateescape')).hexdigest()}"
+        return _response(200, jsongate.dumps({"status": "recorded", "reason": reason}))
+    delivery = request.META.get(accepting.DELIVERY)
+    kept = intake.accept(accepting.arrival_of(address, accepting.written(document), delivery=delivery))
+    accepting.known.keep(address)
+    return _response(*accepting.accepted(kept))
 
 
 @transaction.atomic
@@ -149,9 +97,10 @@ def keep_sample(address: Address, document: Mapping[str, JSONValue]) -> None:
     )
 
 
-def _json(status: int, body: Mapping[str, JSONValue]) -> HttpResponse:
-    return HttpResponse(jsongate.dumps(dict(body)), status=status, content_type="application/json", headers=_HEADERS)
-
-
 def _error(status: int, code: str, message: str) -> HttpResponse:
-    return _json(status, {"error": {"code": code, "message": message, "problems": []}})
+    return _response(status, accepting.refused(code, message))
+
+
+def _response(status: int, body: str, headers: Mapping[str, str] = MappingProxyType({})) -> HttpResponse:
+    headers = {**accepting.HEADERS, **headers}
+    return HttpResponse(body, status=status, content_type=accepting.CONTENT_TYPE, headers=headers)

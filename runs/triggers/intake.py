@@ -1,4 +1,11 @@
-"""Runs that arrive over the web: inserted by one thread of the process, so that requests at once share a commit."""
+"""Runs that arrive over the web: inserted by one thread of the process, so that requests at once share a commit.
+
+1. A request's thread hands over an Arrival and waits for it.
+2. The thread takes whatever waits and opens one transaction. Where an arrival's address no longer leads to what it
+   did, nothing is inserted for it; where its dedupe key was seen, the first run counts.
+3. It inserts the rest in one statement, commits, rings the doorbell, and only then lets the requests answer.
+4. If the database refuses the batch, each arrival is tried by itself, so that one cannot fail its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +13,19 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
 
+from orchestrator.ids import new_id
 from runs import doorbell
+from runs.inserts import Inserter
 from runs.models import Payload, Run
-from runs.services import find_duplicate
+from runs.states import RunStatus
+from runs.triggers.addresses import Address, Row, rows_now
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +34,59 @@ ACCEPT_SECONDS: Final = 20.0
 # An idle thread gives its connection back: a pool has few.
 _IDLE_SECONDS: Final = 10.0
 _AWAY: Final = (OperationalError, InterfaceError)
+_RUNS: Final = Inserter(
+    Run,
+    ("id", "tenant_id", "workflow_id", "version_id", "trigger_type", "trigger_key", "trigger", "trigger_ref",
+     "dedupe_key", "wake_at", "created_at"),
+)  # fmt: skip
 
 
 class Unavailable(Exception):
     """The run could not be kept, or nobody can say whether it was: the sender has to send it again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arrival:
-    """A run to insert with its large values; ``accepted`` gets the run that counts, an earlier one when it repeats."""
+class Moved(Exception):
+    """The address no longer leads to what it did, and nothing was kept: look at it again."""
 
-    run: Run
-    payloads: Sequence[Payload] = ()
-    accepted: Future[Run] = field(default_factory=Future)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """The run that counts for an arrival; an earlier one when the arrival repeats it."""
+
+    run_id: int
+    status: str
+    is_new: bool
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Arrival:
+    """A run to insert, not begun yet. ``trigger`` is its document as JSON, or ``payload`` holds that."""
+
+    tenant_id: int
+    workflow_id: int
+    version_id: int
+    trigger_type: str
+    trigger_key: str
+    trigger: str | None = None
+    payload: Payload | None = None
+    dedupe_key: str | None = None
+    address: Address | None = None
+    run_id: int = field(default_factory=new_id)
+    outcome: Kept | Exception | None = None
+    # Who takes the first may insert it or give it up; the second is let go when there is an outcome.
+    begun: threading.Lock = field(default_factory=threading.Lock)
+    ended: threading.Lock = field(default_factory=threading.Lock)
+
+    def end(self, outcome: Kept | Exception) -> None:
+        self.outcome = outcome
+        self.ended.release()
+
+    def row(self, moment: Any) -> tuple[Any, ...]:
+        ref = None if self.payload is None else self.payload.pk
+        return (
+            self.run_id, self.tenant_id, self.workflow_id, self.version_id, self.trigger_type, self.trigger_key,
+            self.trigger, ref, self.dedupe_key, moment, moment,
+        )  # fmt: skip
 
 
 class Intake:
@@ -49,17 +99,22 @@ class Intake:
         self._lock = threading.Lock()
         self.commits = 0
 
-    def accept(self, run: Run, payloads: Sequence[Payload]) -> Run:
-        """Insert a run and return it once it is durable, or the first run with its dedupe key. Raises Unavailable."""
+    def accept(self, arrival: Arrival) -> Kept:
+        """Insert a run and return once it is durable. Raises Unavailable, and Moved for an address that changed."""
+        arrival.ended.acquire()
         self._ensure()
-        arrival = Arrival(run=run, payloads=payloads)
         self._queue.put(arrival)
-        try:
-            return arrival.accepted.result(timeout=ACCEPT_SECONDS)
-        except (TimeoutError, IntegrityError, *_AWAY) as error:
+        if not arrival.ended.acquire(timeout=ACCEPT_SECONDS):
             # What was not begun must not be inserted after its sender was told to send it again.
-            arrival.accepted.cancel()
-            raise Unavailable from error
+            arrival.begun.acquire(blocking=False)
+            raise Unavailable
+        outcome = arrival.outcome
+        if isinstance(outcome, Kept):
+            return outcome
+        if isinstance(outcome, (IntegrityError, *_AWAY)):
+            raise Unavailable from outcome
+        assert outcome is not None
+        raise outcome
 
     def close(self) -> None:
         """Insert what waits and end the thread."""
@@ -82,7 +137,7 @@ class Intake:
         try:
             while True:
                 found, ends = _gather(arrivals)
-                batch = [arrival for arrival in found if arrival.accepted.set_running_or_notify_cancel()]
+                batch = [arrival for arrival in found if arrival.begun.acquire(blocking=False)]
                 if batch:
                     self._insert(batch)
                 elif not ends:
@@ -94,7 +149,7 @@ class Intake:
 
     def _insert(self, batch: Sequence[Arrival]) -> None:
         try:
-            accepted = _insert_all(batch)
+            outcomes = _insert_all(batch)
         except Exception as error:
             # One that the database refuses must not fail the others; a lost connection may have committed them.
             log.warning("A batch of %s arrivals was refused; each is tried by itself", len(batch), exc_info=True)
@@ -104,26 +159,26 @@ class Intake:
             for arrival in batch:
                 self._insert_alone(arrival, may_be_kept=is_away)
             return
-        self._accepted(zip(batch, accepted, strict=True))
+        self._accepted(batch, outcomes)
 
     def _insert_alone(self, arrival: Arrival, *, may_be_kept: bool) -> None:
         try:
-            run = _kept(arrival.run) if may_be_kept else None
-            run = run or _insert_all([arrival])[0]
+            kept = _kept(arrival) if may_be_kept else None
+            outcome = kept or _insert_all([arrival])[0]
         except Exception as error:
-            arrival.accepted.set_exception(error)
+            arrival.end(error)
             return
-        self._accepted([(arrival, run)])
+        self._accepted([arrival], [outcome])
 
-    def _accepted(self, pairs: Iterable[tuple[Arrival, Run]]) -> None:
+    def _accepted(self, batch: Sequence[Arrival], outcomes: Sequence[Kept | Moved]) -> None:
         self.commits += 1
         try:
             doorbell.ring()
         except Exception:
             # The runs are kept, and a driver that looks for work by itself finds them.
             log.exception("The doorbell could not be rung")
-        for arrival, run in pairs:
-            arrival.accepted.set_result(run)
+        for arrival, outcome in zip(batch, outcomes, strict=True):
+            arrival.end(outcome)
 
 
 def _gather(arrivals: queue.SimpleQueue[Arrival | None]) -> tuple[list[Arrival], bool]:
@@ -141,32 +196,63 @@ def _gather(arrivals: queue.SimpleQueue[Arrival | None]) -> tuple[list[Arrival],
     return batch, True
 
 
-def _kept(run: Run) -> Run | None:
-    """Return the row of a run whose commit was not heard of."""
-    return Run.objects.for_tenant(run.tenant_id).filter(pk=run.pk).first()
+def _kept(arrival: Arrival) -> Kept | None:
+    """Return what became of a run whose commit was not heard of, if that kept it."""
+    rows = Run.objects.for_tenant(arrival.tenant_id).filter(pk=arrival.run_id)
+    status = rows.values_list("status", flat=True).first()
+    return None if status is None else Kept(run_id=arrival.run_id, status=status, is_new=True)
 
 
-def _insert_all(batch: Sequence[Arrival]) -> list[Run]:
-    """Insert a batch in one transaction; return for each arrival the run that counts."""
-    counted: list[Run] = []
-    firsts: dict[tuple[int, str], Run] = {}
-    new: list[Arrival] = []
+def _insert_all(batch: Sequence[Arrival]) -> list[Kept | Moved]:
+    """Insert a batch in one transaction; return for each arrival what counts."""
     with transaction.atomic():
+        now = _rows_now(batch)
+        firsts = _firsts(batch)
+        outcomes: list[Kept | Moved] = []
+        new: list[Arrival] = []
         for arrival in batch:
-            run = arrival.run
-            first = None
-            if run.dedupe_key is not None:
-                key = (run.workflow_id, run.dedupe_key)
-                first = firsts.get(key) or find_duplicate(run)
-                firsts[key] = first or run
-            if first is None:
+            key = (arrival.workflow_id, arrival.dedupe_key)
+            if arrival.address is not None and now.get(arrival.address.digest) != arrival.address.row:
+                outcomes.append(Moved())
+            elif arrival.dedupe_key is not None and key in firsts:
+                outcomes.append(firsts[key])
+            else:
                 new.append(arrival)
-            counted.append(first or run)
-        Run.unscoped.bulk_create([arrival.run for arrival in new])
-        payloads = [payload for arrival in new for payload in arrival.payloads]
-        if payloads:
-            Payload.unscoped.bulk_create(payloads)
-    return counted
+                kept = Kept(run_id=arrival.run_id, status=RunStatus.QUEUED.value, is_new=True)
+                firsts[key] = Kept(run_id=kept.run_id, status=kept.status, is_new=False)
+                outcomes.append(kept)
+        _insert_new(new)
+    return outcomes
+
+
+def _rows_now(batch: Sequence[Arrival]) -> dict[str, Row]:
+    digests = {arrival.address.digest for arrival in batch if arrival.address is not None}
+    return rows_now(digests) if digests else {}
+
+
+def _firsts(batch: Sequence[Arrival]) -> dict[tuple[int, str | None], Kept]:
+    """Return the runs that were made with the dedupe keys of a batch, by workflow and key; one query."""
+    keyed = [arrival for arrival in batch if arrival.dedupe_key is not None]
+    if not keyed:
+        return {}
+    rows = Run.unscoped.filter(
+        workflow_id__in={arrival.workflow_id for arrival in keyed},
+        dedupe_key__in={arrival.dedupe_key for arrival in keyed},
+    )
+    return {
+        (workflow_id, key): Kept(run_id=run_id, status=status, is_new=False)
+        for workflow_id, key, run_id, status in rows.values_list("workflow_id", "dedupe_key", "pk", "status")
+    }
+
+
+def _insert_new(new: Sequence[Arrival]) -> None:
+    if not new:
+        return
+    moment = _RUNS.prepared("created_at", timezone.now())
+    _RUNS.insert([arrival.row(moment) for arrival in new])
+    payloads = [arrival.payload for arrival in new if arrival.payload is not None]
+    if payloads:
+        Payload.unscoped.bulk_create(payloads)
 
 
 intake = Intake()

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -17,7 +17,9 @@ from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 
 from orchestrator import jsongate
-from orchestrator.types import JSONValue
+
+if TYPE_CHECKING:
+    from orchestrator.types import JSONValue
 
 MAX_BODY_BYTES: Final = jsongate.MAX_BYTES
 MAX_FIELDS: Final = 2_000
@@ -33,38 +35,55 @@ class BadRequest(Exception):
         self.message, self.code, self.status = message, code, status
 
 
-def trigger_document(request: HttpRequest, *, key: str) -> dict[str, JSONValue]:
-    """Return what expressions read as ``trigger``; header names are lower case. Raises BadRequest."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
+def trigger_document(environ: Mapping[str, Any], *, key: str, body: Callable[[], JSONValue]) -> dict[str, JSONValue]:
+    """Return what expressions read as ``trigger``; names of headers are in lower case. Raises BadRequest."""
+    headers = _headers(environ)
     dropped: list[JSONValue] = [name for name in NOT_STORED if headers.pop(name, None) is not None]
+    query = environ.get("QUERY_STRING")
     return {
         "type": "webhook",
         "key": key,
-        "method": request.method,
-        "headers": {**headers},
+        "method": environ["REQUEST_METHOD"].upper(),
+        "headers": headers,
         "dropped_headers": dropped,
-        "query": _pairs(request.META.get("QUERY_STRING", "")),
-        "body": _body(request),
+        "query": _pairs(query) if query else {},
+        "body": body(),
         "received_at": timezone.now().isoformat(),
     }
 
 
-def _body(request: HttpRequest) -> JSONValue:
-    """Return the body as its declared content type says; nothing is guessed."""
+def request_body(request: HttpRequest) -> JSONValue:
+    """Return the body as its declared content type says; nothing is guessed. Raises BadRequest."""
     declared = request.content_type or ""
     data = _bytes(request)
+    if data and declared == "multipart/form-data":
+        return _multipart(request, data)
+    return body_value(declared, data)
+
+
+def body_value(declared: str, data: bytes) -> JSONValue:
+    """Return a body that is not multipart as its declared content type says. Raises BadRequest."""
     if not data:
         return None
-    if declared == "multipart/form-data":
-        return _multipart(request, data)
     if declared == "application/json" or declared.endswith("+json"):
         return _json(data)
     parse = _PARSERS.get(declared)
     return parse(data) if parse else _text(data)
 
 
+def _headers(environ: Mapping[str, Any]) -> dict[str, JSONValue]:
+    """Return the headers of a WSGI request; its server writes two of them without the mark of the others."""
+    headers: dict[str, JSONValue] = {
+        name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"
+    }
+    for name, key in (("content-type", "CONTENT_TYPE"), ("content-length", "CONTENT_LENGTH")):
+        if key in environ:
+            headers[name] = environ[key]
+    return headers
+
+
 def _bytes(request: HttpRequest) -> bytes:
-    length = _length(request)
+    length = declared_length(request.META)
     if length > MAX_BODY_BYTES:
         raise _too_large()
     try:
@@ -136,9 +155,9 @@ def _multipart(request: HttpRequest, data: bytes) -> JSONValue:
     return {**body, **_files(files)}
 
 
-def _length(request: HttpRequest) -> int:
+def declared_length(environ: Mapping[str, Any]) -> int:
     """Return how many bytes the sender says that there are."""
-    length = request.META.get("CONTENT_LENGTH") or "0"
+    length = environ.get("CONTENT_LENGTH") or "0"
     # Cut: int() refuses a number of thousands of digits, and these are too many bytes already.
     return int(length[:18]) if length.isdecimal() else 0
 

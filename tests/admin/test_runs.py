@@ -4,7 +4,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestrator.tenants.models import AuditEvent
-from runs.models import Payload, Run, StepRun
+from runs.models import Answer, Payload, Run, StepRun
 from runs.states import RunStatus
 from tests.admin.conftest import World, url
 
@@ -19,6 +19,20 @@ def test_a_run_shows_every_attempt_with_what_went_in_and_out(staff: Client, ours
         assert text in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert 'name="_save"' not in page
+
+
+def test_a_run_shows_what_was_answered_to_it(staff: Client, ours: World, theirs: World) -> None:
+    for world, path in ((ours, "ok"), (theirs, "elsewhere")):
+        document = {"decision": "approved", "comment": "<i>hm</i>"}
+        Answer.unscoped.create(
+            tenant=world.tenant, run=world.run, path=path, kind="approval", document=document, by=world.actor.user
+        )
+    page = staff.get(url(ours.run, "change")).content.decode()
+    assert "Answers from outside" in page
+    assert "<code>ok</code>" in page
+    assert "owner-of-acme" in page
+    assert "&lt;i&gt;hm&lt;/i&gt;" in page
+    assert "elsewhere" not in page
 
 
 def test_a_run_takes_no_change_and_no_deletion(staff: Client, root: Client, ours: World) -> None:

@@ -47,11 +47,14 @@ UNSCOPED: Final = {
     "runs/endings.py": "what follows from the end of runs of every tenant, each within its own",
     "runs/calls.py": "inserts, with the tenant on the row",
     "runs/writes.py": "drivers serve every tenant, under a fence",
+    "runs/rows.py": "inserts, with the tenant on the row",
     "runs/sweeper.py": "retention and dead drivers of all tenants",
     "runs/doorbell.py": "whether anybody's run waits",
     "runs/services.py": "inserts, with the tenant on the row",
+    "runs/asked.py": "finds a run by the signed address of one of its steps",
+    "runs/answers.py": "inserts, with the tenant on the row",
     "runs/triggers/intake.py": "inserts, with the tenant on the row",
-    "runs/triggers/hooks.py": "finds a webhook by its address's hash",
+    "runs/triggers/addresses.py": "finds webhooks by the hash of their address",
 }
 # Markup that is made in Python, all of it from constants or escaped parts.
 MARKUP: Final = {"orchestrator/templatetags/ui.py", "orchestrator/builder/highlight.py"}
@@ -74,7 +77,9 @@ def test_few_open_what_is_sealed() -> None:
 
 
 def test_few_leave_the_tenant_out() -> None:
-    assert {name for name, text in sources(".py") if re.search(r"\.unscoped\b|\bunscoped =", text)} == set(UNSCOPED)
+    # A statement by hand is as free as that manager.
+    pattern = re.compile(r"\.unscoped\b|\bunscoped =|\b(?:FROM|UPDATE|INTO|COPY) (?:runs_|\{_?[A-Z])")
+    assert {name for name, text in sources(".py") if pattern.search(text)} == set(UNSCOPED)
 
 
 def test_nothing_is_pickled() -> None:

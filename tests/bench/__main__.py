@@ -1,9 +1,10 @@
 """``python -m tests.bench [--postgres] [--redis] [--only W1,W5]``: the workloads, one after the other, as a table.
 
-W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time · W2 ten trivial steps, 10 at once ·
-W4b 100 runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory when idle ·
-a second start. "Saved" is: the run and its steps are in the database, ended. CPU is that of all of the product's
-processes, user and system.
+accept webhook → 202, the web alone · W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time ·
+W2 ten trivial steps, 10 at once · W3 forty Python code steps · W4a fifty calls of 200 ms at once in one run · W4b 100
+runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory when idle · a second
+start · loop: a run of 100,000 iterations · growth: a million runs against a thousand. "Saved" is: the run and its
+steps are in the database, ended. CPU is that of all of the product's processes, user and system.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -24,12 +24,22 @@ from typing import Any, Final
 
 import httpx
 
-from tests.bench import wire
+from tests.bench import growth, wire
+from tests.bench.database import Database
 from tests.product import ROOT, Product, free_port, product, step, wait_for, workflow
 from tests.services import postgres_database, redis_database
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 BODY: Final = b'{"name": "Ada", "domain": "example.com", "employees": 12}'
+
+
+FIBONACCI: Final = """
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+def main(input):
+    return fib(input)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +72,13 @@ class Bench:
         url = next(trigger["url"] for trigger in triggers if trigger["type"] == "webhook")
         self.addresses[name] = "/h/" + url.rpartition("/h/")[2]
 
+    @property
+    def database(self) -> Database:
+        return Database(file=self.found.folder / "orchestrator.sqlite3", url=self.database_url)
+
     def saved(self) -> int:
         """Return how many runs have ended."""
-        sql = "SELECT count(*) FROM runs_run WHERE finished_at IS NOT NULL"
-        if self.database_url is None:
-            with contextlib.closing(
-                sqlite3.connect(self.found.folder / "orchestrator.sqlite3", timeout=20)
-            ) as database:
-                return int(database.execute(sql).fetchone()[0])
-        import psycopg
-
-        with psycopg.connect(self.database_url) as connection:
-            found = connection.execute(sql).fetchone()
-            return int(found[0]) if found else 0
+        return self.database.count("runs_run", "finished_at IS NOT NULL")
 
     def cpu(self) -> float:
         """Return the CPU seconds of the product's processes so far."""
@@ -93,6 +97,32 @@ class Bench:
         assert statuses == {"202": count}, statuses
         wait_for(lambda: self.saved() >= before + count, seconds=300, what="all runs to be saved", every=0.01)
         return time.monotonic() - began, self.cpu() - cpu
+
+
+def accept(bench: Bench) -> None:
+    """Measure the web without workers, then start these and wait for all that was accepted."""
+    before, sent = bench.saved(), 0
+    bench.found.stop(bench.found.tops[-1])
+    web = bench.found.start("web", "--port", str(bench.found.port))
+    one = wire.request(bench.found.port, bench.addresses["pure"], BODY)
+    for count in (1000, 5000, 5000):
+        cpu, began = bench.cpu(), time.monotonic()
+        statuses = wire.post_all(bench.found.port, [one] * count, at_once=50)
+        seconds, sent = time.monotonic() - began, sent + count
+        assert statuses == {"202": count}, statuses
+        if sent > 1000:
+            bench.add(
+                "accept webhook → 202, 50 at once",
+                f"{count / seconds:,.0f} accepts/s, {(bench.cpu() - cpu) / count * 1000:.2f} ms CPU an accept",
+                "≤ 0.4 ms CPU",
+            )
+    times = wire.post_timed(bench.found.port, [one] * 500)
+    bench.add("accept webhook → 202, one at a time", _percentiles(times, digits=2), "p50 ≤ 1 ms")
+    bench.found.stop(web)
+    bench.found.up()
+    total = before + sent + len(times)
+    wait_for(lambda: bench.saved() >= total, seconds=300, what="all that was accepted to be saved", every=0.1)
+    assert bench.saved() == total
 
 
 def w1(bench: Bench) -> None:
@@ -125,6 +155,18 @@ def w2(bench: Bench) -> None:
         )
 
 
+def w3(bench: Bench) -> None:
+    bench.burst("fibonacci", 1, 1)
+    times = [bench.burst("fibonacci", 1, 1)[0] for _ in range(9)]
+    bench.add("W3 40 × fib(10) in Python code steps, one run", _seconds(times), "≤ 0.15 s")
+
+
+def w4a(bench: Bench) -> None:
+    bench.burst("fifty", 1, 1)
+    times = [bench.burst("fifty", 1, 1)[0] for _ in range(9)]
+    bench.add("W4a one run, 50 parallel requests of 200 ms", _seconds(times), "≤ 0.23 s")
+
+
 def w4b(bench: Bench) -> None:
     bench.burst("slow", 100, 100)
     times = [bench.burst("slow", 100, 100)[0] for _ in range(5)]
@@ -153,14 +195,35 @@ def _arrival(bench: Bench, mark: str) -> float:
 
 
 def memory(bench: Bench) -> None:
+    """Measure after webhooks alone, then after somebody has used pages and API too."""
+    bench.found.stop(bench.found.tops[-1])
+    bench.found.up()
+    bench.burst("pure", 2000, 50)
+    target = "≤ 250 MB"
+    bench.add("memory when idle after webhooks alone", _memory(bench.found), target)
+    bench.found.api("GET", "runs/")
+    httpx.get(f"{bench.found.address}/sign-in/").raise_for_status()
+    bench.add("memory when idle, pages and API used", _memory(bench.found), target)
+
+
+def _memory(found: Product) -> str:
+    """Return what each process holds once drivers have ended: supervisor, leaders, web, cluster."""
     time.sleep(7)
-    total, lines = 0.0, []
-    for process in bench.found.processes():
+    each = []
+    for process in found.processes():
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-        pss = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
-        total += pss
-        lines.append(f"{pss:.0f}")
-    bench.add("memory when idle, web and two workers", f"{total:.0f} MB PSS ({' + '.join(lines)})", "≤ 250 MB")
+        each.append(next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024)
+    return f"{sum(each):.0f} MB PSS ({' + '.join(f'{pss:.0f}' for pss in each)})"
+
+
+def loops(bench: Bench) -> None:
+    for row in growth.loop(bench.found):
+        bench.add(*row)
+
+
+def grows(bench: Bench) -> None:
+    for row in growth.growth(bench.found, bench.database):
+        bench.add(*row)
 
 
 def start(bench: Bench) -> None:
@@ -171,13 +234,18 @@ def start(bench: Bench) -> None:
 
 
 WORK: Final[dict[str, Callable[[Bench], None]]] = {
+    "accept": accept,
     "W1": w1,
     "W1a": w1_alone,
     "W2": w2,
+    "W3": w3,
+    "W4a": w4a,
     "W4b": w4b,
     "W5": w5,
     "memory": memory,
     "start": start,
+    "loop": loops,
+    "growth": grows,
 }
 
 
@@ -200,9 +268,9 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _percentiles(milliseconds: list[float]) -> str:
+def _percentiles(milliseconds: list[float], digits: int = 1) -> str:
     ordered = sorted(milliseconds)
-    return f"p50 {statistics.median(ordered):.1f} ms, p95 {ordered[int(len(ordered) * 0.95)]:.1f} ms"
+    return f"p50 {statistics.median(ordered):.{digits}f} ms, p95 {ordered[int(len(ordered) * 0.95)]:.{digits}f} ms"
 
 
 def _seconds(times: list[float]) -> str:
@@ -230,7 +298,13 @@ def main() -> None:
         bench.publish("one", [step("call", "http.request", {"url": f"{root}/fast"})])
         bench.publish("slow", [step("call", "http.request", {"url": f"{root}/slow"})])
         bench.publish("at", [step("call", "http.request", {"url": f"{root}/?at={{{{ trigger.body.at }}}}"})])
+        code = {"code": FIBONACCI, "input": 10}
+        bench.publish("fibonacci", [step(f"s{number}", "code.python", code) for number in range(40)])
+        call = step("call", "http.request", {"url": f"{root}/slow"})
+        fifty = step("each", "flow.foreach", {"items": list(range(50)), "concurrency": 50})
+        bench.publish("fifty", [{**fifty, "lanes": {"body": [call]}}])
         values = {"name": "{{ trigger.body.name }}", "number": 1}
+        bench.publish("pure", [step("set", "data.set", {"values": values})])
         bench.publish("chain", [step(f"s{number}", "data.set", {"values": values}) for number in range(10)])
         for name in options.only.split(","):
             WORK[name](bench)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -128,6 +129,22 @@ def post_all(port: int, requests: Sequence[bytes], *, at_once: int) -> dict[str,
         return total
 
     return asyncio.run(main())
+
+
+def post_timed(port: int, requests: Sequence[bytes]) -> list[float]:
+    """Send one after the other over one connection; return milliseconds for each. Raises AssertionError but for 202."""
+    times = []
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in requests:
+            began = time.monotonic()
+            connection.sendall(request)
+            answer = connection.recv(65536)
+            while (parts := answer.partition(b"\r\n\r\n")) and len(parts[2]) < _length(parts[0]):
+                answer += connection.recv(65536)
+            times.append((time.monotonic() - began) * 1000)
+            assert answer[9:12] == b"202", answer
+    return times
 
 
 async def _serve(port: int) -> None:

@@ -87,6 +87,8 @@ def _filled(found: Product, upstream_address: str) -> dict[str, str]:
     )
     bad = found.publish(workflow("Fails", [step("boom", "code.python", {"code": "raise ValueError('boom')"})]))
     slow = found.publish(workflow("Slow", [step("wait", "http.request", {"url": f"{upstream_address}/?slow=25"})]))
+    asks = found.publish(workflow("Asks", [step("link", "data.set", _LINK), step("ok", "flow.approve", _QUESTION)]))
+    lost = found.publish(workflow("Lost", [step("send", "http.request", _slow(upstream_address), **_ASK)]))
     broken = found.api("POST", "workflows/", json=workflow("Has problems", [step("tell", "slack.sendMessage", {})]))[
         "id"
     ]
@@ -98,11 +100,18 @@ def _filled(found: Product, upstream_address: str) -> dict[str, str]:
     )["id"]
     runs = {
         name: found.api("POST", f"workflows/{of}/runs/", json={"payload": {"name": "Ada"}})["id"]
-        for name, of in (("good", good), ("bad", bad), ("slow", slow), ("tree", tree))
+        for name, of in (
+            *(("good", good), ("bad", bad), ("slow", slow), ("asks", asks), ("done", asks)),
+            *(("lost", lost), ("tree", tree)),
+        )
     }
+    links = {name: _link(found, runs[name]) for name in ("asks", "done")}
+    rejected = {"path": "ok", "decision": "rejected", "comment": "No."}
+    found.api("POST", f"runs/{runs['done']}/resolve/", json=rejected)
     for name in ("good", "bad"):
-        wait_for(lambda name=name: _ended(found, runs[name]), seconds=30, what="a run to end")
-    wait_for(lambda: _status(found, runs["tree"]) == "waiting", seconds=30, what="a run to wait")
+        wait_for(lambda name=name: _has(found, runs[name], "succeeded", "failed"), seconds=30, what="a run to end")
+    wait_for(lambda: _has(found, runs["lost"], "waiting"), seconds=30, what="a call to be lost")
+    wait_for(lambda: _has(found, runs["tree"], "waiting"), seconds=30, what="a run to wait")
     found.api("PATCH", f"workflows/{good}/", json={"description": "Changed since it was published"})
     home = "/w/demo"
     return {
@@ -125,6 +134,12 @@ def _filled(found: Product, upstream_address: str) -> dict[str, str]:
         "a run's log": f"{home}/runs/{runs['good']}/?step=text&tab=log",
         "a failed run": f"{home}/runs/{runs['bad']}/",
         "a run under way": f"{home}/runs/{runs['slow']}/",
+        "a run that waits": f"{home}/runs/{runs['asks']}/",
+        "a run nobody knows of": f"{home}/runs/{runs['lost']}/",
+        "an approval": links["asks"],
+        "an answered approval": links["done"],
+        "an approval's thanks": f"{links['done']}?thanks",
+        "a wrong link": "/a/nothing",
         "a waiting run with lanes and a loop": f"{home}/runs/{runs['tree']}/",
         "a failed step of a loop": f"{home}/runs/{runs['tree']}/?step=each[1].pick",
         "an item of a loop": f"{home}/runs/{runs['tree']}/?step=each[0]&loop=each&from=0",
@@ -149,23 +164,50 @@ def _filled(found: Product, upstream_address: str) -> dict[str, str]:
     }
 
 
-def _ended(found: Product, run: str) -> bool:
-    return _status(found, run) in ("succeeded", "failed")
+def _has(found: Product, run: str, *statuses: str) -> bool:
+    return found.api("GET", f"runs/{run}/")["status"] in statuses
 
 
-def _status(found: Product, run: str) -> str:
-    status: str = found.api("GET", f"runs/{run}/")["status"]
-    return status
+def _link(found: Product, run: str) -> str:
+    """Wait until a run asks, and return the address of its question."""
+    wait_for(lambda: _has(found, run, "waiting"), seconds=30, what="a question")
+    output = found.api("GET", f"runs/{run}/")["steps"][0]["output"]
+    return str(output["url"]).removeprefix(found.address)
+
+
+def _slow(address: str) -> dict[str, Any]:
+    return {"method": "POST", "url": f"{address}/?slow=25"}
+
+
+_ASK: Final = {"timeout": 1, "on_lost": "ask"}
+_LINK: Final = {"values": {"url": "{{ run.links.ok }}"}}
+_QUESTION: Final = {
+    "message": "Refund order 17?\n\nThe customer asked twice.",
+    "timeout": 86_400,
+    "form": {
+        "type": "object",
+        "properties": {
+            "amount": {"type": "number", "title": "Amount", "description": "In EUR"},
+            "plan": {"enum": ["free", "gold"]},
+            "note": {"type": "string", "format": "textarea"},
+            "due": {"type": "string", "format": "date"},
+            "sure": {"type": "boolean", "title": "I have called them"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["amount"],
+    },
+}
 
 
 NAMES: Final = (
     "home", "workflows", "builder, a step", "builder, code", "builder, a trigger", "builder, problems", "add a step",
     "nothing found", "publish", "publish, problems", "versions", "a version", "settings", "runs", "no runs", "a run",
-    "a run's log", "a failed run", "a run under way", "a waiting run with lanes and a loop", "a failed step of a loop",
-    "an item of a loop", "builder, nested lanes", "builder, a lane that is to go", "builder, a step in a loop",
-    "credentials", "a credential", "a credential's form",
-    "new credential", "new credential's form", "integrations", "developers", "not found", "admin",
-    "admin, workflows", "admin, a workflow", "admin, runs", "admin, a run", "admin, credentials",
+    "a run's log", "a failed run", "a run under way", "a run that waits", "a run nobody knows of", "an approval",
+    "an answered approval", "an approval's thanks", "a wrong link", "a waiting run with lanes and a loop",
+    "a failed step of a loop", "an item of a loop", "builder, nested lanes", "builder, a lane that is to go",
+    "builder, a step in a loop", "credentials", "a credential",
+    "a credential's form", "new credential", "new credential's form", "integrations", "developers", "not found",
+    "admin", "admin, workflows", "admin, a workflow", "admin, runs", "admin, a run", "admin, credentials",
     "admin, new credential",
 )  # fmt: skip
 
@@ -212,6 +254,18 @@ def test_signing_in_is_looked_at_too(world: World) -> None:
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 900})
             assert axe_findings(page) == []
+
+
+def test_what_is_wrong_with_an_answer_is_looked_at_too(world: World) -> None:
+    page = world.page
+    for name, button in (("an approval", "Approve"), ("a run that waits", "Approve")):
+        page.goto(world.found.address + world.pages[name])
+        page.get_by_role("button", name=button).click()
+        page.get_by_text("Fill this in.").wait_for()
+        for scheme, width in VIEWS:
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            assert axe_findings(page) == [], (name, scheme, width)
 
 
 def test_pages_of_loops_have_few_elements_and_work_without_a_script(world: World) -> None:

@@ -562,3 +562,17 @@ def test_a_container_is_tested_with_all_it_holds() -> None:
         step("list"), loop(step("a", inputs={"value": "{{ item }}"})), given={"a": Given(output=0)}, only="each"
     )
     assert output(world.run(run)) == [{"value": 1}, {"value": 2}, {"value": 3}]
+
+
+def test_a_lane_found_stopped_after_a_crash_does_not_hide_why_it_was_stopped() -> None:
+    world = World()
+    world.behave("a", failing("a"))  # type: ignore[arg-type]
+    stopped = step("ok", "flow.approve", inputs={"message": "?"})
+    run = order(parallel(left=[stopped], right=[step("a", "sim.put")]))
+    assert failed(world.run_once(run)).path == "a"
+    # As if the worker had gone away before it wrote how the run ended.
+    for row in list(world.durable.values()):
+        if row.path == "par":
+            row.status, row.failure, row.finished_at = StepStatus.RUNNING, None, None
+    assert world.statuses("ok") == ["cancelled"]
+    assert failed(world.run_once(run)).path == "a"

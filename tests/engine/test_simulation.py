@@ -97,8 +97,7 @@ class Grown:
             named = {"a": lanes["then"], "default": lanes["else"]}
             return step(key, action, inputs={"value": chance.choice(["a", "b"])}, lanes=named)
         if action == "flow.parallel":
-            inputs = {"on_lane_error": chance.choice(["stop", "finish", "continue"])}
-            return step(key, action, inputs=inputs, lanes={"left": lanes["then"], "right": lanes["else"]})
+            return self.parallel(key, lanes["then"], lanes["else"])
         goes_on = chance.random() < 0.3
         body = lanes["then"]
         if goes_on:
@@ -112,18 +111,39 @@ class Grown:
         }
         return step(key, action, inputs=inputs, lanes={"body": body})
 
+    def parallel(self, key: str, left: list[dict[str, Any]], right: list[dict[str, Any]]) -> dict[str, Any]:
+        """Two lanes; in some the left one fails for good, and the workflow goes on after it."""
+        policy = self.chance.choice(["stop", "finish", "continue"])
+        more: dict[str, Any] = {}
+        if self.chance.random() < 0.4:
+            bad = self.key("sim.bad")
+            self.behaviours[bad] = broken
+            left = [*left[:1], step(bad, "sim.put"), *left[1:]]
+            more = {"on_error": "continue"}
+        return step(
+            key, "flow.parallel", inputs={"on_lane_error": policy}, lanes={"left": left, "right": right}, **more
+        )
+
     def order(self) -> RunOrder:
         steps = self.body(0, 3)
-        if self.chance.random() < 0.15:
+        if self.chance.random() < 0.1:
+            stop = step(self.key("flow.stop"), "flow.stop", inputs={"output": "stopped"})
+            check = step(self.key("flow.if"), "flow.if", inputs={"condition": True}, lanes={"then": [stop], "else": []})
+            lanes = {"left": [self.leaf(), check, self.leaf()], "right": self.body(1, 3)}
+            steps = [*steps, step(self.key("flow.parallel"), "flow.parallel", inputs={}, lanes=lanes), self.leaf()]
+        elif self.chance.random() < 0.15:
             stop = step(self.key("flow.stop"), "flow.stop", inputs={"output": "stopped"})
             then = [
                 step(self.key("flow.if"), "flow.if", inputs={"condition": True}, lanes={"then": [stop], "else": []})
             ]
             steps = [*steps, *then, self.leaf()]
         readable = [found["key"] for found in steps if found["action"] != "flow.wait"]
-        return order(
-            *steps, output={key: [f"{{{{ steps.{key}.output }}}}", f"{{{{ steps.{key}.status }}}}"] for key in readable}
-        )
+        told = {
+            key: [f"steps.{key}.output", f"steps.{key}.status", f"default(steps.{key}.error.path, null)"]
+            for key in readable
+        }
+        output = {key: [f"{{{{ {expression} }}}}" for expression in found] for key, found in told.items()}
+        return order(*steps, output=output)
 
 
 def world_for(grown: Grown, seed: int, crash_at: int | None) -> World:

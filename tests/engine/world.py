@@ -73,9 +73,16 @@ class World:
     async def place(self) -> None:
         """A place where the worker can go away, and where another task may run."""
         self.places += 1
-        if self.dead or self.places == self.crash_at:
-            self.dead = True
+        if self.dead:
             raise Crash
+        if self.places == self.crash_at:
+            self.dead = True
+            if self.random.random() < 0.5:
+                self.submit()
+            raise Crash
+        if self.random.random() < 0.2:
+            # What rides along is handed over after a moment, whoever hands something over.
+            self.submit()
         self._commit_some()
         if self.answers_meanwhile and self.random.random() < 0.1:
             self.answer_one()
@@ -193,7 +200,10 @@ class World:
                 outcome = LOOP.run_until_complete(self.interpreter.execute())
         finally:
             self.interpreter = None
+        # What is recorded last is written together with the run's end, or not at all.
+        last, self.buffered = self.buffered, {}
         LOOP.run_until_complete(self.place())
+        self.buffered = last
         self.commit()
         if journal.durable and not isinstance(outcome, (Parked, GivenBack)):
             self._end_what_nobody_entered_again()
@@ -340,6 +350,10 @@ class Answers:
 
     def answer(self, path: str, attempt: int) -> Mapping[str, Any] | None:
         return self.world.answers.get((path, attempt))
+
+    async def late(self, path: str, attempt: int) -> Mapping[str, Any] | None:
+        await self.world.place()
+        return self.answer(path, attempt)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any, Final
 
 import pytest
@@ -9,27 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator.errors import Problem
 from orchestrator.flow.definition import MAX_STEPS, WorkflowDefinition
-from orchestrator.flow.validation import CredentialFacts, validate
-from orchestrator.workflows.publishing import RegistryCatalog
-
-CREDENTIALS: Final = {
-    "team-slack": CredentialFacts(provider="slack", auth_type="bearer_token"),
-    "ai": CredentialFacts(provider="openai", auth_type="api_key"),
-    "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
-}
-TRIGGERS: Final = [{"key": "hand", "type": "manual", "config": {}}]
-
-
-def step(key: str, action: str = "data.set", *, credential: str | None = None, **config: Any) -> dict[str, Any]:
-    if action == "data.set":
-        config.setdefault("inputs", {"values": {"a": 1}})
-    return {"key": key, "action": action, "credential": credential, "config": config}
-
-
-def hello(name: Any, key: str = "hello", **config: Any) -> dict[str, Any]:
-    return step(key, "hello.world", inputs={"name": name}, **config)
+from orchestrator.flow.facts import WorkflowFacts
+from tests.flow.documents import found, hello, step, told
 
 
 def slack(credential: str | None = None) -> dict[str, Any]:
@@ -41,16 +25,6 @@ def request(**inputs: Any) -> dict[str, Any]:
 
 
 SKIPPED: Final = step("a", run_if="{{ true }}")
-
-
-def found(*steps: dict[str, Any], **more: Any) -> list[Problem]:
-    document = {"name": "Test", "slug": "test", "triggers": TRIGGERS, "steps": list(steps), **more}
-    definition = WorkflowDefinition.model_validate(document)
-    return validate(definition, catalog=RegistryCatalog(), credentials=CREDENTIALS, variables=["region"])
-
-
-def told(*steps: dict[str, Any], **more: Any) -> list[tuple[str, str, str]]:
-    return [(problem.severity, problem.path, problem.code) for problem in found(*steps, **more)]
 
 
 @pytest.mark.parametrize(
@@ -154,10 +128,28 @@ def test_every_problem_is_told_at_once_and_through_lanes() -> None:
         ({"key": "a", "type": "webhook", "config": {"methods": ["FETCH"]}}, "triggers[0].config.methods"),
         ({"key": "a", "type": "webhook", "config": {"nonsense": 1}}, "triggers[0].config.nonsense"),
         ({"key": "a", "type": "schedule", "config": {"cron": "0 9 * * 1"}}, "triggers[0].type"),
+        ({"key": "a", "type": "workflow", "config": {"nonsense": 1}}, "triggers[0].config.nonsense"),
+        ({"key": "a", "type": "workflow", "config": {"callers": ["No Slug"]}}, "triggers[0].config.callers[0]"),
+        ({"key": "a", "type": "workflow", "config": {"callers": []}}, "triggers[0].config.callers"),
+        (
+            {"key": "a", "type": "workflow", "config": {"input": {"properties": {"n": {"type": "nmber"}}}}},
+            "triggers[0].config.input.properties.n.type",
+        ),
+        (
+            {"key": "a", "type": "workflow", "config": {"output": {"pattern": "a+"}}},
+            "triggers[0].config.output.pattern",
+        ),
     ],
 )
 def test_a_triggers_problem_has_its_path(trigger: dict[str, Any], path: str) -> None:
     assert any(problem.path.startswith(path) for problem in found(hello("Ada"), triggers=[trigger]))
+
+
+def test_a_workflow_can_be_called_in_one_way_alone() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "number"}}}
+    one = {"key": "a", "type": "workflow", "config": {"input": schema, "output": None, "callers": None}}
+    assert told(hello("Ada"), triggers=[one]) == []
+    assert told(hello("Ada"), triggers=[one, {**one, "key": "b"}]) == [("error", "triggers[1].type", "trigger_twice")]
 
 
 @pytest.mark.parametrize(
@@ -196,22 +188,51 @@ _value = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["hello.world", "http.request", "data.set", "slack.sendMessage", "odd.one"]),
-            st.dictionaries(st.sampled_from(["name", "url", "values", "code", "text"]), _value, max_size=3),
-            st.sampled_from([None, "team-slack", "gone"]),
-        ),
-        max_size=4,
-    )
-)
-def test_no_draft_breaks_validation(steps: list[tuple[str, dict[str, Any], str | None]]) -> None:
-    drawn = [
-        step(f"s{number}", action, credential=credential, inputs=inputs)
-        for number, (action, inputs, credential) in enumerate(steps)
+_lanes = st.sampled_from(["then", "else", "body", "default", "left"])
+_texts = st.sampled_from(
+    [
+        "{{ steps.s0.output }}", "{{ steps.s1.output.x }}", "{{ item.a }}", "{{ run.links.s1 }}", "{{ run.links }}",
+        "a", "test", "other", "{{ default(steps.s2.output, 1) }}", "{{ amount }}", "{{ steps }}",
     ]
-    for problem in found(*drawn):
+)  # fmt: skip
+_inputs = st.dictionaries(
+    st.sampled_from(
+        ["name", "url", "values", "code", "text", "condition", "value", "items", "seconds", "until", "form", "where",
+         "by", "workflow", "payload", "approvers", "exclude_requester", "operations", "on_lane_error"]
+    ),
+    _value | _texts,
+    max_size=4,
+)  # fmt: skip
+_actions = st.sampled_from(
+    ["hello.world", "http.request", "data.set", "slack.sendMessage", "odd.one", "flow.if", "flow.switch",
+     "flow.foreach", "flow.parallel", "flow.wait", "flow.approve", "flow.callback", "flow.stop", "workflow.call",
+     "data.filter", "data.sort", "data.aggregate"]
+)  # fmt: skip
+_trees = st.recursive(
+    st.tuples(_actions, _inputs, st.just({})),
+    lambda inner: st.tuples(_actions, _inputs, st.dictionaries(_lanes, st.lists(inner, max_size=3), max_size=3)),
+    max_leaves=8,
+)
+_OTHERS = {
+    "other": WorkflowFacts(
+        name="Other", has_trigger=True, input_schema={"type": "object", "required": ["a"]}, calls=("test", "other")
+    )
+}
+
+
+def _drawn(trees: list[Any], numbers: Iterator[int]) -> list[dict[str, Any]]:
+    return [
+        {
+            **step(f"s{next(numbers)}", action, inputs=inputs),
+            "lanes": {lane: _drawn(held, numbers) for lane, held in lanes.items()},
+        }
+        for action, inputs, lanes in trees
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_trees, max_size=4), _value | _texts)
+def test_no_draft_breaks_validation(trees: list[Any], output: Any) -> None:
+    for problem in found(*_drawn(trees, count()), output=output, workflows=_OTHERS):
         assert problem.path
         assert problem.message

@@ -19,11 +19,15 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger, Workflow
 from runs import endings, services
+from runs.driver import Times
 from runs.models import Answer, Run, StepRun
 from runs.states import RunStatus, StepStatus
 from tests.runs.ground import drive, driving, make_workflow, rows, start, step, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# A run that calls another waits for it without a driver's place, and a busy machine takes its time between the two.
+PATIENT = Times(slice=20, idle=0.5, hand_over=2, stop=0.5)
 
 provider = Provider(key="lane", name="Lane")
 
@@ -50,6 +54,10 @@ def held(key: str, kind: str, inputs: Mapping[str, Any], **lanes: Sequence[dict[
 
 def each(items: Any, *body: dict[str, Any], **inputs: Any) -> dict[str, Any]:
     return held("each", "flow.foreach", {"items": items, **inputs}, body=body)
+
+
+def drive_patiently() -> None:
+    drive(PATIENT)
 
 
 def ended(run: Run) -> tuple[str, Any]:
@@ -195,7 +203,7 @@ def test_a_called_workflow_runs_and_gives_its_output(tenant: Tenant) -> None:
     called(tenant, step("a"), output={"got": "{{ trigger.body.n }}", "type": "{{ trigger.type }}"})
     call = step("c", "workflow.call", inputs={"workflow": "other", "payload": {"n": 7}})
     run = start(make_workflow(tenant, call, output="{{ steps.c.output }}"))
-    drive()
+    drive_patiently()
     assert ended(run) == ("succeeded", {"got": 7, "type": "workflow"})
     child = Run.objects.for_tenant(tenant).get(parent=run)
     assert (child.parent_path, child.depth, child.status) == ("c", 1, "succeeded")
@@ -205,14 +213,14 @@ def test_a_loop_calls_workflows_side_by_side(tenant: Tenant) -> None:
     called(tenant, step("a"), output="{{ trigger.body }}")
     call = step("c", "workflow.call", inputs={"workflow": "other", "payload": "{{ item }}"})
     run = start(make_workflow(tenant, each([1, 2, 3, 4], call, concurrency=4), output="{{ steps.each.output }}"))
-    drive()
+    drive_patiently()
     assert ended(run) == ("succeeded", [1, 2, 3, 4])
 
 
 def test_a_called_workflow_that_fails_fails_the_step_that_called(tenant: Tenant) -> None:
     called(tenant, step("stop", "flow.stop", inputs={"status": "failed", "message": "no stock"}))
     run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "other"})))
-    drive()
+    drive_patiently()
     run.refresh()
     assert run.status == "failed"
     assert "no stock" in run.error["message"]
@@ -231,7 +239,7 @@ def test_what_cannot_be_called_is_told(tenant: Tenant, prepare: Any, words: str)
     other = called(tenant, step("a"), slug="unknown" if "no workflow" in words else "other")
     prepare(other)
     run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "other"})))
-    drive()
+    drive_patiently()
     run.refresh()
     assert words in run.error["message"]
     assert run.error["kind"] == "input"
@@ -244,13 +252,13 @@ def test_a_workflow_says_who_may_call_it(tenant: Tenant) -> None:
     )
     for slug, status in (("friend", "succeeded"), ("foe", "failed")):
         run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "other"}), slug=slug))
-        drive()
+        drive_patiently()
         assert ended(run)[0] == status
 
 
 def test_workflows_that_call_each_other_in_a_circle_come_to_an_end(tenant: Tenant) -> None:
     run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "test"})))
-    drive()
+    drive_patiently()
     run.refresh()
     assert run.status == "failed"
     assert "deep" in run.error["message"]
@@ -260,7 +268,7 @@ def test_workflows_that_call_each_other_in_a_circle_come_to_an_end(tenant: Tenan
 def test_another_tenants_workflow_is_not_found(tenant: Tenant, other_tenant: Tenant) -> None:
     called(other_tenant, step("a"))
     run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "other"})))
-    drive()
+    drive_patiently()
     run.refresh()
     assert "There is no workflow" in run.error["message"]
 
@@ -268,7 +276,7 @@ def test_another_tenants_workflow_is_not_found(tenant: Tenant, other_tenant: Ten
 def test_cancelling_a_run_cancels_what_it_called(tenant: Tenant, owner: Any) -> None:
     called(tenant, step("w", "flow.wait", inputs={"seconds": 3600}))
     run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "other"})))
-    drive()
+    drive_patiently()
     services.run_cancel(actor=actor_for_user(owner, tenant.slug), run=run)
     child = Run.objects.for_tenant(tenant).get(parent=run)
     assert (ended(run)[0], child.status) == ("cancelled", "cancelled")
@@ -278,9 +286,9 @@ def test_cancelling_a_run_cancels_what_it_called(tenant: Tenant, owner: Any) -> 
 def test_cancelling_a_called_run_goes_on_in_its_parent(tenant: Tenant, owner: Any) -> None:
     called(tenant, step("w", "flow.wait", inputs={"seconds": 3600}))
     run = start(make_workflow(tenant, step("c", "workflow.call", inputs={"workflow": "other"})))
-    drive()
+    drive_patiently()
     services.run_cancel(actor=actor_for_user(owner, tenant.slug), run=Run.objects.for_tenant(tenant).get(parent=run))
-    drive()
+    drive_patiently()
     run.refresh()
     assert run.status == "failed"
     assert "was stopped" in run.error["message"]

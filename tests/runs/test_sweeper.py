@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from orchestrator.ids import first_id_at
@@ -18,7 +19,7 @@ from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs import owners, sweeper
 from runs.models import Payload, Run, StepRun, WorkerBeat
 from runs.sweeper import free_dead_drivers, prune, prune_drafts
-from tests.runs.ground import make_workflow, start
+from tests.runs.ground import make_workflow, start, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -243,3 +244,32 @@ def test_sweeping_frees_each_time_and_prunes_now_and_then(monkeypatch: pytest.Mo
     sweeper._state.prune_due = 0.0
     sweeper.sweep()
     assert len(pruned) == 2
+
+
+def test_what_a_crash_left_held_back_is_released(tenant: Tenant) -> None:
+    run = start(make_workflow(tenant, step("a")))
+    Run.unscoped.filter(pk=run.pk).update(wake_at=None)
+    sweeper.sweep()
+    assert run.refresh().wake_at is not None
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases give space back by themselves")
+def test_what_is_pruned_is_cut_off_the_file(tenant: Tenant) -> None:
+    def pages() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA page_count")
+            return int(cursor.fetchone()[0])
+
+    Tenant.objects.filter(pk=tenant.pk).update(retention_days=1)
+    workflow, old = make_workflow(tenant, step("a")), timezone.now() - timedelta(days=3)
+    ids = [first_id_at(old) + number for number in range(300)]
+    Run.unscoped.bulk_create(
+        Run(
+            pk=pk, tenant=tenant, workflow=workflow, version=workflow.published_version, trigger_type="manual",
+            status="succeeded", finished_at=old, wake_at=None, trigger={"body": "x" * 20_000},
+        )
+        for pk in ids
+    )  # fmt: skip
+    full = pages()
+    assert sweeper.prune() == 300
+    assert pages() < full - 1_000

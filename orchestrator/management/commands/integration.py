@@ -231,7 +231,7 @@ async def _run(action: Action, given: Mapping[str, Any], opened: _Opened, log: S
         context: RunContext[Any] = RunContext(
             inputs=inputs,
             auth=AuthView(opened.auth),
-            http=http,
+            client=lambda: http,
             log=log,
             tenant_id=opened.tenant_id,
             run_id=key,

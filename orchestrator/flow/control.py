@@ -1,0 +1,144 @@
+"""What can be wrong with a control-flow step: its lanes, its waits and the options that mean nothing on it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from orchestrator.errors import Problem
+from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.facts import ActionFacts
+from orchestrator.flow.json_schemas import schema_problems
+from orchestrator.flow.scoping import Seen
+from orchestrator.flow.telling import error, is_literal, joined, texts, warning
+
+# Options that mean nothing on a step, and what is meant instead.
+_OWN_TIMEOUT: Final = "This limits nothing here: how long it waits is its input timeout."
+_NO_TIMEOUT: Final = "This limits nothing here: the steps inside have their own limits, and the workflow one for all."
+_NO_WAIT: Final = "This limits nothing here: how long it waits is what its inputs say."
+_NO_RETRY: Final = "Nothing is tried again here: the steps inside have their own retries."
+_NEVER_FAILS: Final = "Nothing is tried again here: the same inputs give the same again."
+_UNUSED: Final[Mapping[str, Mapping[str, str]]] = {
+    "flow.if": {"timeout": _NO_TIMEOUT, "retry": _NEVER_FAILS},
+    "flow.switch": {"timeout": _NO_TIMEOUT, "retry": _NEVER_FAILS},
+    "flow.foreach": {"timeout": _NO_TIMEOUT, "retry": _NO_RETRY},
+    "flow.parallel": {"timeout": _NO_TIMEOUT, "retry": _NO_RETRY},
+    "flow.wait": {"timeout": _NO_WAIT, "retry": _NEVER_FAILS},
+    "flow.approve": {"timeout": _OWN_TIMEOUT, "retry": "Nothing is tried again here: ask again in another step."},
+    "flow.callback": {"timeout": _OWN_TIMEOUT, "retry": "Nothing is tried again here: wait again in another step."},
+    "flow.stop": {"timeout": _NO_WAIT, "retry": _NEVER_FAILS},
+    "workflow.call": {
+        "timeout": "This limits nothing here: the called workflow has a time limit of its own.",
+        "retry": "Nothing is tried again here: the steps of the called workflow have their own retries.",
+    },
+}
+
+
+def lane_problems(path: str, step: StepDefinition, facts: ActionFacts) -> Iterator[Problem]:
+    """Yield what is wrong with the names of a step's lanes."""
+    for lane in step.lanes:
+        if facts.lanes is None:
+            yield error(f"{path}.lanes.{lane}", f"{facts.name} holds no further steps.", "lane")
+        elif facts.lanes and lane not in facts.lanes:
+            yield error(f"{path}.lanes.{lane}", f"{facts.name} has the lanes {', '.join(facts.lanes)}.", "lane")
+
+
+def control_problems(path: str, step: StepDefinition) -> Iterator[Problem]:
+    """Yield what is wrong with a control-flow step beyond what its model finds in its inputs."""
+    for option, reason in _UNUSED.get(step.action, {}).items():
+        if getattr(step.config, option) is not None:
+            yield warning(f"{path}.config.{option}", reason, "no_effect")
+    check = _CHECKS.get(step.action)
+    if check is not None:
+        yield from check(path, step)
+
+
+def unreachable(prefix: str, steps: Sequence[StepDefinition]) -> Iterator[Problem]:
+    """Yield a warning for the first step after one that always ends the run."""
+    for index, step in enumerate(steps[:-1]):
+        if step.action == "flow.stop" and step.config.run_if is None:
+            message = f"This never runs: steps.{step.key} before it ends the run."
+            yield warning(f"{prefix}[{index + 1}]", message, "unreachable")
+            return
+
+
+def after_lanes(step: StepDefinition, lanes: Mapping[str, Mapping[str, Seen]]) -> dict[str, Seen]:
+    """Return the steps inside a step that can be read after it; ``lanes`` has those of each lane.
+
+    A loop's cannot, as there is one for each item. Those of a lane that may not run, or not to its end, may be null.
+    """
+    if step.action == "flow.foreach":
+        return {}
+    all_run = step.action == "flow.parallel" and step.config.run_if is None and not _goes_on(step)
+    return {
+        key: Seen(
+            step=seen.step, output_schema=seen.output_schema, may_be_skipped=seen.may_be_skipped or not all_run
+        )
+        for inner in lanes.values()
+        for key, seen in inner.items()
+    }  # fmt: skip
+
+
+def _goes_on(step: StepDefinition) -> bool:
+    """Whether the run may go on after a parallel step although one of its lanes failed."""
+    given = step.config.inputs.get("on_lane_error", "stop")
+    return step.config.on_error == "continue" or given == "continue" or not is_literal(given)
+
+
+def _if(path: str, step: StepDefinition) -> Iterator[Problem]:
+    if not any(step.lanes.values()):
+        yield warning(f"{path}.lanes", "Neither lane has a step, so this decides nothing.", "empty_lanes")
+
+
+def _switch(path: str, step: StepDefinition) -> Iterator[Problem]:
+    if not any(step.lanes.values()):
+        yield warning(f"{path}.lanes", "No lane has a step, so this decides nothing.", "empty_lanes")
+    elif "default" not in step.lanes:
+        message = "There is no lane default: for a value that no lane is named like, nothing runs."
+        yield warning(f"{path}.lanes", message, "no_default")
+
+
+def _foreach(path: str, step: StepDefinition) -> Iterator[Problem]:
+    if not step.lanes.get("body"):
+        yield error(f"{path}.lanes.body", "The loop has no step inside. Add one, or remove the loop.", "loop_empty")
+
+
+def _parallel(path: str, step: StepDefinition) -> Iterator[Problem]:
+    if sum(bool(inner) for inner in step.lanes.values()) < 2:
+        yield warning(f"{path}.lanes", "Fewer than two lanes have steps, so nothing runs at the same time.", "one_lane")
+
+
+def _wait(path: str, step: StepDefinition) -> Iterator[Problem]:
+    inputs = step.config.inputs
+    if inputs.get("seconds") is not None and inputs.get("until") is not None and not is_literal(inputs):
+        # The model tells this of literals alone: what an expression gives may be null.
+        message = "Only one of seconds and until may be given: the other has to turn out null."
+        yield warning(f"{path}.config.inputs.until", message, "wait_one")
+
+
+def _approve(path: str, step: StepDefinition) -> Iterator[Problem]:
+    inputs = step.config.inputs
+    if inputs.get("exclude_requester") is True and inputs.get("approvers", []) == []:
+        message = "Without approvers the link is enough to answer, so nobody can be told apart. List approvers as well."
+        yield warning(f"{path}.config.inputs.exclude_requester", message, "no_approvers")
+    form = inputs.get("form")
+    if isinstance(form, Mapping):
+        yield from _schema(f"{path}.config.inputs.form", form)
+
+
+def _schema(prefix: str, schema: Mapping[str, Any]) -> Iterator[Problem]:
+    dynamic = {where for where, text in texts(schema, prefix) if "{{" in text}
+    for path, message in schema_problems(schema, of_object=True):
+        where = joined(prefix, path)
+        if where not in dynamic:
+            yield error(where, message, "json_schema")
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, StepDefinition], Iterator[Problem]]]] = {
+    "flow.if": _if,
+    "flow.switch": _switch,
+    "flow.foreach": _foreach,
+    "flow.parallel": _parallel,
+    "flow.wait": _wait,
+    "flow.approve": _approve,
+}

@@ -1,0 +1,61 @@
+"""What validation knows of the world: actions, credentials and the tenant's other workflows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+CheckInputs = Callable[[Mapping[str, Any]], Sequence[tuple[str, str, str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionFacts:
+    """What validation needs of an action. ``check_inputs`` runs its model: rows of path, message and code.
+
+    ``lanes`` are the names of lanes it holds, empty for any, None for none; ``per_item`` the inputs that are
+    expressions over items.
+    """
+
+    key: str
+    name: str
+    provider: str
+    provider_name: str
+    accepted_auth: frozenset[str]
+    auth_required: bool
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any] | None
+    check_inputs: CheckInputs
+    lanes: tuple[str, ...] | None = None
+    per_item: tuple[str, ...] = ()
+
+
+class Catalog(Protocol):
+    """The registry, as validation sees it."""
+
+    def action(self, key: str) -> ActionFacts | None: ...
+
+    def keys(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialFacts:
+    provider: str
+    auth_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowFacts:
+    """Another workflow of the tenant, as it would run now: its published version, else its draft.
+
+    ``has_trigger`` says whether it says how it is called; ``callers`` are the slugs that may, None for all; ``calls``
+    the slugs it calls. What lies beyond the workflows that are called may be left at its defaults.
+    """
+
+    name: str
+    published: bool = True
+    has_trigger: bool = False
+    callers: tuple[str, ...] | None = None
+    input_schema: Mapping[str, Any] | None = None
+    output_schema: Mapping[str, Any] | None = None
+    calls: tuple[str, ...] = ()

@@ -1,0 +1,144 @@
+"""Rows inserted without what the ORM costs a row; columns and defaults are read off the model, so none is missed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+from django.db import connection, models
+
+# One statement a number of rows is written and prepared once, so there are not many of them.
+ROWS_A_STATEMENT: Final = 32
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]*")
+
+Row: TypeAlias = Sequence[Any]
+Field: TypeAlias = "models.Field[Any, Any]"
+
+
+class Inserter:
+    """Inserts rows of one model that bring the columns ``given``; every other column gets its default.
+
+    A row is its values in the order of ``given``, as the database takes them: see ``prepared``. Several rows are one
+    statement in which the defaults are written out, which costs SQLite least; PostgreSQL takes them by COPY.
+    """
+
+    def __init__(self, model: type[models.Model], given: Sequence[str]) -> None:
+        self._model, self._given = model, tuple(given)
+        self._statements: dict[int, str] = {}
+        unknown = set(given) - {field.attname for field in model._meta.concrete_fields}
+        if unknown:
+            raise ValueError(f"{model.__name__} has no columns {sorted(unknown)}")
+
+    def prepared(self, name: str, value: Any) -> Any:
+        """Return a value as the database takes it in the column ``name``."""
+        return _prepared(self._fields[name], value)
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Insert rows; call it in a transaction. Raises what the database says."""
+        if self._made:
+            rows = [(*row, *(make() for make in self._made.values())) for row in rows]
+        if connection.vendor == "postgresql" and len(rows) > 1:
+            self._copy(rows)
+            return
+        remaining = iter(rows)
+        while some := list(islice(remaining, ROWS_A_STATEMENT)):
+            _EXECUTE[connection.vendor](self._statement(len(some)), [value for row in some for value in row])
+
+    def _copy(self, rows: Sequence[Row]) -> None:
+        constants = tuple(self._constants.values())
+        statement = f"COPY {self._target} FROM STDIN"
+        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row((*row, *constants))
+
+    def _statement(self, count: int) -> str:
+        """Return the statement that inserts ``count`` rows."""
+        found = self._statements.get(count)
+        if found is None:
+            values = [_PLACE[connection.vendor]] * (len(self._given) + len(self._made))
+            values += [_written_out(value) for value in self._constants.values()]
+            rows = ", ".join([f"({', '.join(values)})"] * count)
+            found = f"INSERT INTO {self._target} VALUES {rows}"  # noqa: S608  (names and defaults of our models)
+            self._statements[count] = found
+        return found
+
+    @cached_property
+    def _target(self) -> str:
+        """The table with its columns: those given, those made, the constants."""
+        quote = connection.ops.quote_name
+        names = (*self._given, *self._made, *self._constants)
+        columns = ", ".join(quote(self._fields[name].column or name) for name in names)
+        return f"{quote(self._model._meta.db_table)} ({columns})"
+
+    @cached_property
+    def _fields(self) -> dict[str, Field]:
+        return {field.attname: field for field in self._model._meta.concrete_fields}
+
+    @cached_property
+    def _defaulted(self) -> dict[str, Field]:
+        """The fields that a row does not bring and that the database does not fill by itself."""
+        return {
+            name: field
+            for name, field in self._fields.items()
+            if name not in self._given and not field.has_db_default() and not field.generated
+        }
+
+    @cached_property
+    def _constants(self) -> dict[str, Any]:
+        """Columns whose default is the same for every row and needs no quoting, with what the database takes."""
+        found = {
+            name: _prepared(field, field.get_default())
+            for name, field in self._defaulted.items()
+            if not (field.has_default() and callable(field.default))
+        }
+        return {name: value for name, value in found.items() if _written_out(value)}
+
+    @cached_property
+    def _made(self) -> dict[str, Callable[[], Any]]:
+        """Columns whose default is made for each row."""
+        fields = {name: field for name, field in self._defaulted.items() if name not in self._constants}
+        return {name: _maker(field) for name, field in fields.items()}
+
+
+def _execute(statement: str, values: Row) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def _execute_on_sqlite(statement: str, values: Row) -> None:
+    """Execute without Django's cursor, which looks for the places of hundreds of values each time."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        connection.connection.execute(statement, values)
+
+
+_EXECUTE: Final = {"sqlite": _execute_on_sqlite, "postgresql": _execute}
+_PLACE: Final = {"sqlite": "?", "postgresql": "%s"}
+
+
+def _prepared(field: Field, value: Any) -> Any:
+    found = field.get_db_prep_save(value, connection)
+    # A member of an enumeration is a text too, but says its name where it is put into another.
+    return str.__str__(found) if isinstance(found, str) else found
+
+
+def _maker(field: Field) -> Callable[[], Any]:
+    return lambda: _prepared(field, field.get_default())
+
+
+def _written_out(value: Any) -> str:
+    """Return a constant as SQL, or nothing for one that would need quoting."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case int():
+            return str(value)
+        case str() if _PLAIN.fullmatch(value):
+            return f"'{value}'"
+        case _:
+            return ""

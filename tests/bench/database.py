@@ -1,0 +1,42 @@
+"""A look into the product's database from outside, SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """``url`` of a PostgreSQL, or the SQLite ``file``."""
+
+    file: Path
+    url: str | None = None
+
+    def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """Run one statement with ``:name`` places, commit, and return its rows."""
+        if self.url is None:
+            with contextlib.closing(sqlite3.connect(self.file, timeout=60)) as connection, connection:
+                return connection.execute(sql, dict(values or {})).fetchall()
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            cursor = connection.execute(re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql), dict(values or {}))  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, table: str, where: str = "TRUE") -> int:
+        return int(self.execute(f"SELECT count(*) FROM {table} WHERE {where}")[0][0])  # noqa: S608
+
+    def columns(self, table: str, *, but: Sequence[str] = ()) -> list[str]:
+        """Return the names of a table's columns, quoted."""
+        if self.url is None:
+            names = [row[1] for row in self.execute(f"PRAGMA table_info({table})")]
+        else:
+            sql = "SELECT column_name FROM information_schema.columns WHERE table_name = :table"
+            names = [row[0] for row in self.execute(sql, {"table": table})]
+        return [f'"{name}"' for name in names if name not in but]

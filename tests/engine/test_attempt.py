@@ -1,0 +1,50 @@
+"""One attempt: what it costs a step that does not need it, and what it records."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integrations.sdk import RunContext
+from runs.engine.records import Succeeded, idempotency_key
+from runs.engine.values import INLINE_BYTES
+from tests.engine.world import World, order, step
+
+NAMESPACE = uuid.UUID("5b0e4f0c-6a3e-4d0e-9d57-0c8f5d3f7a11")
+
+
+@given(st.integers(0, 2**63), st.text(st.characters(exclude_categories=["Cs"])))
+def test_the_key_of_a_step_is_a_name_based_uuid_and_stays_what_it_is(run_id: int, path: str) -> None:
+    assert idempotency_key(run_id, path) == str(uuid.uuid5(NAMESPACE, f"{run_id}/{path}"))
+
+
+def test_a_client_is_made_when_a_step_asks_for_it_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, made = World(), []
+
+    def ask(world: World, ctx: RunContext[Any]) -> None:
+        assert made == []
+        assert ctx.http is ctx.http
+        assert len(made) == 1
+
+    world.behave("b", ask)
+    monkeypatch.setattr("tests.engine.world.NoClients.client", lambda self, *args, **options: made.append(args))
+    assert isinstance(world.run(order(step("a", "sim.put"))), Succeeded)
+    assert made == []
+    assert isinstance(world.run(order(step("b", "sim.put"))), Succeeded)
+    assert len(made) == 1
+
+
+def test_large_inputs_and_outputs_are_recorded_as_they_are_to_be_stored() -> None:
+    world, text = World(), "x" * INLINE_BYTES
+    world.behave("a", lambda world, ctx: [text])
+    assert isinstance(world.run(order(step("a", "sim.put", inputs={"value": text}))), Succeeded)
+    (record,) = world.rows("a")
+    assert record.packed_inputs is not None
+    assert record.packed_inputs.value is record.inputs
+    assert record.packed_output is not None
+    assert record.packed_output.value is record.output
+    assert (record.inputs, record.output) == ({"value": text}, [text])
