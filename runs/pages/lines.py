@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -300,7 +300,7 @@ def _waits(scene: Scene, step: StepOutline, attempts: Sequence[StepRun]) -> tupl
     """Return the dashed lines: while a step waits, and between an attempt and the next, or now."""
     shown = attempts[-BLOCKS_A_LINE:]
     spans = [(row.started_at, scene.until(row)) for row in shown if step.action in WAITS or row.status == "waiting"]
-    for row, later in zip(shown, [*shown[1:], None], strict=True):
+    for row, later in zip_longest(shown, shown[1:]):
         until = later.started_at if later else (None if scene.reading.run.finished_at else scene.now)
         if row.retry_at and row.finished_at and until and until > row.finished_at:
             spans.append((row.finished_at, until))
