@@ -24,6 +24,7 @@ from runs.states import StepStatus
 BLOCKS_A_LINE: Final = 24
 MAX_INDENT: Final = 5
 _LABEL: Final = 40
+_MANY: Final = 10_000  # so many items are told in percent where there is no room
 _CSS: Final[Mapping[str, str]] = {
     StepStatus.SUCCEEDED: "ok",
     StepStatus.FAILED: "bad",
@@ -247,7 +248,8 @@ def tally_words(state: LoopState) -> str:
 
 def _took(scene: Scene, attempts: Sequence[StepRun], state: LoopState | None) -> str:
     if state is not None and state.is_open and state.total:
-        return f"{state.done + state.failed + state.given:,} / {state.total:,}"
+        ended = state.done + state.failed + state.given
+        return f"{ended} / {state.total}" if state.total < _MANY else f"{100 * ended // state.total} %"
     if not attempts or attempts[-1].status == StepStatus.SKIPPED:
         return ""
     return duration(milliseconds(attempts[0].started_at, scene.until(attempts[-1])))
