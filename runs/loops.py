@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
@@ -28,6 +28,15 @@ _KEPT: Final = 10_000
 # Lists that are looked into for one page, in bytes of JSON: how many items they have is asked of no more than these.
 _BYTES_READ: Final = 12 * 1024 * 1024
 
+
+class _Written(Value):
+    """A constant of ours as part of the statement: SQLite takes no partial index for a value that is bound to it."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
+        return f"'{StepStatus(self.value).value}'", ()
+
+
+_UNSETTLED: Final = tuple(_Written(status) for status in UNSETTLED)
 # What never changes again: how many iterations of a loop that ended were done, and how many items a stored list has.
 _done: OrderedDict[int, int] = OrderedDict()
 _counts: OrderedDict[int, int] = OrderedDict()
@@ -136,7 +145,7 @@ def _exceptions(run: Run, loops: Mapping[str, StepOutline]) -> dict[str, Mapping
     direct = Q(key__in=[step.key for loop in loops.values() for step in loop.body])
     retried = Q(status__in=_BAD, retry_at__gt=timezone.now())
     failed = _failed(run, loops.values())
-    rows = _inside(run).filter(loop__in=list(loops), status__in=UNSETTLED).order_by().values("loop")
+    rows = _inside(run).filter(loop__in=list(loops), status__in=_UNSETTLED).order_by().values("loop")
     counted = rows.annotate(
         failed=Count("pk", filter=failed),
         first_failed=Min("item", filter=failed),
@@ -167,7 +176,7 @@ def _done_in(run: Run, loops: Mapping[int, tuple[str, StepOutline]]) -> dict[int
 
 def failed_items(run: Run, path: str, loop: StepOutline, *, start: int, limit: int) -> list[int]:
     """Return the items from ``start`` on whose iteration failed."""
-    rows = _inside(run).filter(_failed(run, [loop]), loop=path, item__gte=start, status__in=UNSETTLED)
+    rows = _inside(run).filter(_failed(run, [loop]), loop=path, item__gte=start, status__in=_UNSETTLED)
     items = rows.order_by("item").values_list("item", flat=True).distinct()[:limit]
     return [item for item in items if item is not None]
 

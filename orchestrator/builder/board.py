@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -404,14 +404,6 @@ def _after_words(step: StepDefinition) -> str:
     if not lane_names(step):
         return ""
     return _("after the loop") if step.action == LOOP else _("after all lanes")
-
-
-def _readable(steps: Sequence[StepDefinition]) -> Iterator[StepDefinition]:
-    """Yield steps that can be read once they have run, those inside others before these."""
-    for step in steps:
-        for inner in step.lanes.values() if step.action != LOOP else ():
-            yield from _readable(inner)
-        yield step
 
 
 def input_schema(action: Action | None) -> Mapping[str, Any]:

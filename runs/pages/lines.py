@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -24,6 +24,7 @@ from runs.states import StepStatus
 BLOCKS_A_LINE: Final = 24
 MAX_INDENT: Final = 5
 _LABEL: Final = 40
+_MANY: Final = 10_000  # so many items are told in percent where there is no room
 _CSS: Final[Mapping[str, str]] = {
     StepStatus.SUCCEEDED: "ok",
     StepStatus.FAILED: "bad",
@@ -247,7 +248,8 @@ def tally_words(state: LoopState) -> str:
 
 def _took(scene: Scene, attempts: Sequence[StepRun], state: LoopState | None) -> str:
     if state is not None and state.is_open and state.total:
-        return f"{state.done + state.failed + state.given:,} / {state.total:,}"
+        ended = state.done + state.failed + state.given
+        return f"{ended} / {state.total}" if state.total < _MANY else f"{100 * ended // state.total} %"
     if not attempts or attempts[-1].status == StepStatus.SKIPPED:
         return ""
     return duration(milliseconds(attempts[0].started_at, scene.until(attempts[-1])))
@@ -300,7 +302,7 @@ def _waits(scene: Scene, step: StepOutline, attempts: Sequence[StepRun]) -> tupl
     """Return the dashed lines: while a step waits, and between an attempt and the next, or now."""
     shown = attempts[-BLOCKS_A_LINE:]
     spans = [(row.started_at, scene.until(row)) for row in shown if step.action in WAITS or row.status == "waiting"]
-    for row, later in zip(shown, [*shown[1:], None], strict=True):
+    for row, later in zip_longest(shown, shown[1:]):
         until = later.started_at if later else (None if scene.reading.run.finished_at else scene.now)
         if row.retry_at and row.finished_at and until and until > row.finished_at:
             spans.append((row.finished_at, until))

@@ -76,6 +76,25 @@ def test_a_holder_that_gets_another_key_keeps_what_it_holds(staff: Client, ours:
     assert (holder["key"], holder["lanes"]["then"][0]["key"]) == ("renamed", "b")
 
 
+def test_lanes_stay_as_they_are_empty_ones_too(staff: Client, ours: World) -> None:
+    leaf = {"key": "b", "action": "x.y"}
+    lanes = {
+        "gold": [leaf],
+        "silver": [],
+        "default": [{"key": "each", "action": "flow.foreach", "lanes": {"body": []}}],
+    }
+    document = {"steps": [{"key": "plan", "action": "flow.switch", "lanes": lanes}]}
+    services.workflow_patch(actor=ours.actor, workflow=ours.workflow, changes=document)
+    data = sent(staff.get(url(ours.workflow, "change")))
+    assert (data["steps-1-inside"], data["steps-2-inside"]) == ("plan.gold", "plan.default")
+    data |= {"steps-1-name": "Renamed", "steps-1-inside": "each.body"}
+    assert staff.post(url(ours.workflow, "change"), data).status_code == 302
+    (plan,) = steps(ours)
+    assert list(plan["lanes"]) == ["gold", "silver", "default"]
+    (each,) = plan["lanes"]["default"]
+    assert [(step["key"], step["name"]) for step in each["lanes"]["body"]] == [("b", "Renamed")]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

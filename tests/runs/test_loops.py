@@ -163,6 +163,21 @@ def test_many_loops_take_as_many_queries_as_one(tenant: Tenant) -> None:
     assert {(state.done, state.failed, state.total) for state in found.values()} == {(2, 1, 3)}
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's plans are looked at with those of attempts")
+def test_sqlite_counts_a_loop_by_the_index_of_what_is_not_settled(tenant: Tenant) -> None:
+    run = loop_run(tenant, 20, lambda index: BAD if index == 3 else GOOD)
+    with CaptureQueriesContext(connection) as queries:
+        state_of(run)
+        failed_items(run, "each", each_of(run), start=0, limit=5)
+    plans = []
+    for query in queries:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plans.append(" ".join(str(row) for row in cursor.fetchall()))
+    assert ["steprun_loop_unsettled" in plan for plan in plans] == [False, True, True]
+    assert not any("SCAN runs_steprun" in plan for plan in plans)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_told_from_few_rows_is_what_counting_all_gives(tenant: Tenant, seed: int) -> None:
     rng = random.Random(seed)

@@ -21,7 +21,7 @@ from runs.models import Payload, Run, StepRun
 from runs.pages.reading import ITEMS_A_PAGE
 from runs.pages.run import RunPage
 from runs.pages.timeline import Row
-from tests.runs.ground import make_workflow
+from tests.runs.ground import drive, make_workflow, start
 from tests.runs.loops_ground import BAD, GOOD, Fate, Rows, foreach, loop_run, new_run, step
 
 pytestmark = pytest.mark.django_db
@@ -363,6 +363,31 @@ def test_items_that_an_earlier_run_gave_say_so(browser: Client, tenant: Tenant) 
     page = page_of(browser, run)
     assert sentences(page)[0].startswith("2 of 4 done, 1 taken over from the earlier run")
     assert row_of(page, "each[0]").line.note == "taken over from the earlier run"  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_again_from_a_failed_item_is_offered_and_shows_what_it_took_over(browser: Client, tenant: Tenant) -> None:
+    code = "def main(input):\n    if input['i'] == 3:\n        raise ValueError('no')\n    return input"
+    body = [step("send", "code.python", inputs={"code": code, "input": {"i": "{{ index }}"}}), step("tell")]
+    first = start(make_workflow(tenant, step("find"), foreach("each", *body), step("post")), list(range(6)))
+    drive()
+    first = first.refresh()
+    page = page_of(browser, first)
+    assert page.title == "Stopped at “send”, item 4"
+    assert "3 of 6 done, 1 failed, 2 not finished" in sentences(page)[0]
+    assert page.failure is not None
+    answer = browser.post(reverse("run-rerun", args=["acme", first.pk]), {"from": page.failure.from_path})
+    drive()
+    again = Run.unscoped.get(rerun_of=first)
+    assert answer.headers["Location"] == address(again)
+    shown = page_of(browser, again)
+    assert sentences(shown)[0].startswith("0 of 6 done, 1 failed, 3 taken over from the earlier run, 2 not finished")
+    assert row_of(shown, "find").line.note == "taken over from the earlier run"  # type: ignore[union-attr]
+    assert [row_of(shown, f"each[{item}]").line.status for item in range(4)] == [  # type: ignore[union-attr]
+        "succeeded", "succeeded", "succeeded", "failed",
+    ]  # fmt: skip
+    given = page_of(browser, again, step="find")
+    assert [value.value for value in given.inspector.values] == [{"from": "find"}]
 
 
 # Other runs.
