@@ -89,7 +89,9 @@ SQLITE_OPTIONS = {
     "init_command": (
         # The first counts only for a file that is made now: what is deleted later can then be given back.
         "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; "
-        "PRAGMA mmap_size=134217728; PRAGMA cache_size=-20000; PRAGMA foreign_keys=ON;"
+        # The web has a connection for each of its threads; the file itself is mapped, once for all.
+        f"PRAGMA mmap_size=134217728; PRAGMA cache_size=-{4_000 if PROCESS == 'web' else 20_000}; "
+        "PRAGMA foreign_keys=ON;"
     ),
 }
 
