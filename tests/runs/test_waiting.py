@@ -73,8 +73,9 @@ def test_it_stays_while_there_is_nothing_to_do_and_hears_of_work(tenant: Tenant)
     workflow = make_workflow(tenant, step("a"))
     with waiting() as found:
         has_bell(found)
-        time.sleep(4 * TIMES.idle + 0.3)
         for _ in range(2):
+            # Longer than idle, and than it looks about after a commit.
+            time.sleep(4 * TIMES.idle + 0.5)
             run = start(workflow)
             time.sleep(0.2)
             assert run.refresh().status == "queued", "nobody has told it"
