@@ -16,7 +16,8 @@ from runs.states import RunStatus
 from tests.runs.ground import make_workflow
 
 
-@pytest.mark.django_db
+# Giving space back to the system ends whatever transaction there is.
+@pytest.mark.django_db(transaction=True)
 def test_runs_past_their_retention_go_and_others_stay(tenant: Tenant) -> None:
     tenant.retention_days = 7
     tenant.save()
