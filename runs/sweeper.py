@@ -104,7 +104,8 @@ def prune(*, seconds: float | None = None) -> int:
 
 def give_space_back() -> None:
     """Let SQLite cut pages that nothing uses off its file, some at a time; other servers do so by themselves."""
-    if connection.vendor != "sqlite":
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        # A script would end the transaction that is under way.
         return
     connection.ensure_connection()
     # A script: by itself the driver takes one step of the statement, which gives back one page.
