@@ -18,6 +18,7 @@ from tests.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.crash
 
+# More than one driver takes.
 RUNS = 160
 
 
@@ -64,7 +65,7 @@ def group_of(installation: Product, top: subprocess.Popen[bytes]) -> list[int]:
 
 def test_two_groups_of_workers_share_the_runs_and_one_goes_on_alone(installation: Product, called: Upstream) -> None:
     first, second = (installation.start("worker", ready=False) for _ in range(2))
-    call = {"method": "PUT", "url": f"{called.address}/{{{{ run.id }}}}/{{{{ trigger.body.n }}}}?slow=1.5"}
+    call = {"method": "PUT", "url": f"{called.address}/{{{{ run.id }}}}/{{{{ trigger.body.n }}}}?slow=5"}
     made = installation.publish(workflow("Shared", [step("a", "http.request", call), step("b", "http.request", call)]))
     wait_for(lambda: len(installation.processes()) >= 12, seconds=30, what="both groups to live")
     ids = [installation.api("POST", f"workflows/{made}/runs/", json={"payload": {"n": n}})["id"] for n in range(RUNS)]
