@@ -43,6 +43,7 @@ UNSCOPED: Final = {
     "orchestrator/doctor.py": "the operator's checks",
     "orchestrator/health.py": "whether anybody's run waits",
     "runs/claims.py": "drivers serve every tenant",
+    "runs/plans.py": "a table's name alone, beside the tenant in the query",
     "runs/limits.py": "drivers serve every tenant",
     "runs/endings.py": "what follows from the end of runs of every tenant, each within its own",
     "runs/calls.py": "inserts, with the tenant on the row",
