@@ -32,6 +32,12 @@ class Database:
     def count(self, table: str, where: str = "TRUE") -> int:
         return int(self.execute(f"SELECT count(*) FROM {table} WHERE {where}")[0][0])  # noqa: S608
 
+    def has_open_runs(self) -> bool:
+        """Return whether a run is queued, running or waits; asks indexes alone, since it takes time from who works."""
+        conditions = ("wake_at IS NOT NULL", "lease_expires_at IS NOT NULL", "status = 'waiting'")
+        found = " OR ".join(f"EXISTS (SELECT 1 FROM runs_run WHERE {condition})" for condition in conditions)  # noqa: S608
+        return bool(self.execute(f"SELECT {found}")[0][0])
+
     def columns(self, table: str, *, but: Sequence[str] = ()) -> list[str]:
         """Return the names of a table's columns, quoted."""
         if self.url is None:
