@@ -9,7 +9,6 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from integrations.sdk.errors import InputError
-from orchestrator import jsongate
 from orchestrator.flow.json_schemas import value_problems
 from orchestrator.flow.names import TriggerType
 from orchestrator.types import JSONValue
@@ -18,7 +17,7 @@ from runs.engine.ports import CallOutcome
 from runs.engine.records import Failure
 from runs.models import Payload, Run
 from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus
-from runs.values import opened, split
+from runs.values import split, stored_at
 
 MAX_DEPTH: Final = 10
 
@@ -57,7 +56,7 @@ def called_run_start(*, caller: Run, path: str, slug: str, payload: JSONValue) -
         by_person=caller.by_person,
         token_id=caller.token_id,
     )
-    kept = split(jsongate.check(trigger), tenant_id=run.tenant_id, run_id=run.pk)
+    kept = split(trigger, tenant_id=run.tenant_id, run_id=run.pk)
     run.trigger, run.trigger_ref = kept.inline, kept.ref
     try:
         with transaction.atomic():
@@ -123,7 +122,7 @@ def call_outcome(*, caller_id: int, tenant_id: int, path: str) -> CallOutcome | 
 def _output(run: Run) -> JSONValue:
     if run.output_ref is None:
         return run.output  # type: ignore[no-any-return]
-    return opened(Payload.objects.for_tenant(run.tenant_id).get(run=run, pk=run.output_ref))
+    return stored_at(tenant_id=run.tenant_id, run_id=run.pk, ref=run.output_ref)  # type: ignore[no-any-return]
 
 
 def _failure(run: Run) -> Failure:

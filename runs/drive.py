@@ -11,7 +11,9 @@ from typing import Any, assert_never
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from orchestrator import jsongate
 from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.large import LARGE_BYTES
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.adapters import (
@@ -49,7 +51,7 @@ from runs.models import Payload
 from runs.plans import Plan, Plans, TenantFacts
 from runs.slots import Slots
 from runs.states import FailureKind, RunStatus, StepStatus
-from runs.values import opened
+from runs.values import opened, stored_at
 from runs.writer import Job
 from runs.writes import Ending, Write
 
@@ -99,6 +101,7 @@ class RunDrive:
             rides=shared.rides,
             broken=self._on_broken,
             read_loop=self._read_loop,
+            read=shared.readers.read,
         )
         self._task = asyncio.get_running_loop().create_task(self._main())
         self._task.add_done_callback(lambda _: self._over(ended))
@@ -291,13 +294,21 @@ class RunDrive:
         claim, plans = self.claim, self._shared.plans
         plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
         facts = plans.kept_tenant(claim.tenant_id) or plans.read_tenant(claim.tenant_id)
-        trigger = claim.trigger if claim.trigger_ref is None else self._payload(claim.trigger_ref)
+        trigger = claim.trigger if claim.trigger_ref is None else self._trigger(claim.trigger_ref)
         seed = claim.seed or {}
         if "ref" in seed:
             seed = self._payload(seed["ref"])
         recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id)
         answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
         return _order(claim, plan, facts, trigger, seed), recorded, answers
+
+    def _trigger(self, ref: int) -> Any:
+        """Return what started the run; what another run gave it may be larger than anything from outside."""
+        claim = self.claim
+        rows = Payload.objects.for_tenant(claim.tenant_id).filter(run=claim.run_id, pk=ref)
+        if rows.filter(size__gt=jsongate.MAX_BYTES + LARGE_BYTES).exists():
+            return stored_at(tenant_id=claim.tenant_id, run_id=claim.run_id, ref=ref)
+        return self._payload(ref)
 
     def _payload(self, ref: int) -> Any:
         return opened(Payload.objects.for_tenant(self.claim.tenant_id).get(run=self.claim.run_id, pk=ref))

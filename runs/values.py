@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import BinaryField, QuerySet, Value
+from django.db.models.functions import Greatest, Length, Substr
 
 from orchestrator import jsongate
-from runs.engine.values import INLINE_BYTES, compressed, encoded
+from orchestrator.large import Large
+from runs.engine.values import INLINE_BYTES, compressed, kept, kept_large
 from runs.models import Payload
 
 if TYPE_CHECKING:
@@ -27,8 +31,12 @@ class Split:
 
 
 def split(value: JSONValue, *, tenant_id: int, run_id: int) -> Split:
-    """Return where ``value`` is to be kept. Raises jsongate.BadJSON for one over MAX_BYTES."""
-    _, packed = encoded(value)
+    """Return where ``value`` is to be kept. Raises jsongate.BadJSON for one over MAX_BYTES, or that is no JSON."""
+    found = kept(value, lambda cleaned: cleaned)
+    if found is None:
+        stored = kept_large(value, lambda cleaned: cleaned).stored
+        return Split(payload=Payload(tenant_id=tenant_id, run_id=run_id, size=stored.size, data=stored.data))
+    value, packed = found
     if packed is None:
         return Split(inline=value)
     return Split(payload=Payload(tenant_id=tenant_id, run_id=run_id, size=packed.size, data=packed.data))
@@ -40,6 +48,40 @@ def large(text: str, *, tenant_id: int, run_id: int) -> Payload | None:
     if len(data) <= INLINE_BYTES:
         return None
     return Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=compressed(data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadSource:
+    """Where a large value is read from once it is written; ``ref`` is its row."""
+
+    tenant_id: int
+    run_id: int
+    ref: int
+
+    def read(self, start: int, length: int) -> bytes:
+        begin = Value(start + 1) if start >= 0 else Greatest(Value(1), Length("data") + Value(start + 1))
+        part = Substr("data", begin, Value(length), output_field=BinaryField())
+        found: bytes = self._asked(self._rows().annotate(part=part).values_list("part"))[0]
+        return found
+
+    def whole(self) -> tuple[bytes, int]:
+        data, size = self._asked(self._rows().values_list("data", "size"))
+        return data, size
+
+    def _rows(self) -> QuerySet[Payload]:
+        return Payload.objects.for_tenant(self.tenant_id).filter(run=self.run_id, pk=self.ref)
+
+    def _asked(self, rows: Any) -> tuple[Any, ...]:
+        """Return the one row, with its bytes as such. Raises LookupError when it is gone."""
+        found = rows.first()
+        if found is None:
+            raise LookupError(f"the value {self.ref} of run {self.run_id} is not there any more")
+        return (bytes(found[0]), *found[1:])
+
+
+def stored_at(*, tenant_id: int, run_id: int, ref: int) -> Any:
+    """Return the value of a Payload row, of which nothing is read before somebody looks into it."""
+    return Large.at(PayloadSource(tenant_id=tenant_id, run_id=run_id, ref=ref))
 
 
 def opened(payload: Payload) -> JSONValue:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from typing import Final
 
 from integrations.sdk.errors import Permanent
+from orchestrator.large.room import COUNTED_BYTES, take_room
 
 ACCEPT_ENCODING: Final = "gzip, deflate"
 _GZIP_WBITS: Final = 31
@@ -17,10 +18,11 @@ _MEMBERS: Final = 64
 class BodyTooLarge(Permanent):
     """The answer is larger than the step may take."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The answer is larger than {limit:,} bytes.", hint="Ask for less, or page through the results."
-        )
+    def __init__(self, limit: int, size: int | None = None) -> None:
+        told = f"The answer is larger than {limit:,} bytes."
+        if size is not None:
+            told = f"The answer has {size:,} bytes, at most {limit:,} are taken."
+        super().__init__(told, hint="Ask for less, or page through the results.")
 
 
 class _Inflater:
@@ -79,11 +81,16 @@ async def read_decoded(chunks: AsyncIterable[bytes], content_encoding: str, max_
     layers = _layers(content_encoding)
     body = bytearray()
     received = 0
+    is_counted = False
     async for chunk in chunks:
         received += len(chunk)
         body += _decoded(layers, chunk, max_bytes)
         if len(body) > max_bytes or received > max_bytes:
             raise BodyTooLarge(max_bytes)
+        if not is_counted and len(body) >= COUNTED_BYTES:
+            # How large it becomes nobody knows.
+            await take_room(max_bytes)
+            is_counted = True
     return bytes(body)
 
 

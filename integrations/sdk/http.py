@@ -21,10 +21,12 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from integrations.sdk.client import MAX_BYTES, Answer, Flight, Response, StepHttp, WireError
+from integrations.sdk.client import Answer, Flight, Response, StepHttp, WireError
 from integrations.sdk.decoding import BodyTooLarge, read_decoded
 from integrations.sdk.egress import AddressRefused, EgressPolicy, origin
 from integrations.sdk.errors import InputError
+from orchestrator.jsongate import MAX_VALUE_BYTES
+from orchestrator.large import take_room
 
 __all__ = ["AddressRefused", "EgressPolicy", "HttpPool", "Response", "StepHttp"]
 
@@ -84,7 +86,7 @@ class HttpPool:
         egress_allow: Sequence[str] = (),
         deadline: datetime,
         idempotency_key: str = "",
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int = MAX_VALUE_BYTES,
         secrets: Sequence[str] = (),
     ) -> StepHttp:
         """Return the client of one attempt; StepHttp says what the arguments mean, and costs nothing to make."""
@@ -189,7 +191,8 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     if encoding or length is None or response.method == "HEAD":
         return await read_decoded(_chunks(response), encoding or "", max_bytes)
     if length > max_bytes:
-        raise BodyTooLarge(max_bytes)
+        raise BodyTooLarge(max_bytes, length)
+    await take_room(length)
     # As long as it said, which the connection sees to.
     return await response.read()
 

@@ -18,13 +18,15 @@ from integrations.sdk.errors import InputError
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import render
 from orchestrator.flow.items import ItemEvaluator
+from orchestrator.large import ALIVE, TAKEN, Unready, give_room, opened
 from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
+from runs.engine.keeping import evaluated, keep, scope_of_items
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.timing import Late, within
-from runs.engine.values import is_quick, kept
+from runs.engine.values import is_quick
 from runs.states import FailureKind, StepStatus
 
 log = logging.getLogger(__name__)
@@ -57,22 +59,24 @@ class Call:
 
 
 def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tuple[Call, Mapping[str, Any]]:
-    """Return the call that a step asks for, and its inputs as resolved. Raises ExpressionError, InputError.
+    """Return the call that a step asks for, and its inputs as resolved, in which large values stay packed.
 
-    Inputs over the items of a list stay as they are written: their value is another one for each item.
+    Inputs over the items of a list stay as they are written: their value is another one for each item. Raises
+    ExpressionError, InputError, and Unready for what ``keeping.evaluated`` brings.
     """
     inputs = step.config.inputs
     known = ports.catalog.find(step.action, inputs)
     rendered = _rendered(inputs, known.action.per_item if known is not None else (), scope)
+    given = opened(rendered) if ALIVE else rendered
     # What stands in for an unregistered action depends on the inputs.
     is_known = known is not None and known.resolved_as == "registry"
-    found = known if is_known else ports.catalog.find(step.action, rendered)
+    found = known if is_known else ports.catalog.find(step.action, given)
     if found is None:
         raise InputError(
             f"There is no action {step.action!r}, and the step gives neither a `url` nor `code` to run instead.",
             hint="Choose another action, or install the integration on every worker.",
         )
-    return Call(found=found, inputs=found.action.validate_inputs(rendered if is_known else found.inputs)), rendered
+    return Call(found=found, inputs=found.action.validate_inputs(given if is_known else found.inputs)), rendered
 
 
 def _rendered(inputs: Mapping[str, JSONValue], held: Sequence[str], scope: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -124,12 +128,16 @@ class StepAttempt:
         try:
             credential = await self._prepare(scope)
         except Exception as error:
+            give_room()
             return self._failed(error)
         await self._ports.journal.begin(self.record, durable=not self.harmless)
         try:
             return self.finish(await self._run(credential))
         except (Exception, SystemExit) as error:
             return self._failed(error)
+        finally:
+            if TAKEN:
+                give_room()
 
     def finish(self, failure: Failure | None, status: StepStatus | None = None) -> Attempt:
         """Set the record's end: failed if there is a failure, unless ``status`` says otherwise."""
@@ -149,18 +157,25 @@ class StepAttempt:
         return self.finish(failure)
 
     async def _prepare(self, scope: Mapping[str, Any]) -> OpenCredential:
-        self.call, rendered = resolve(self._ports, self._step, scope)
-        self.record.resolved_as = self.call.found.resolved_as
-        if self.call.found.action.per_item:
-            self._evaluator = ItemEvaluator(self._step.config.inputs, scope)
+        try:
+            call, rendered = resolve(self._ports, self._step, scope)
+        except Unready as missing:
+            call, rendered = await evaluated(self._ports, lambda: resolve(self._ports, self._step, scope), missing)
+        self.call = call
+        self.record.resolved_as = call.found.resolved_as
+        if call.found.action.per_item:
+            inputs = self._step.config.inputs
+            if ALIVE:
+                scope = await scope_of_items(self._ports, inputs, call.found.action.per_item, scope)
+            self._evaluator = ItemEvaluator(inputs, scope)
         credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
         redactor = self._ports.redactor
         redactor.add(credential.secrets)
         if is_quick(rendered):
             self.record.inputs = redactor.clean(rendered)
         else:
-            self.record.inputs, self.record.packed_inputs = await kept(rendered, redactor.clean)
-        self.call.found.action.check_auth(credential.auth)
+            self.record.inputs, self.record.packed_inputs = await keep(self._ports, rendered)
+        call.found.action.check_auth(credential.auth)
         return credential
 
     async def _credential(self, name: str) -> OpenCredential:
@@ -180,7 +195,7 @@ class StepAttempt:
         if is_quick(value):
             self.record.output = self._ports.redactor.clean(value)
         else:
-            self.record.output, self.record.packed_output = await kept(value, self._ports.redactor.clean)
+            self.record.output, self.record.packed_output = await keep(self._ports, value)
         return None
 
     def _timeout(self) -> float:

@@ -1,0 +1,90 @@
+"""Large values in the engine: brought when an expression reads them, and packed when a step gives them. Pure.
+
+Both happen off the loop and within the room that a process has for large values; ``give_room`` ends that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from orchestrator.flow.expressions import Template, compile_template, find_templates
+from orchestrator.flow.items import as_template
+from orchestrator.large import ALIVE, Large, Node, Unready, gone, opened, ready, take_room
+from orchestrator.types import JSONValue
+from runs.engine.ports import Journal, Ports
+from runs.engine.values import MAX_BYTES, Packed, kept, kept_large
+
+_T = TypeVar("_T")
+
+
+async def evaluated(ports: Ports, evaluate: Callable[[], _T], missing: Unready | None = None) -> _T:
+    """Return what ``evaluate`` gives, with what it reads of large values brought, beginning with ``missing``.
+
+    Raises what ``evaluate`` does, and TooManyValues.
+    """
+    return await ready(evaluate, lambda wanted: _brought(ports.journal, wanted), missing)
+
+
+async def _brought(journal: Journal, wanted: Unready) -> Any:
+    await take_room(wanted.size)
+    return await journal.bring(wanted.bring)
+
+
+async def keep(ports: Ports, value: Any) -> tuple[JSONValue, Packed | None]:
+    """Return a value as it is kept, which is a Large where it is one. Raises BadJSON, and what a RawJSON says.
+
+    For what is not quick.
+    """
+    clean = ports.redactor.clean
+    found = await asyncio.to_thread(kept, value, clean)
+    if found is not None:
+        return found
+    away = list(gone(value)) if ALIVE else []
+    await take_room(MAX_BYTES)
+    try:
+        for stored in away:
+            stored.take(await ports.journal.bring(stored.hold))
+        large: Any = await asyncio.to_thread(kept_large, value, clean)
+        return large, None
+    finally:
+        for stored in away:
+            stored.drop()
+
+
+async def fields(ports: Ports, value: Any, names: Sequence[str]) -> Any:
+    """Return an object that may be large with these of its members, which may be large in their turn."""
+    if not isinstance(value, Large):
+        return value
+
+    def look() -> Any:
+        shape = value.shape()
+        return {name: value.part(name) for name in names} if isinstance(shape, Node) else shape[0]
+
+    return await evaluated(ports, look)
+
+
+async def scope_of_items(
+    ports: Ports, inputs: Mapping[str, JSONValue], names: Sequence[str], scope: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return a scope for expressions over items, in which large values that they read are opened."""
+    read = {
+        (reference.root, *reference.parts[:1])
+        for name in names
+        for template in _templates(inputs.get(name))
+        for reference in template.references
+    }
+
+    def opened_scope() -> Mapping[str, Any]:
+        steps = {key: opened(told) if ("steps", key) in read else told for key, told in scope.get("steps", {}).items()}
+        roots = {root for root, *_ in read} - {"steps"}
+        return {**{name: opened(told) if name in roots else told for name, told in scope.items()}, "steps": steps}
+
+    return await evaluated(ports, opened_scope)
+
+
+def _templates(value: JSONValue) -> list[Template]:
+    if isinstance(value, str):
+        return [compile_template(as_template(value))]
+    return [compile_template(text) for _, text in find_templates(value)]
