@@ -298,7 +298,8 @@ class RunDrive:
         seed = claim.seed or {}
         if "ref" in seed:
             seed = self._payload(seed["ref"])
-        recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id)
+        keys = (step.key for _, step in plan.definition.walk())
+        recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id, keys)
         answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
         return _order(claim, plan, facts, trigger, seed), recorded, answers
 

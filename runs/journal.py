@@ -20,9 +20,13 @@ from runs.writes import Ending, Write
 _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
-def history(run_id: int, tenant_id: int) -> list[Attempt]:
-    """Return what is recorded of a run outside its loops, oldest first."""
-    return _recorded(run_id, tenant_id, Q(item__isnull=True))
+def history(run_id: int, tenant_id: int, keys: Iterable[str]) -> list[Attempt]:
+    """Return what is recorded of a run outside its loops, oldest first; ``keys`` are those of its workflow's steps.
+
+    By their paths, which an index has, however many iterations there are beside them: a step outside of loops has its
+    key for a path.
+    """
+    return _recorded(run_id, tenant_id, Q(path__in=list(keys)))
 
 
 def history_of_loop(run_id: int, tenant_id: int, loop: str, first: int, count: int) -> list[Attempt]:

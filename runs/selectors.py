@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 
 from orchestrator.errors import NotFound
+from orchestrator.large import Stored
 from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.drafts import draft_document
@@ -18,7 +19,7 @@ from runs.attempts import attempts_after
 from runs.models import Payload, Run, StepRun
 from runs.outline import sample_paths, tree
 from runs.states import RunKind, StepStatus
-from runs.values import opened
+from runs.values import PayloadSource, opened
 
 STEPS_A_PAGE: Final = 200
 # How far back the data picker and a step test look for an output.
@@ -146,6 +147,14 @@ def payload_value(run: Run, ref: int) -> JSONValue:
     if payload is None:
         raise NotFound("This run has no such value.")
     return opened(payload)
+
+
+def payload_pieces(run: Run, ref: int) -> tuple[int, Iterator[bytes]]:
+    """Return the bytes of JSON that a large value has, and these in pieces. Raises NotFound as ``payload_value``."""
+    size = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk=ref).values_list("size", flat=True).first()
+    if size is None:
+        raise NotFound("This run has no such value.")
+    return size, Stored(source=PayloadSource(tenant_id=run.tenant_id, run_id=run.pk, ref=ref)).pieces()
 
 
 def trigger_of(run: Run) -> dict[str, JSONValue]:

@@ -17,6 +17,7 @@ from integrations.sdk.context import RunContext
 from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, Effect, JSONValue
+from orchestrator.large import Large, opened
 
 ACTION_NAME: Final = re.compile(r"[a-z][A-Za-z0-9]*")
 DECLARED: Final = "__declared_actions__"
@@ -33,7 +34,9 @@ class Action:
     durable before it; ``idempotent`` means that sending it again with the same key does no harm;
     ``idempotent_when`` asks that of the inputs; ``http`` says whether it speaks HTTP, which the contract suite then
     checks; ``any_provider`` takes other providers' credentials too; ``per_item`` names inputs that are expressions
-    over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item.
+    over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item;
+    ``passes_on`` names inputs that it does not look into, so that a value of many megabytes need not be unpacked: it
+    may be an ``orchestrator.large.Large`` there, or hold one.
     """
 
     key: str
@@ -58,6 +61,7 @@ class Action:
     http: bool
     any_provider: bool
     per_item: tuple[str, ...]
+    passes_on: tuple[str, ...]
     function: Callable[[RunContext[Any]], Any] = field(repr=False)
     origin: str
 
@@ -76,6 +80,20 @@ class Action:
     def output_json_schema(self) -> dict[str, Any] | None:
         """Return the output's JSON schema, made once: not to be changed."""
         return self._output_json_schema
+
+    def opened_inputs(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the inputs with large values as Python objects where this action looks into them. Raises Unready."""
+        return {
+            name: value if name in self._passed_on and self._takes(name, value) else opened(value)
+            for name, value in inputs.items()
+        }
+
+    @cached_property
+    def _passed_on(self) -> Mapping[str, Any]:
+        return {name: self.input_schema.model_fields[name].annotation for name in self.passes_on}
+
+    def _takes(self, name: str, value: Any) -> bool:
+        return self._passed_on[name] is Any or not isinstance(value, Large)
 
     def validate_inputs(self, inputs: Mapping[str, Any]) -> BaseModel:
         """Return the inputs as this action's model. Raises InputError naming the wrong fields, without their values."""
@@ -154,6 +172,7 @@ def action(
     http: bool = True,
     any_provider: bool = False,
     per_item: Sequence[str] = (),
+    passes_on: Sequence[str] = (),
     description: str = "",
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -188,6 +207,7 @@ def action(
             http=http,
             any_provider=any_provider,
             per_item=tuple(per_item),
+            passes_on=tuple(passes_on),
             function=function,
             origin=origin,
         )

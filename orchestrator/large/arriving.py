@@ -65,11 +65,12 @@ class Arriving:
             return
         found = _TEXT.match(self._data, self._at) if begin == '"' else None
         end = found.end() if found else self._at + WINDOW
-        text = self._data[self._at : end]
-        value = jsongate.loads(text, max_bytes=len(text))
-        del text
-        self._packer.scalar(jsongate.dump_bytes(self._packer.clean(value)), key)
+        self._packer.scalar(self._written(self._data[self._at : end]), key)
         self._at = min(end, len(self._data))
+
+    def _written(self, text: bytes) -> bytes:
+        """Return a text or a number as it is kept."""
+        return jsongate.dump_bytes(self._packer.clean(jsongate.loads(text, max_bytes=len(text))))
 
     def _elements(self, kind: str, depth: int) -> None:
         """Hand over the elements of a container, a run at a time, up to its closing bracket."""

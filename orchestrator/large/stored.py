@@ -20,6 +20,8 @@ _FOOTER: Final = len(_MAGIC) + 8
 # What is read of the end at once: nearly every index fits.
 _TAIL: Final = 64 * 1024
 PIECE: Final = 256 * 1024
+# What is read at once of what is stored: SQLite goes through all that comes before it.
+_SLICE: Final = 4 * 1024 * 1024
 _RAW: Final = -zlib.MAX_WBITS
 
 
@@ -194,16 +196,17 @@ class Stored:
         return _inflated(zlib.decompressobj(_RAW), data, 0, run.skip, run.size)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the JSON in pieces of some hundred kilobytes; blocks."""
-        stream = zlib.decompressobj()
-        data = self.hold()
-        with memoryview(data) as view:
-            for start in range(0, len(view), PIECE):
-                waiting: bytes | memoryview = view[start : start + PIECE]
-                while waiting and not stream.eof:
-                    yield stream.decompress(waiting, PIECE)
-                    waiting = stream.unconsumed_tail
-        yield stream.flush()
+        """Yield the JSON in pieces, without having more in memory; blocks. Raises BadJSON where it is damaged."""
+        stream, start = zlib.decompressobj(), 0
+        while not stream.eof:
+            waiting = self._read(start, _SLICE)
+            if not waiting:
+                raise jsongate.BadJSON("the stored value is damaged")
+            start += len(waiting)
+            while waiting and not stream.eof:
+                if piece := stream.decompress(waiting, PIECE):
+                    yield piece
+                waiting = stream.unconsumed_tail
 
     def _read(self, start: int, length: int) -> bytes:
         if self._data is not None:

@@ -132,7 +132,7 @@ def _rendered(request: HttpRequest, template: str, values: Mapping[str, Any], st
     return HttpResponse(text.encode("utf-8", "backslashreplace"), status=status)
 
 
-def private(response: HttpResponse) -> HttpResponse:
+def private(response: AnyResponse) -> AnyResponse:
     """Mark an answer as one person's own, and as different for htmx."""
     response.headers.setdefault("Cache-Control", "private, no-store")
     patch_vary_headers(response, ("Cookie", "HX-Request"))

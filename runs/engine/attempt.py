@@ -67,7 +67,9 @@ def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tup
     inputs = step.config.inputs
     known = ports.catalog.find(step.action, inputs)
     rendered = _rendered(inputs, known.action.per_item if known is not None else (), scope)
-    given = opened(rendered) if ALIVE else rendered
+    given = rendered
+    if ALIVE:
+        given = opened(rendered) if known is None else known.action.opened_inputs(rendered)
     # What stands in for an unregistered action depends on the inputs.
     is_known = known is not None and known.resolved_as == "registry"
     found = known if is_known else ports.catalog.find(step.action, given)

@@ -300,7 +300,7 @@ class Interpreter:
                 # As they were: another look at the variables or the clock could give other items.
                 found = self.ports.catalog.find(step.action, {})
                 assert found is not None
-                begun = await evaluated(self.ports, partial(opened, record.inputs))
+                begun: Any = await evaluated(self.ports, partial(opened, record.inputs))
                 inputs = found.action.validate_inputs(begun)
         except Exception as error:
             self._end(record, StepStatus.FAILED, failure_of(error, self.ports.redactor))
