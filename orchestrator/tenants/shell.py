@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +23,8 @@ THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "theme"
 
 # URL name, icon, word; in the rail's order.
+AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
+
 _NAV: Final = (
     ("home", "home", noop("Home")),
     ("workflow-list", "flow", noop("Workflows")),
