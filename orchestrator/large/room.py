@@ -7,12 +7,19 @@ waited for each other would wait for ever.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from orchestrator.large.stored import Stored
 
 # As much as the largest value has: one of those at a time, or several smaller ones.
 BYTES_AT_ONCE: Final = 64 * 1024 * 1024
+# How often what is written is in memory: packed, and twice on its way into the database.
+_WRITTEN: Final = 3
 # Smaller ones are not counted.
 COUNTED_BYTES: Final = 4 * 1024 * 1024
 
@@ -77,6 +84,23 @@ def give_room() -> None:
     if task is not None and task in TAKEN:
         task.remove_done_callback(_give)
         _give(task)
+
+
+def room_until_written(stored: Stored) -> None:
+    """Count the bytes of a value that was packed until it is let go: they are in memory, and copied while written."""
+    assert stored.data is not None
+    size = min(_WRITTEN * len(stored.data), BYTES_AT_ONCE)
+    if size < COUNTED_BYTES:
+        return
+    loop, room = asyncio.get_running_loop(), _room()
+    room.left -= size
+
+    def give() -> None:
+        # From whatever thread lets go of it; a loop that has ended has no use for it.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(room.give, size)
+
+    stored.on_let_go = weakref.finalize(stored, give)
 
 
 def _give(task: asyncio.Task[object]) -> None:

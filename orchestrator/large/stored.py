@@ -7,7 +7,7 @@ know of the index reads the stream to its end and has the JSON.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -123,7 +123,9 @@ class Stored:
         self.plain: tuple[Any] | None = None
         # What was found in it before, by container and key.
         self.fields: dict[tuple[Any, Any], Any] = {}
-        self._data, self._source = data, source
+        # Whoever counts its bytes is told.
+        self.on_let_go: Callable[[], object] | None = None
+        self._data, self._source, self._pins = data, source, 0
 
     @property
     def data(self) -> bytes | None:
@@ -132,20 +134,24 @@ class Stored:
 
     def let_go(self, source: Source) -> None:
         """Forget the bytes: from now on they are read from ``source``, as they are written there."""
-        self._source, self._data = source, None
+        self._source = source
+        if self.on_let_go is not None:
+            self.on_let_go()
+        if not self._pins:
+            self._data = None
 
     @property
     def source(self) -> Source | None:
         """Where the bytes are read from, None while they are nowhere but here."""
         return self._source
 
-    def take(self, data: bytes) -> None:
-        """Have the bytes in memory for a while, see ``drop``."""
-        self._data = data
+    def pin(self, data: bytes) -> None:
+        """Have the bytes in memory until ``unpin``, whatever is let go meanwhile."""
+        self._data, self._pins = data, self._pins + 1
 
-    def drop(self) -> None:
-        """Forget the bytes where they can be read again."""
-        if self._source is not None:
+    def unpin(self) -> None:
+        self._pins -= 1
+        if self._source is not None and not self._pins:
             self._data = None
 
     def hold(self) -> bytes:

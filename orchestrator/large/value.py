@@ -188,17 +188,16 @@ def is_large(value: Any) -> bool:
     return isinstance(value, Large)
 
 
-def gone(value: Any) -> Iterator[Stored]:
-    """Yield what the large values in a value are stored as, of those whose bytes are not in memory."""
+def stored_in(value: Any) -> Iterator[Stored]:
+    """Yield what the large values in a value are stored as."""
     if isinstance(value, Large):
-        if value.stored.data is None:
-            yield value.stored
+        yield value.stored
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from gone(item)
+            yield from stored_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from gone(item)
+            yield from stored_in(item)
 
 
 def opened(value: Any) -> Any:

@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 
 from orchestrator.flow.expressions import Template, compile_template, find_templates
 from orchestrator.flow.items import as_template
-from orchestrator.large import ALIVE, Large, Node, Unready, gone, opened, ready, take_room
+from orchestrator.large import (
+    ALIVE,
+    Large,
+    Node,
+    Stored,
+    Unready,
+    give_room,
+    opened,
+    ready,
+    room_until_written,
+    stored_in,
+    take_room,
+)
 from orchestrator.types import JSONValue
 from runs.engine.ports import Journal, Ports
 from runs.engine.values import MAX_BYTES, Packed, kept, kept_large
@@ -19,12 +31,19 @@ from runs.engine.values import MAX_BYTES, Packed, kept, kept_large
 _T = TypeVar("_T")
 
 
-async def evaluated(ports: Ports, evaluate: Callable[[], _T], missing: Unready | None = None) -> _T:
+async def evaluated(
+    ports: Ports, evaluate: Callable[[], _T], missing: Unready | None = None, *, keeps_room: bool = False
+) -> _T:
     """Return what ``evaluate`` gives, with what it reads of large values brought, beginning with ``missing``.
 
-    Raises what ``evaluate`` does, and TooManyValues.
+    ``keeps_room`` is for who has what was opened for longer, and gives the room back later. Raises what ``evaluate``
+    does, and TooManyValues.
     """
-    return await ready(evaluate, lambda wanted: _brought(ports.journal, wanted), missing)
+    try:
+        return await ready(evaluate, lambda wanted: _brought(ports.journal, wanted), missing)
+    finally:
+        if not keeps_room:
+            give_room()
 
 
 async def _brought(journal: Journal, wanted: Unready) -> Any:
@@ -41,16 +60,22 @@ async def keep(ports: Ports, value: Any) -> tuple[JSONValue, Packed | None]:
     found = await asyncio.to_thread(kept, value, clean)
     if found is not None:
         return found
-    away = list(gone(value)) if ALIVE else []
     await take_room(MAX_BYTES)
+    pinned: list[Stored] = []
     try:
-        for stored in away:
-            stored.take(await ports.journal.bring(stored.hold))
+        for stored in stored_in(value) if ALIVE else ():
+            # Held here: the thread that packs them must not have to ask the database.
+            data = stored.data
+            if data is None:
+                data = await ports.journal.bring(stored.hold)
+            stored.pin(data)
+            pinned.append(stored)
         large: Any = await asyncio.to_thread(kept_large, value, clean)
+        room_until_written(large.stored)
         return large, None
     finally:
-        for stored in away:
-            stored.drop()
+        for stored in pinned:
+            stored.unpin()
 
 
 async def fields(ports: Ports, value: Any, names: Sequence[str]) -> Any:
@@ -81,7 +106,7 @@ async def scope_of_items(
         roots = {root for root, *_ in read} - {"steps"}
         return {**{name: opened(told) if name in roots else told for name, told in scope.items()}, "steps": steps}
 
-    return await evaluated(ports, opened_scope)
+    return await evaluated(ports, opened_scope, keeps_room=True)
 
 
 def _templates(value: JSONValue) -> list[Template]:

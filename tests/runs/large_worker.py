@@ -30,7 +30,7 @@ def main() -> None:
     from tests.runs.ground import drive, make_workflow, rows, start, step
 
     settings.ENV = dataclasses.replace(settings.ENV, egress_allow=(urlsplit(order["address"]).netloc,))
-    tenant = Tenant.objects.create(slug="acme", name="Acme")
+    tenant = Tenant.objects.create(slug=f"worker-{os.getpid()}", name="Acme")
     get = step("get", "http.request", inputs={"url": order["address"]})
     reading = [step(f"read{n}", inputs={"values": {"x": text}}) for n, text in enumerate(order["reads"])]
     more = {} if order.get("output") is None else {"output": order["output"]}
