@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from orchestrator import jsongate
 from orchestrator.flow.definition import WorkflowDefinition
-from orchestrator.large import LARGE_BYTES
+from orchestrator.large import LARGE_BYTES, Large
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.adapters import (
@@ -51,7 +51,7 @@ from runs.models import Payload
 from runs.plans import Plan, Plans, TenantFacts
 from runs.slots import Slots
 from runs.states import FailureKind, RunStatus, StepStatus
-from runs.values import opened, stored_at
+from runs.values import SEED_LEVELS, opened, stored_at, unfolded
 from runs.writer import Job
 from runs.writes import Ending, Write
 
@@ -294,25 +294,25 @@ class RunDrive:
         claim, plans = self.claim, self._shared.plans
         plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
         facts = plans.kept_tenant(claim.tenant_id) or plans.read_tenant(claim.tenant_id)
-        trigger = claim.trigger if claim.trigger_ref is None else self._trigger(claim.trigger_ref)
+        trigger = claim.trigger if claim.trigger_ref is None else self._stored(claim.trigger_ref, jsongate.MAX_BYTES)
         seed = claim.seed or {}
         if "ref" in seed:
-            seed = self._payload(seed["ref"])
+            seed = unfolded(self._stored(seed["ref"], LARGE_BYTES), SEED_LEVELS)
         keys = (step.key for _, step in plan.definition.walk())
         recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id, keys)
         answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
         return _order(claim, plan, facts, trigger, seed), recorded, answers
 
-    def _trigger(self, ref: int) -> Any:
-        """Return what started the run; what another run gave it may be larger than anything from outside."""
+    def _stored(self, ref: int, beyond: int) -> Any:
+        """Return a value that the run was given: ``beyond`` so many bytes it is read as it is needed."""
         claim = self.claim
-        rows = Payload.objects.for_tenant(claim.tenant_id).filter(run=claim.run_id, pk=ref)
-        if rows.filter(size__gt=jsongate.MAX_BYTES + LARGE_BYTES).exists():
-            return stored_at(tenant_id=claim.tenant_id, run_id=claim.run_id, ref=ref)
-        return self._payload(ref)
-
-    def _payload(self, ref: int) -> Any:
-        return opened(Payload.objects.for_tenant(self.claim.tenant_id).get(run=self.claim.run_id, pk=ref))
+        payload = Payload.objects.for_tenant(claim.tenant_id).defer("data").get(run=claim.run_id, pk=ref)
+        if payload.size > beyond:
+            large: Large = stored_at(tenant_id=claim.tenant_id, run_id=claim.run_id, ref=ref)
+            large.stored.learn()
+            if large.stored.root is not None:
+                return large
+        return opened(payload)
 
 
 def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, seed: Mapping[str, Any]) -> RunOrder:

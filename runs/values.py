@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import BinaryField, QuerySet, Value
 from django.db.models.functions import Greatest, Length, Substr
 
 from orchestrator import jsongate
-from orchestrator.large import Large
+from orchestrator.large import LARGE_BYTES, Large, Stored
 from runs.engine.values import INLINE_BYTES, compressed, kept, kept_large
 from runs.models import Payload
 
 if TYPE_CHECKING:
     from orchestrator.types import JSONValue
+
+
+# What a run starts from is unfolded so far: its steps, each one's outcome, and what that has.
+SEED_LEVELS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,27 @@ class PayloadSource:
 def stored_at(*, tenant_id: int, run_id: int, ref: int) -> Any:
     """Return the value of a Payload row, of which nothing is read before somebody looks into it."""
     return Large.at(PayloadSource(tenant_id=tenant_id, run_id=run_id, ref=ref))
+
+
+def lean(payload: Payload) -> Any:
+    """Return the value of a Payload row, as a Large where it is large: its bytes are in memory, its objects are not.
+
+    Raises jsongate.BadJSON for a row that is not what was written.
+    """
+    if payload.size <= LARGE_BYTES:
+        return opened(payload)
+    stored = Stored(data=bytes(payload.data), size=payload.size)
+    stored.learn()
+    # Written before there were any that are cut.
+    return opened(payload) if stored.root is None else Large(stored)
+
+
+def unfolded(value: Any, levels: int) -> Any:
+    """Return an object that may be large as one whose members may be, and so on for so many levels."""
+    members = value.members() if isinstance(value, Large) else value.items() if isinstance(value, dict) else None
+    if members is None or (isinstance(value, Large) and not value.is_object):
+        return value
+    return {name: unfolded(member, levels - 1) if levels > 1 else member for name, member in members}
 
 
 def opened(payload: Payload) -> JSONValue:

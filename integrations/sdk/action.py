@@ -17,7 +17,8 @@ from integrations.sdk.context import RunContext
 from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, Effect, JSONValue
-from orchestrator.large import Large, opened
+from orchestrator.jsongate import MAX_VALUE_BYTES
+from orchestrator.large import Large, large_in, opened
 
 ACTION_NAME: Final = re.compile(r"[a-z][A-Za-z0-9]*")
 DECLARED: Final = "__declared_actions__"
@@ -36,7 +37,8 @@ class Action:
     checks; ``any_provider`` takes other providers' credentials too; ``per_item`` names inputs that are expressions
     over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item;
     ``passes_on`` names inputs that it does not look into, so that a value of many megabytes need not be unpacked: it
-    may be an ``orchestrator.large.Large`` there, or hold one.
+    may be an ``orchestrator.large.Large`` there, or hold one; ``opens`` is how many bytes of JSON any other input may
+    have in one value.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Action:
     any_provider: bool
     per_item: tuple[str, ...]
     passes_on: tuple[str, ...]
+    opens: int
     function: Callable[[RunContext[Any]], Any] = field(repr=False)
     origin: str
 
@@ -82,11 +85,24 @@ class Action:
         return self._output_json_schema
 
     def opened_inputs(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the inputs with large values as Python objects where this action looks into them. Raises Unready."""
-        return {
-            name: value if name in self._passed_on and self._takes(name, value) else opened(value)
-            for name, value in inputs.items()
-        }
+        """Return the inputs with large values as Python objects where this action looks into them.
+
+        Raises Unready, and InputError for one with more bytes than it ``opens``.
+        """
+        return {name: self._opened(name, value) for name, value in inputs.items()}
+
+    def _opened(self, name: str, value: Any) -> Any:
+        if name in self._passed_on and self._takes(name, value):
+            return value
+        for large in large_in(value):
+            large.shape()
+            if large.size > self.opens:
+                raise InputError(
+                    f"A value of {large.size:,} bytes is given, and this step takes at most {self.opens:,}.",
+                    field=name,
+                    hint="Give it only what it needs of that.",
+                )
+        return opened(value)
 
     @cached_property
     def _passed_on(self) -> Mapping[str, Any]:
@@ -174,6 +190,7 @@ def action(
     any_provider: bool = False,
     per_item: Sequence[str] = (),
     passes_on: Sequence[str] = (),
+    opens: int = MAX_VALUE_BYTES,
     description: str = "",
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -209,6 +226,7 @@ def action(
             any_provider=any_provider,
             per_item=tuple(per_item),
             passes_on=tuple(passes_on),
+            opens=opens,
             function=function,
             origin=origin,
         )

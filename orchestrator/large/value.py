@@ -70,6 +70,13 @@ class Large:
         """Bytes of JSON; 0 while that is not known."""
         return self.stored.size if self.node is None else self.node.size
 
+    @property
+    def is_object(self) -> bool:
+        """Whether it is an object; blocks."""
+        self.stored.learn()
+        node = self.node or self.stored.root
+        return node is not None and node.kind == "{"
+
     def shape(self) -> Node | tuple[Any]:
         """Return how it is cut, or, in a tuple, the value itself where it is not. Raises Unready."""
         stored = self.stored
@@ -118,6 +125,17 @@ class Large:
         if self.node is None and self.stored.root is None and len(text) <= _STAYS:
             self.stored.plain = (value,)
         return value
+
+    def members(self) -> Iterator[tuple[str, Any]]:
+        """Yield the members of an object that is cut, large ones as Large; blocks."""
+        self.stored.learn()
+        node = self.node or self.stored.root
+        for part in node.parts if node is not None else ():
+            if not isinstance(part, Node):
+                members: Any = jsongate.parse(b"{" + self.stored.run(part) + b"}")
+                yield from members.items()
+            elif part.key is not None:
+                yield part.key, Large(self.stored, part)
 
     def names(self) -> list[str]:
         """Return some names of an object's members, for whoever did not find one."""
@@ -181,23 +199,19 @@ class Large:
 
 def is_large(value: Any) -> bool:
     """Whether a value is large, or holds one that is."""
-    if isinstance(value, Mapping):
-        return any(map(is_large, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(is_large, value))
-    return isinstance(value, Large)
+    return next(large_in(value), None) is not None
 
 
-def stored_in(value: Any) -> Iterator[Stored]:
-    """Yield what the large values in a value are stored as."""
+def large_in(value: Any) -> Iterator[Large]:
+    """Yield the large values in a value."""
     if isinstance(value, Large):
-        yield value.stored
+        yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from stored_in(item)
+            yield from large_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from stored_in(item)
+            yield from large_in(item)
 
 
 def opened(value: Any) -> Any:

@@ -18,10 +18,10 @@ from orchestrator.large import (
     Stored,
     Unready,
     give_room,
+    large_in,
     opened,
     ready,
     room_until_written,
-    stored_in,
     take_room,
 )
 from orchestrator.types import JSONValue
@@ -63,7 +63,7 @@ async def keep(ports: Ports, value: Any) -> tuple[JSONValue, Packed | None]:
     await take_room(MAX_BYTES)
     pinned: list[Stored] = []
     try:
-        for stored in stored_in(value) if ALIVE else ():
+        for stored in [large.stored for large in large_in(value)] if ALIVE else ():
             # Held here: the thread that packs them must not have to ask the database.
             data = stored.data
             if data is None:

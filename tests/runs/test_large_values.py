@@ -27,10 +27,11 @@ from pydantic import BaseModel
 from integrations.registry import registry
 from integrations.sdk import Provider, RunContext, action
 from orchestrator.jsongate import MAX_VALUE_BYTES
-from orchestrator.large import ALIVE, LARGE_BYTES, RawJSON, pack
+from orchestrator.large import ALIVE, LARGE_BYTES, Large, RawJSON, pack
+from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow
-from runs import selectors
+from runs import selectors, services
 from runs.journal import history
 from runs.models import Payload, Run, StepRun
 from runs.values import PayloadSource
@@ -178,7 +179,8 @@ def test_a_large_value_passes_through_steps_loops_and_called_workflows(tenant: T
     assert (run.status, run.error) == ("succeeded", None)
     body = json.loads(OBJECTS)
     assert selectors.payload_value(run, run.output_ref) == body
-    outputs = {path: outcome["output"] for path, outcome in selectors.step_outcomes(run).items()}
+    told: dict[str, Any] = {path: outcome["output"] for path, outcome in selectors.step_outcomes(run).items()}
+    outputs = {path: output.open() if isinstance(output, Large) else output for path, output in told.items()}
     assert outputs["each"] == [{"item": 1, "all": body}, {"item": 2, "all": body}]
     assert outputs["call"] == {"x": "customer 7", "all": body}
     assert outputs["when"] == {"from": "when"}
@@ -330,3 +332,40 @@ def test_an_action_that_makes_a_large_value_of_its_own_keeps_it_packed(tenant: T
         drive()
     assert rows(run, "read")[0].output == {"x": "customer 49999"}
     assert rows(run, "made")[0].output_ref is not None
+
+
+def test_a_run_that_starts_again_in_the_middle_takes_large_values_over_without_opening_them(
+    tenant: Tenant, reach: Any, editor: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "{{ steps.get.output.body['items'][9].name }}"
+    more = {"output": "{{ steps.get.output.body }}"}
+    with serving(OBJECTS) as address:
+        first = start(getting(tenant, reach(address), step("read", inputs={"values": {"x": name}}), **more))
+        drive()
+    assert first.refresh().status == "succeeded"
+    for module in ("selectors", "values", "drive"):
+        monkeypatch.setattr(f"runs.{module}.opened", lambda _payload: pytest.fail("a large value was opened"))
+    again = services.run_rerun(actor=actor_for_user(editor, tenant.slug), run=first, from_="read")
+    drive()
+    again = again.refresh()
+    assert (again.status, again.error) == ("succeeded", None)
+    assert rows(again, "read")[0].output == {"x": "customer 9"}
+    assert not rows(again, "get")
+    client.force_login(editor)
+    assert client.get(reverse("run", args=["acme", again.pk]) + "?step=get&show=output").status_code == 200
+    monkeypatch.undo()
+    assert selectors.payload_value(again, again.output_ref) == json.loads(OBJECTS)
+
+
+def test_code_is_told_at_once_that_a_large_value_is_too_much_for_it(
+    tenant: Tenant, reach: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.large.Large.open", lambda _large: pytest.fail("it was opened"))
+    code = {"code": "def main(input): return 1", "input": "{{ steps.get.output.body }}"}
+    body = b'{"items":[' + b",".join([OBJECTS[10:-2]] * 4) + b"]}"
+    with serving(body) as address:
+        run = start(getting(tenant, reach(address), step("code", "code.python", inputs=code)))
+        drive()
+    error = run.refresh().error
+    assert (error["kind"], error["path"]) == ("input", "code")
+    assert "this step takes at most 4,194,304" in error["message"]
