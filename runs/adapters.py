@@ -20,7 +20,8 @@ from integrations.sdk.action import Action
 from integrations.sdk.egress import EgressPolicy
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
-from orchestrator.large import TooManyValues
+from orchestrator import jsongate
+from orchestrator.large import TooManyValues, take_room
 from orchestrator.types import JSONValue
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
 from runs.calls import call_outcome, called_run_start, called_trigger
@@ -158,7 +159,7 @@ class PooledClients:
     """HTTP clients of attempts, over the one pool of a driver's loop."""
 
     def __init__(self) -> None:
-        self.pool = HttpPool(egress_policy())
+        self.pool = HttpPool(egress_policy(), room=take_room)
 
     def client(
         self,
@@ -174,6 +175,7 @@ class PooledClients:
             egress_allow=egress_allow,
             deadline=deadline,
             idempotency_key=idempotency_key,
+            max_bytes=jsongate.MAX_VALUE_BYTES,
             secrets=credential.secrets,
         )
 

@@ -34,11 +34,11 @@ class Split:
         return self.payload.pk if self.payload else None
 
 
-def split(value: JSONValue, *, tenant_id: int, run_id: int) -> Split:
-    """Return where ``value`` is to be kept. Raises jsongate.BadJSON for one over MAX_BYTES, or that is no JSON."""
+def split(value: JSONValue, *, tenant_id: int, run_id: int, most: int = jsongate.MAX_VALUE_BYTES) -> Split:
+    """Return where ``value`` is to be kept. Raises jsongate.BadJSON for more than ``most`` bytes, and for no JSON."""
     found = kept(value, lambda cleaned: cleaned)
     if found is None:
-        stored = kept_large(value, lambda cleaned: cleaned).stored
+        stored = kept_large(value, lambda cleaned: cleaned, most=most).stored
         return Split(payload=Payload(tenant_id=tenant_id, run_id=run_id, size=stored.size, data=stored.data))
     value, packed = found
     if packed is None:
@@ -47,11 +47,11 @@ def split(value: JSONValue, *, tenant_id: int, run_id: int) -> Split:
 
 
 def large(text: str, *, tenant_id: int, run_id: int) -> Payload | None:
-    """Return the row for a value that is this JSON, or None when its column takes it. Raises jsongate.BadJSON."""
+    """Return the row for a value from outside that is this JSON, or None when its column takes it. Raises BadJSON."""
     data = text.encode()
     if len(data) <= INLINE_BYTES:
         return None
-    return Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=compressed(data))
+    return Payload(tenant_id=tenant_id, run_id=run_id, size=len(data), data=compressed(data, most=jsongate.MAX_BYTES))
 
 
 @dataclass(frozen=True, kw_only=True)

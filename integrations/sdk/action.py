@@ -17,8 +17,6 @@ from integrations.sdk.context import RunContext
 from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, Effect, JSONValue
-from orchestrator.jsongate import MAX_VALUE_BYTES
-from orchestrator.large import Large, large_in, opened
 
 ACTION_NAME: Final = re.compile(r"[a-z][A-Za-z0-9]*")
 DECLARED: Final = "__declared_actions__"
@@ -36,9 +34,8 @@ class Action:
     ``idempotent_when`` asks that of the inputs; ``http`` says whether it speaks HTTP, which the contract suite then
     checks; ``any_provider`` takes other providers' credentials too; ``per_item`` names inputs that are expressions
     over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item;
-    ``passes_on`` names inputs that it does not look into, so that a value of many megabytes need not be unpacked: it
-    may be an ``orchestrator.large.Large`` there, or hold one; ``opens`` is how many bytes of JSON any other input may
-    have in one value.
+    ``passes_on`` names inputs that it does not look into, so that values of many megabytes stay packed in them;
+    ``opens`` is how many bytes of JSON one value of the others may have.
     """
 
     key: str
@@ -64,7 +61,7 @@ class Action:
     any_provider: bool
     per_item: tuple[str, ...]
     passes_on: tuple[str, ...]
-    opens: int
+    opens: int | None
     function: Callable[[RunContext[Any]], Any] = field(repr=False)
     origin: str
 
@@ -83,33 +80,6 @@ class Action:
     def output_json_schema(self) -> dict[str, Any] | None:
         """Return the output's JSON schema, made once: not to be changed."""
         return self._output_json_schema
-
-    def opened_inputs(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the inputs with large values as Python objects where this action looks into them.
-
-        Raises Unready, and InputError for one with more bytes than it ``opens``.
-        """
-        return {name: self._opened(name, value) for name, value in inputs.items()}
-
-    def _opened(self, name: str, value: Any) -> Any:
-        if name in self._passed_on and self._takes(name, value):
-            return value
-        for large in large_in(value):
-            large.shape()
-            if large.size > self.opens:
-                raise InputError(
-                    f"A value of {large.size:,} bytes is given, and this step takes at most {self.opens:,}.",
-                    field=name,
-                    hint="Give it only what it needs of that.",
-                )
-        return opened(value)
-
-    @cached_property
-    def _passed_on(self) -> Mapping[str, Any]:
-        return {name: self.input_schema.model_fields[name].annotation for name in self.passes_on}
-
-    def _takes(self, name: str, value: Any) -> bool:
-        return self._passed_on[name] is Any or not isinstance(value, Large)
 
     def validate_inputs(self, inputs: Mapping[str, Any]) -> BaseModel:
         """Return the inputs as this action's model. Raises InputError naming the wrong fields, without their values."""
@@ -190,7 +160,7 @@ def action(
     any_provider: bool = False,
     per_item: Sequence[str] = (),
     passes_on: Sequence[str] = (),
-    opens: int = MAX_VALUE_BYTES,
+    opens: int | None = None,
     description: str = "",
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -200,7 +170,8 @@ def action(
 
     def decorate(function: Callable[[RunContext[ModelT]], Any]) -> Action:
         origin = f"{function.__module__}:{function.__code__.co_firstlineno}"
-        for problem in _problems(provider, key, name, auth_type, input_schema, output_schema, per_item):
+        named = {"per_item": per_item, "passes_on": passes_on}
+        for problem in _problems(provider, key, name, auth_type, input_schema, output_schema, named):
             raise DeclarationError(f"{origin}: {problem}")
         declared = Action(
             key=key,
@@ -244,7 +215,7 @@ def _problems(
     auth_type: str,
     input_schema: object,
     output_schema: object,
-    per_item: Sequence[str],
+    named: Mapping[str, Sequence[str]],
 ) -> Sequence[str]:
     if not isinstance(provider, Provider):
         return [f"provider of action {key!r} must be a Provider"]
@@ -265,7 +236,12 @@ def _problems(
     ]
     if isinstance(input_schema, type) and issubclass(input_schema, BaseModel):
         known = {field.alias or name for name, field in input_schema.model_fields.items()}
-        found += [f"per_item of {key!r} names {each!r}, which is no input" for each in per_item if each not in known]
+        found += [
+            f"{option} of {key!r} names {each!r}, which is no input"
+            for option, names in named.items()
+            for each in names
+            if each not in known
+        ]
     return found
 
 

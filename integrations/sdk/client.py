@@ -31,9 +31,10 @@ from integrations.sdk.errors import (
 )
 from integrations.sdk.headers import CONTROL_BYTE, HeaderItems, checked
 from integrations.sdk.redaction import redact
-from orchestrator.jsongate import MAX_VALUE_BYTES
 
 USER_AGENT: Final = "Orchestrator/0.1"
+# Of an answer, where whoever makes the client says nothing else.
+MAX_BYTES: Final = 10 * 1024 * 1024
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 KEYED_METHODS: Final = frozenset({"POST", "PATCH"})
 METHODS: Final = IDEMPOTENT_METHODS | KEYED_METHODS
@@ -187,7 +188,7 @@ class StepHttp:
     egress_allow: Sequence[str] = ()
     deadline: datetime
     idempotency_key: str = ""
-    max_bytes: int = MAX_VALUE_BYTES
+    max_bytes: int = MAX_BYTES
     secrets: Sequence[str] = ()
     withheld: list[str] = field(default_factory=list)
     _keyed: int = 0

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Final
 
 from integrations.sdk.errors import Permanent
-from orchestrator.large.room import COUNTED_BYTES, take_room
 
 ACCEPT_ENCODING: Final = "gzip, deflate"
 _GZIP_WBITS: Final = 31
+# A body from which on others may have to be handled first, and what waits until so many bytes may be.
+LARGE_BODY: Final = 4 * 1024 * 1024
+Room = Callable[[int], Awaitable[None]]
 _LAYERS: Final = 2
 _MEMBERS: Final = 64
 
@@ -76,21 +78,25 @@ def _layers(content_encoding: str) -> list[_Inflater]:
     return [_Inflater(gzip=name != "deflate") for name in names]
 
 
-async def read_decoded(chunks: AsyncIterable[bytes], content_encoding: str, max_bytes: int) -> bytes:
-    """Return the decoded body. Raises BodyTooLarge past ``max_bytes``, raw or decoded, Permanent on a broken one."""
+async def read_decoded(
+    chunks: AsyncIterable[bytes], content_encoding: str, max_bytes: int, room: Room | None = None
+) -> bytes:
+    """Return the decoded body, of which one that becomes large waits for ``room``.
+
+    Raises BodyTooLarge past ``max_bytes``, raw or decoded, Permanent on a broken one.
+    """
     layers = _layers(content_encoding)
     body = bytearray()
     received = 0
-    is_counted = False
     async for chunk in chunks:
         received += len(chunk)
         body += _decoded(layers, chunk, max_bytes)
         if len(body) > max_bytes or received > max_bytes:
             raise BodyTooLarge(max_bytes)
-        if not is_counted and len(body) >= COUNTED_BYTES:
+        if room is not None and len(body) >= LARGE_BODY:
             # How large it becomes nobody knows.
-            await take_room(max_bytes)
-            is_counted = True
+            await room(max_bytes)
+            room = None
     return bytes(body)
 
 

@@ -23,7 +23,7 @@ from orchestrator.large import ALIVE, TAKEN, Unready, give_room, opened
 from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
-from runs.engine.keeping import evaluated, keep, scope_of_items
+from runs.engine.keeping import evaluated, keep, opened_inputs, scope_of_items
 from runs.engine.memo import Memo
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
@@ -74,7 +74,7 @@ def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tup
         rendered = _rendering(step.config)(Context(scope=scope))
     given = rendered
     if ALIVE:
-        given = opened(rendered) if found is None else found.action.opened_inputs(rendered)
+        given = opened(rendered) if found is None else opened_inputs(found.action, rendered)
     if found is not None and found.resolved_as == "registry":
         return Call(found=found, inputs=found.action.validate_inputs(given)), rendered
     # What stands in for an unregistered action depends on the inputs.

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from integrations.sdk.action import Action
+from integrations.sdk.errors import InputError
 from orchestrator.flow.expressions import Template, compile_template, find_templates
 from orchestrator.flow.items import as_template
 from orchestrator.large import (
@@ -76,6 +78,34 @@ async def keep(ports: Ports, value: Any) -> tuple[JSONValue, Packed | None]:
     finally:
         for stored in pinned:
             stored.unpin()
+
+
+def opened_inputs(action: Action, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return inputs with large values as Python objects where the action looks into them.
+
+    Raises Unready, and InputError for one with more bytes than the action opens.
+    """
+    return {
+        name: value if _stays(action, name, value) else _opened(action, name, value) for name, value in inputs.items()
+    }
+
+
+def _stays(action: Action, name: str, value: Any) -> bool:
+    """Whether an input is passed on as it is: where its type is any, or where what it holds is large and not itself."""
+    if name not in action.passes_on:
+        return False
+    return not isinstance(value, Large) or action.input_schema.model_fields[name].annotation is Any
+
+
+def _opened(action: Action, name: str, value: Any) -> Any:
+    for large in large_in(value):
+        if action.opens is not None and large.shape() and large.size > action.opens:
+            raise InputError(
+                f"A value of {large.size:,} bytes is given, and this step takes at most {action.opens:,}.",
+                field=name,
+                hint="Give it only what it needs of that.",
+            )
+    return opened(value)
 
 
 async def fields(ports: Ports, value: Any, names: Sequence[str]) -> Any:

@@ -58,9 +58,9 @@ def kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | N
     return cleaned, encoded(cleaned)[1]
 
 
-def kept_large(value: Any, clean: Callable[[Any], Any]) -> Large:
-    """Return a large value as it is kept. Raises BadJSON. For a thread."""
-    return pack(value, clean, most=MAX_BYTES)
+def kept_large(value: Any, clean: Callable[[Any], Any], *, most: int = MAX_BYTES) -> Large:
+    """Return a large value as it is kept. Raises BadJSON, also for more than ``most`` bytes. For a thread."""
+    return pack(value, clean, most=most)
 
 
 def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
@@ -71,12 +71,8 @@ def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
     return None, Packed(value=value, size=len(data), data=compressed(data))
 
 
-def compressed(data: bytes) -> bytes:
-    """Return JSON as it is stored in a row of its own. Raises BadJSON over MAX_BYTES."""
-    return zlib.compress(_fitting(data), _FASTEST)
-
-
-def _fitting(data: bytes) -> bytes:
-    if len(data) > MAX_BYTES:
-        raise jsongate.BadJSON(f"it has {len(data):,} bytes as JSON, at most {MAX_BYTES:,} are kept")
-    return data
+def compressed(data: bytes, *, most: int = MAX_BYTES) -> bytes:
+    """Return JSON as it is stored in a row of its own. Raises BadJSON for more than ``most`` bytes."""
+    if len(data) > most:
+        raise jsongate.BadJSON(f"it has {len(data):,} bytes as JSON, at most {most:,} are kept")
+    return zlib.compress(data, _FASTEST)
