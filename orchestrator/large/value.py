@@ -93,10 +93,15 @@ class Large:
 
         Large containers inside come as Large. Asked of a value that ``shape`` tells the cuts of.
         """
-        place = (self.shape(), key)
-        stored = self.stored
-        if place in stored.fields:
-            return stored.fields[place]
+        node = self.shape()
+        assert isinstance(node, Node)
+        inside = _container(node, key)
+        if inside is not None:
+            return Large(self.stored, inside)
+        place = (node, key)
+        found = self.stored.fields.get(place, _WHOLE)
+        if found is not _WHOLE:
+            return found
         held = _held.get()
         if held is not None and place in held:
             return held[place]
@@ -161,8 +166,8 @@ class Large:
         node = self.shape()
         assert isinstance(node, Node)
         found = self._member(node, key) if isinstance(key, str) else self._item(node, key)
-        small = isinstance(found, Large) or jsongate.room_beside(found, _FIELD, per_item=_ITEM, per_character=1) >= 0
-        if small or found is MISSING:
+        is_small = jsongate.room_beside(found, _FIELD, per_item=_ITEM, per_character=1) >= 0
+        if is_small or found is MISSING:
             fields = self.stored.fields
             if len(fields) >= _FIELDS_KEPT:
                 fields.clear()
@@ -172,25 +177,20 @@ class Large:
     def _member(self, node: Node, key: str) -> Any:
         # From the end: of two members of one name the last one counts.
         for part in reversed(node.parts):
-            if isinstance(part, Node):
-                if part.key == key:
-                    return Large(self.stored, part)
-            elif part.keys is None or key in part.keys:
-                members = jsongate.parse(b"{" + self.stored.run(part) + b"}")
-                if key in members:  # type: ignore[operator]
-                    return members[key]  # type: ignore[index,call-overload]
+            if isinstance(part, Run) and (part.keys is None or key in part.keys):
+                members: Any = jsongate.parse(b"{" + self.stored.run(part) + b"}")
+                if key in members:
+                    return members[key]
+            elif isinstance(part, Node) and part.key == key:
+                return Large(self.stored, part)
         return MISSING
 
     def _item(self, node: Node, index: int) -> Any:
-        left = index if index >= 0 else node.count + index
-        if not 0 <= left < node.count:
+        found = _part_at(node, index)
+        if found is None:
             return MISSING
-        for part in node.parts:
-            count = 1 if isinstance(part, Node) else part.count
-            if left < count:
-                return Large(self.stored, part) if isinstance(part, Node) else self._of_run(part, left)
-            left -= count
-        return MISSING
+        part, place = found
+        return Large(self.stored, part) if isinstance(part, Node) else self._of_run(part, place)
 
     def _of_run(self, run: Run, index: int) -> Any:
         items: Any = jsongate.parse(b"[" + self.stored.run(run) + b"]")
@@ -200,6 +200,33 @@ class Large:
 def is_large(value: Any) -> bool:
     """Whether a value is large, or holds one that is."""
     return next(large_in(value), None) is not None
+
+
+def _part_at(node: Node, index: int) -> tuple[Run | Node, int] | None:
+    """Return the part of a list that has an item, and which item of it that is; None beyond the list."""
+    left = index if index >= 0 else node.count + index
+    if not 0 <= left < node.count:
+        return None
+    for part in node.parts:
+        count = 1 if isinstance(part, Node) else part.count
+        if left < count:
+            return part, left
+        left -= count
+    return None
+
+
+def _container(node: Node, key: str | int) -> Node | None:
+    """Return the container at a key or an index, where the index alone tells that there is one."""
+    if isinstance(key, int):
+        found = _part_at(node, key)
+        return found[0] if found is not None and isinstance(found[0], Node) else None
+    for part in reversed(node.parts):
+        if isinstance(part, Node):
+            if part.key == key:
+                return part
+        elif part.keys is None or key in part.keys:
+            return None
+    return None
 
 
 def large_in(value: Any) -> Iterator[Large]:
