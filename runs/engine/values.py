@@ -21,6 +21,7 @@ INLINE_BYTES: Final = 64 * 1024
 _QUICK: Final = 64 * 1024
 _ITEM: Final = 8
 _FASTEST: Final = 1
+_ANY: Final = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,13 @@ def kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | N
     """
     if jsongate.room_beside(value, LARGE_BYTES, per_character=1) >= 0:
         plain = value
+    elif jsongate.room_beside(value, _ANY) >= 0:
+        return None
     else:
         try:
             data = jsongate.dump_bytes(jsongate.check(value, max_items=LARGE_BYTES))
         except jsongate.BadJSON:
-            # Large, or wrong: packing it tells what, and where.
+            # Holds a large value, or is wrong: packing it tells what, and where.
             return None
         if len(data) > LARGE_BYTES:
             return None

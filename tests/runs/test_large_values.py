@@ -106,8 +106,8 @@ def test_a_million_objects_are_got_and_read_by_a_worker_within_its_memory() -> N
 
 def test_texts_that_hardly_compress_are_handled_one_after_the_other_in_one_worker() -> None:
     body = b'{"text":"' + os.urandom(25_000_000).hex().encode() + b'"}'
-    told = worked(body, reads=["{{ steps.get.output.status }}"], runs=3)
-    assert told["values"] == [200] * 3, told
+    told = worked(body, reads=["{{ steps.get.output.status }}"], runs=2)
+    assert told["values"] == [200] * 2, told
     assert told["peak"] <= WORKER_MB, told
 
 
