@@ -70,7 +70,10 @@ class Arriving:
 
     def _written(self, text: bytes) -> bytes:
         """Return a text or a number as it is kept."""
-        return jsongate.dump_bytes(self._packer.clean(jsongate.loads(text, max_bytes=len(text))))
+        value = jsongate.loads(text, max_bytes=len(text))
+        # It may be fifty megabytes, and so may what it is made into.
+        del text
+        return jsongate.dump_bytes(self._packer.clean(value))
 
     def _elements(self, kind: str, depth: int) -> None:
         """Hand over the elements of a container, a run at a time, up to its closing bracket."""
