@@ -92,6 +92,7 @@ CHANGES: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("workflow-step", ("who",), POSTED),
     ("workflow-step-move", ("who",), {"direction": "down"}),
     ("workflow-step-remove", ("who",), {}),
+    ("workflow-step-duplicate", ("who",), {}),
     ("workflow-step-test", ("who",), {}),
     ("workflow-test", (), {"payload": "{}"}),
     ("workflow-undo", (), {}),
