@@ -185,10 +185,24 @@ class Interpreter:
         if attempts and attempts[-1].status is StepStatus.RUNNING:
             self._lose(attempts[-1])
         while not attempts or await self._goes_on(step, path, attempts, frame):
-            if attempts and attempts[-1].retry_at is not None:
-                await self.strands.pause(Waiting(path=path, kind="time", wake_at=attempts[-1].retry_at), frame.group)
-            attempts.append(await self._attempt(step, path, attempts, frame))
+            seconds = await self._until_next(path, attempts, frame)
+            attempts.append(await self._attempt(step, path, attempts, frame, seconds))
         return attempts[-1]
+
+    async def _until_next(self, path: str, attempts: Sequence[Attempt], frame: Frame) -> float:
+        """Wait for the next attempt's moment; return the seconds that it may take. Raises Park, and as ``check``."""
+        last = attempts[-1] if attempts else None
+        if last is None or last.retry_at is None:
+            return self.check(frame)
+        try:
+            await self.strands.pause(Waiting(path=path, kind="time", wake_at=last.retry_at), frame.group)
+            return self.check(frame)
+        except (StepFailed, LaneStopped, Stopped, asyncio.CancelledError) as stop:
+            if self._is_over(stop):
+                # Nothing follows any more: what reads the row would take the step to be under way for ever.
+                last.retry_at = None
+                self.ports.journal.record(last, ride=True)
+            raise
 
     def _before_first(self, step: StepDefinition, path: str, frame: Frame) -> Attempt | None:
         """Return the one attempt of a step that is skipped, or whose condition cannot be told; else None."""
@@ -376,8 +390,9 @@ class Interpreter:
             await self.strands.pause(what, frame.group)
         return answer
 
-    async def _attempt(self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame) -> Attempt:
-        seconds = self.check(frame)
+    async def _attempt(
+        self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame, seconds: float
+    ) -> Attempt:
         attempt = StepAttempt(
             self.order, self.ports, step, frame=frame, path=path, number=len(earlier) + 1, seconds=seconds
         )
