@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from orchestrator import jsongate
 from orchestrator.ids import first_id_at
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role
@@ -27,7 +30,7 @@ from runs.pages.reading import Reading, read
 from runs.pages.timeline import Timeline, scene_of, timeline
 from runs.pages.waiting import Waits, waits_of
 from runs.pages.words import KIND_WORDS, again_words, failure_words, place_words, run_title, trigger_words
-from runs.paths import key_of_path
+from runs.paths import items_around, key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
 
 HISTORY: Final = 60
@@ -259,10 +262,18 @@ def _failure(actor: Actor, reading: Reading) -> Failure:
 
 
 def _others(actor: Actor, run: Run) -> tuple[int, str]:
-    """Return how many other runs failed with the very same error in the last day, and where they are listed."""
+    """Return how many other runs failed with the same error at this step in the last day, and where they are listed."""
     rows = Run.objects.for_tenant(actor.tenant).filter(
-        workflow=run.workflow_id, status=RunStatus.FAILED, pk__gte=first_id_at(timezone.now() - DAY), error=run.error
+        workflow=run.workflow_id, status=RunStatus.FAILED, pk__gte=first_id_at(timezone.now() - DAY)
     )
+    error = run.error or {}
+    around = items_around(str(error.get("path") or ""))
+    if around:
+        # In another item it is the same step: the error's text may differ between the outermost loop and the step.
+        start, end = jsongate.dumps({**error, "path": f"{around[0][0]}["})[:-2], f'].{key_of_path(error["path"])}"}}'
+        rows = rows.alias(text=Cast("error", TextField())).filter(text__startswith=start, text__endswith=end)
+    else:
+        rows = rows.filter(error=error)
     query = f"?workflow={run.workflow_id}&status=failed"
     return rows.exclude(pk=run.pk).count(), reverse("run-list", args=[actor.tenant.slug]) + query
 

@@ -277,6 +277,42 @@ def test_a_step_inside_a_loop_that_failed_is_selected(browser: Client, tenant: T
     assert 'name="from" value="each[77].send"' in browser.get(address(run)).content.decode()
 
 
+def test_other_runs_that_stopped_at_the_same_step_count_whatever_their_item(browser: Client, tenant: Tenant) -> None:
+    run = loop_run(tenant, 3, status="failed")
+
+    def fail(which: Run, path: str, **more: Any) -> None:
+        Run.unscoped.filter(pk=which.pk).update(error={**REFUSED, **more, "path": path}, failure_kind="permanent")
+
+    fail(run, "each[2].send")
+    for path, more in (
+        ("each[2].send", {}), ("each[0].send", {}), ("each[1].tell", {}), ("send", {}), ("each[0].resend", {}),
+        ("each[0].send", {"message": "It was lost."}),
+    ):  # fmt: skip
+        fail(new_run(run.workflow, "failed"), path, **more)
+    page = page_of(browser, run)
+    assert page.failure is not None
+    assert page.failure.others == "2 other runs stopped here for the same reason in the last day."
+    alone = new_run(run.workflow, "failed")
+    for which in (alone, new_run(run.workflow, "failed")):
+        fail(which, "post")
+    page = page_of(browser, alone)
+    assert page.failure is not None
+    assert page.failure.others == "1 other run stopped here for the same reason in the last day."
+
+
+def test_a_run_that_ended_between_two_tries_has_no_step_under_way(browser: Client, tenant: Tenant) -> None:
+    run = new_run(make_workflow(tenant, step("find"), foreach()), "failed", error={**REFUSED, "path": "find"})
+    rows = Rows(run)
+    rows.add("find", "failed", retry_at=rows.at, error=REFUSED)
+    rows.loop("each", [1], "cancelled")
+    rows.item("each", 0, ({"status": "failed", "retry_at": rows.at, "error": REFUSED},))
+    page = page_of(browser, rows.save())
+    assert [row.line.status for row in page.timeline.rows if row.line and row.line.path != "@trigger"] == [
+        "failed", "cancelled", "failed", "failed",
+    ]  # fmt: skip
+    assert page.inspector.status == "failed"
+
+
 @pytest.mark.parametrize(
     ("asked", "selected"),
     [
