@@ -193,10 +193,10 @@ class Interpreter:
         """Wait for the next attempt's moment; return the seconds that it may take. Raises Park, and as ``check``."""
         last = attempts[-1] if attempts else None
         if last is None or last.retry_at is None:
-            return self.check(frame)
+            return self.check(frame, path)
         try:
             await self.strands.pause(Waiting(path=path, kind="time", wake_at=last.retry_at), frame.group)
-            return self.check(frame)
+            return self.check(frame, path)
         except (StepFailed, LaneStopped, Stopped, asyncio.CancelledError) as stop:
             if self._is_over(stop):
                 # Nothing follows any more: what reads the row would take the step to be under way for ever.
@@ -215,7 +215,7 @@ class Interpreter:
                 return None
         except Exception as error:
             failure = failure_of(error, self.ports.redactor)
-        self.check(frame)
+        self.check(frame, path)
         attempt = self._new(step, path, frame, StepStatus.FAILED if failure else StepStatus.SKIPPED)
         attempt.failure, attempt.finished_at = failure, attempt.started_at
         self.ports.journal.record(attempt, ride=True)
@@ -286,7 +286,7 @@ class Interpreter:
         """Begin a step that the engine runs itself, or take up where it was left. Raises _Refused."""
         is_new = record is None
         if record is None:
-            self.check(frame)
+            self.check(frame, path)
             record = self._new(step, path, frame, control.status)
         try:
             if is_new:
@@ -386,7 +386,7 @@ class Interpreter:
         while (answer := self.ports.answers.answer(what.path, attempt)) is None:
             if what.wake_at is not None and self.ports.clock.now() >= what.wake_at:
                 return await self.ports.answers.late(what.path, attempt)
-            self.check(frame)
+            self.check(frame, what.path)
             await self.strands.pause(what, frame.group)
         return answer
 
@@ -418,8 +418,8 @@ class Interpreter:
                 attempt.finish(stopped_under_way(repeatable=repeatable), StepStatus.CANCELLED), ride=True
             )
 
-    def check(self, frame: Frame) -> float:
-        """Return the seconds that the workflow's time limit leaves. Raises Stopped, LaneStopped, OutOfTime."""
+    def check(self, frame: Frame, path: str) -> float:
+        """Return the seconds that the time limit leaves to a step. Raises Stopped, LaneStopped, OutOfTime."""
         self.ports.control.check()
         if frame.group is not None:
             frame.group.check()
@@ -428,7 +428,7 @@ class Interpreter:
             return float("inf")
         left = limit - self.order.active_seconds - self.ports.clock.elapsed()
         if left <= 0:
-            raise OutOfTime("", out_of_time(limit))
+            raise OutOfTime(path, out_of_time(limit))
         return left
 
     async def _output(self, frame: Frame) -> JSONValue:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrator import jsongate
+from orchestrator.flow.names import TriggerType
 from orchestrator.ids import first_id_at
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role
@@ -24,6 +25,7 @@ from runs.models import Run
 from runs.outline import TRIGGER
 from runs.overview import DAY, milliseconds, typical_range
 from runs.pages.address import Address
+from runs.pages.again import Again, Typed, again
 from runs.pages.approval import Refused
 from runs.pages.inspector import Inspector, inspector
 from runs.pages.reading import Reading, read
@@ -97,10 +99,13 @@ class RunPage:
     live: bool
     facts: tuple[Fact, ...]
     failure: Failure | None
+    stopped_for: str
     waits: Waits
     kind: str
     timeline: Timeline
     inspector: Inspector
+    again: Again | None
+    edit_input_url: str
     url: str
     poll_url: str
     poll_ms: int
@@ -110,10 +115,12 @@ class RunPage:
     cancelling: bool
 
 
-def run_page(actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refused | None = None) -> RunPage:
+def run_page(
+    actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refused | None = None, typed: Typed | None = None
+) -> RunPage:
     """Return a run's page, as its address asks for it; without a selected step, where it stopped or is.
 
-    ``refused`` is an answer to what the run waits for that was not taken.
+    ``refused`` is an answer to what the run waits for that was not taken, ``typed`` an input to run it again with.
     """
     url = reverse("run", args=[actor.tenant.slug, run.pk])
     address = Address.read(url, query)
@@ -129,10 +136,13 @@ def run_page(actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refus
         live=live,
         facts=_facts(actor, reading),
         failure=_failure(actor, reading) if run.status == RunStatus.FAILED else None,
+        stopped_for=_stopped_for(run),
         waits=waits,
         kind=_kind_words(run),
         timeline=timeline(scene),
         inspector=inspected,
+        again=again(actor, reading, typed),
+        edit_input_url=reading.address.selecting(TRIGGER).url,
         url=url,
         poll_url=_poll_url(actor, reading, inspected.mark),
         poll_ms=_poll_ms(reading),
@@ -230,11 +240,31 @@ def _relatives(actor: Actor, run: Run) -> list[Fact]:
     if run.rerun_of_id:
         again = reverse("run", args=[actor.tenant.slug, run.rerun_of_id])
         facts.append(Fact(label=_("Again from"), text=short_id(run.rerun_of_id), url=again))
+    facts += _of_errors(actor, run)
     later = own.filter(rerun_of=run).order_by("-pk").values_list("pk", flat=True).first() if run.finished_at else None
     if later:
         url = reverse("run", args=[actor.tenant.slug, later])
         facts.append(Fact(label=_("Run again as"), text=short_id(later), url=url))
     return facts
+
+
+def _of_errors(actor: Actor, run: Run) -> list[Fact]:
+    """Return the run that a failure of this one started, or the one whose failure started this one."""
+    own = Run.objects.for_tenant(actor.tenant)
+    slug = ((run.version.definition or {}).get("settings") or {}).get("error_workflow")
+    found, label = None, ""
+    if run.trigger_type == TriggerType.ERROR:
+        told = (run.trigger or {}).get("body") if run.trigger_ref is None else None
+        failed = str(((told or {}).get("run") or {}).get("id") or "")
+        found = own.filter(pk=int(failed)).values("pk", "workflow__name").first() if failed.isdecimal() else None
+        label = _("Because of")
+    elif run.status == RunStatus.FAILED and slug:
+        alarms = own.filter(workflow__slug=slug, dedupe_key=f"error:{run.pk}")
+        found, label = alarms.values("pk", "workflow__name").first(), _("Error workflow")
+    if found is None:
+        return []
+    url = reverse("run", args=[actor.tenant.slug, found["pk"]])
+    return [Fact(label=label, text=f"{found['workflow__name']} {short_id(found['pk'])}", url=url)]
 
 
 def _failure(actor: Actor, reading: Reading) -> Failure:
@@ -259,6 +289,14 @@ def _failure(actor: Actor, reading: Reading) -> Failure:
         else "",
         from_path=reading.stopped if step and run.kind != RunKind.STEP else "",
     )
+
+
+def _stopped_for(run: Run) -> str:
+    """Return why a run was cancelled that nobody stopped by hand: what happened, and what to do."""
+    error = run.error or {}
+    if run.status != RunStatus.CANCELLED or not error:
+        return ""
+    return " ".join(part for part in (failure_words(error), str(error.get("hint") or "")) if part)
 
 
 def _others(actor: Actor, run: Run) -> tuple[int, str]:

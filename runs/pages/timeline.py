@@ -293,12 +293,13 @@ def _legend(lines: Sequence[Line]) -> tuple[tuple[str, str], ...]:
     used = {block.css for line in lines for block in line.blocks} | (
         {"w"} if any(line.waits for line in lines) else set()
     )
+    stopped = any(line.status == StepStatus.CANCELLED for line in lines)
     words = (
         ("ok", _("succeeded")),
         ("bad", _("failed")),
         ("warn", _("tried again")),
         ("live", _("running")),
         ("w", _("waiting")),
-        ("q", _("queued or to come")),
+        ("q", _("queued, stopped or to come") if stopped else _("queued or to come")),
     )
     return tuple((css, word) for css, word in words if css in used)

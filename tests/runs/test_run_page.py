@@ -313,6 +313,33 @@ def test_a_run_that_ended_between_two_tries_has_no_step_under_way(browser: Clien
     assert page.inspector.status == "failed"
 
 
+def test_a_run_that_was_stopped_by_a_limit_says_why_and_what_to_do(browser: Client, tenant: Tenant) -> None:
+    error = {"kind": "rate_limited", "message": "A newer run took its place.", "hint": "Raise the limit.", "path": ""}
+    run = new_run(make_workflow(tenant, step("find")), "cancelled", error=error)
+    rows = Rows(run)
+    rows.add("find", "cancelled")
+    page = page_of(browser, rows.save())
+    assert page.stopped_for == "A newer run took its place. Raise the limit."
+    assert page.stopped_for in browser.get(address(run)).content.decode()
+    assert ("q", "queued, stopped or to come") in page.timeline.legend
+    assert page_of(browser, new_run(run.workflow, "cancelled")).stopped_for == ""
+
+
+def test_a_failed_run_and_the_error_workflow_that_it_started_are_linked(browser: Client, tenant: Tenant) -> None:
+    alarm = make_workflow(tenant, step("note"), slug="alarm")
+    fragile = make_workflow(tenant, step("find"), slug="fragile", settings={"error_workflow": "alarm"})
+    failed = new_run(fragile, "failed", error={**REFUSED, "path": "find"})
+    facts = [fact.label for fact in page_of(browser, failed).facts]
+    assert "Error workflow" not in facts
+    told = new_run(alarm, "succeeded", dedupe_key=f"error:{failed.pk}")
+    body = {"run": {"id": str(failed.pk)}}
+    Run.unscoped.filter(pk=told.pk).update(trigger_type="error", trigger={"type": "error", "body": body})
+    links = {fact.label: (fact.text, fact.url) for fact in page_of(browser, failed).facts}
+    assert links["Error workflow"] == (f"Alarm #{str(told.pk)[-6:]}", address(told))
+    links = {fact.label: (fact.text, fact.url) for fact in page_of(browser, told).facts}
+    assert links["Because of"] == (f"Fragile #{str(failed.pk)[-6:]}", address(failed))
+
+
 @pytest.mark.parametrize(
     ("asked", "selected"),
     [
