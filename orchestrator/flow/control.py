@@ -16,7 +16,7 @@ from orchestrator.flow.telling import error, is_literal, joined, texts, warning
 _INSIDE: Final = "the steps inside have their own limits, and the workflow one for all"
 _SAME_AGAIN: Final = "the same inputs give the same again"
 _BY_INPUTS: Final = "how long it waits is what its inputs say"
-_BY_TIMEOUT: Final = "how long it waits is its input timeout"
+_BY_TIMEOUT: Final = "how long it waits is its input timeout, {} within"
 _RETRIES_INSIDE: Final = "the steps inside have their own retries"
 _NO_EFFECT: Final = {"timeout": "This limits nothing here", "retry": "Nothing is tried again here"}
 _UNUSED: Final[Mapping[str, tuple[str, str]]] = {
@@ -25,8 +25,8 @@ _UNUSED: Final[Mapping[str, tuple[str, str]]] = {
     "flow.foreach": (_INSIDE, _RETRIES_INSIDE),
     "flow.parallel": (_INSIDE, _RETRIES_INSIDE),
     "flow.wait": (_BY_INPUTS, _SAME_AGAIN),
-    "flow.approve": (_BY_TIMEOUT, "ask again in another step"),
-    "flow.callback": (_BY_TIMEOUT, "wait again in another step"),
+    "flow.approve": (_BY_TIMEOUT.format("Answer"), "ask again in another step"),
+    "flow.callback": (_BY_TIMEOUT.format("Called"), "wait again in another step"),
     "flow.stop": ("it takes no time", _SAME_AGAIN),
     "workflow.call": (
         "the called workflow has a time limit of its own",

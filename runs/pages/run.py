@@ -99,7 +99,7 @@ class RunPage:
     live: bool
     facts: tuple[Fact, ...]
     failure: Failure | None
-    stopped_for: str
+    limited: str
     waits: Waits
     kind: str
     timeline: Timeline
@@ -136,7 +136,7 @@ def run_page(
         live=live,
         facts=_facts(actor, reading),
         failure=_failure(actor, reading) if run.status == RunStatus.FAILED else None,
-        stopped_for=_stopped_for(run),
+        limited=_limited(run),
         waits=waits,
         kind=_kind_words(run),
         timeline=timeline(scene),
@@ -170,6 +170,8 @@ def _poll_ms(reading: Reading) -> int:
 
 def _title(reading: Reading) -> str:
     run = reading.run
+    if _is_held(run):
+        return _("Waiting for its turn")
     failed_at = bool(reading.stopped) and key_of_path(reading.stopped) in reading.steps
     name = ""
     if run.status == RunStatus.RUNNING:
@@ -291,8 +293,15 @@ def _failure(actor: Actor, reading: Reading) -> Failure:
     )
 
 
-def _stopped_for(run: Run) -> str:
-    """Return why a run was cancelled that nobody stopped by hand: what happened, and what to do."""
+def _is_held(run: Run) -> bool:
+    """Whether a limit keeps a run back until another one ends."""
+    return run.status == RunStatus.QUEUED and run.wake_at is None
+
+
+def _limited(run: Run) -> str:
+    """Return why a run has not begun, or was cancelled though nobody stopped it: what happened, and what to do."""
+    if _is_held(run):
+        return _("As many runs are under way as the workflow or its team may have. It starts when one of them ends.")
     error = run.error or {}
     if run.status != RunStatus.CANCELLED or not error:
         return ""

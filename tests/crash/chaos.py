@@ -31,6 +31,8 @@ TERMINAL: Final = {"succeeded", "failed", "cancelled"}
 FROZEN_SECONDS: Final = 18.0
 HEALS_SECONDS: Final = 90.0
 ITEMS: Final = 6
+# Fewer than the crashes after which a run is given up.
+LAPSES: Final = 3
 
 
 @dataclass(kw_only=True)
@@ -61,6 +63,8 @@ class Chaos:
         call = self.call
         data = step("data", "data.set", {"values": {"n": "{{ steps.put.output.status }}"}})
         self.publish("plain", [call("put", "PUT"), call("post", options="slow=0.3"), data, call("get", "GET")])
+        # Long enough to be under way still when another driver takes the run up.
+        self.publish("patient", [call("put", "PUT", options="slow=2.5"), call("post", options="slow=0.6")])
         each = held(
             "each",
             "flow.foreach",
@@ -162,7 +166,13 @@ class Chaos:
 
     def lapse_leases(self) -> None:
         """Have leases run out whose drivers live on: they, or others, take the runs up beside who drives them still."""
-        self.query("UPDATE runs_run SET lease_expires_at = created_at WHERE lease_expires_at IS NOT NULL")
+        held = "FROM runs_run WHERE lease_expires_at > created_at"
+        for _ in range(LAPSES):
+            with suppress(AssertionError):
+                wait_for(lambda: self.query(f"SELECT count(*) {held}")[0][0] > 2, seconds=5, what="runs under way")
+            self.query("UPDATE runs_run SET lease_expires_at = created_at WHERE lease_expires_at IS NOT NULL")
+            # Longer than the looks for such leases are apart, so that most are found before they are prolonged.
+            time.sleep(1.3)
 
     def lose_queue(self) -> None:
         self.query("DELETE FROM django_q_ormq")

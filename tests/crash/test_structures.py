@@ -12,7 +12,7 @@ import re
 import signal
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -34,6 +34,8 @@ PAYLOAD: Final = {"n": 2, "plan": "b"}
 STARTED_BY: Final = {"callee": "call", "alarm": "error-now"}
 # Two runs are started of these; the second one is looked at where it takes the first one's place.
 LIMITED: Final = ("queue", "skip", "cancel-older")
+# These go on by themselves after a while, so they are started last.
+TIMED: Final = ("wait", "wait-parked", "retry-pause", "timeout")
 
 
 @dataclass(kw_only=True)
@@ -97,7 +99,7 @@ class Scene:
 
     def start_all(self) -> None:
         for slug in self.all:
-            if slug not in STARTED_BY:
+            if slug not in STARTED_BY and slug not in TIMED:
                 self.ids[slug] = self.start(slug)
         self.start("error-now")
         wait_for(self._is_under_way("cancel-older"), seconds=20, what="a run that a newer one replaces")
@@ -119,14 +121,21 @@ class Scene:
 
     def kill(self) -> None:
         """Kill who drives once every run is in its middle; the calls under way have no answer by then."""
-        for slug in self.all:
-            wait_for(self._is_under_way(slug), seconds=20, what=f"the middle of {slug}")
-        self.before = {slug: self.run(run) for slug, run in self.ids.items()}
-        self.pages_before = {slug: self.page(run) for slug, run in self.ids.items()}
+        self._look([slug for slug in self.all if slug not in TIMED])
+        for slug in TIMED:
+            self.ids[slug] = self.start(slug)
+        self._look(TIMED)
         self.drivers_before = self.drivers()
         for owner in self.drivers_before:
             os.kill(int(owner.split("-")[1]), signal.SIGKILL)
         self.called.gate.set()
+
+    def _look(self, slugs: Sequence[str]) -> None:
+        """Wait until runs are in their middle, and keep what is shown of them."""
+        for slug in slugs:
+            wait_for(self._is_under_way(slug), seconds=20, what=f"the middle of {slug}")
+            self.before[slug] = self.run(self.ids[slug])
+            self.pages_before[slug] = self.page(self.ids[slug])
 
     def answer_all(self) -> None:
         """Answer what asks, while nobody drives the runs that do."""
