@@ -414,10 +414,14 @@ def test_a_run_that_is_stopped_for_a_newer_one_says_so(tenant: Tenant) -> None:
 def test_a_run_that_ends_before_it_is_stopped_for_a_newer_one_does_not_say_so(tenant: Tenant) -> None:
     from runs.claims import _replace
 
-    async def ends(ctx: RunContext[Anything]) -> Any:
-        from asgiref.sync import sync_to_async
+    def ask_to_stop() -> None:
+        _replace(workflow.pk, timezone.now())
+        connection.close()
 
-        await sync_to_async(_replace)(workflow.pk, timezone.now())
+    async def ends(ctx: RunContext[Anything]) -> Any:
+        import asyncio
+
+        await asyncio.to_thread(ask_to_stop)
 
     with registry.temporarily(make_action("lane.ends", ends)):
         workflow = limited(tenant, 1, "cancel_older", step("a", "lane.ends"))
