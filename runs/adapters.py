@@ -25,6 +25,7 @@ from orchestrator.types import JSONValue
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
 from runs.calls import call_outcome, called_run_start
 from runs.claims import Claimed
+from runs.engine.memo import Memo
 from runs.engine.ports import CallOutcome, Found, LeaseLost, NoCredential, OpenCredential, Stopped, StopReason
 from runs.engine.records import ResolvedAs
 from runs.links import link_url
@@ -81,13 +82,15 @@ def _patiently(query: Callable[[], _T]) -> _T:
 class RegistryCatalog:
     """Actions by key; what is not registered runs by what its inputs are."""
 
+    def __init__(self) -> None:
+        self._registered = Memo[Action, Found](lambda action: Found(action=action), most=_MOST_ACTIONS)
+
     def find(self, key: str, inputs: Mapping[str, JSONValue]) -> Found | None:
         action = registry.get(key)
-        if action is not None:
-            return Found(action=action, resolved_as="registry", inputs=inputs)
-        return _fallback(inputs)
+        return self._registered(action) if action is not None else _fallback(inputs)
 
 
+_MOST_ACTIONS: Final = 10_000
 # What each stand-in takes of the inputs: a step that was written for another action has more.
 _HTTP_INPUTS: Final = ("url", "method", "query", "headers", "body", "form", "multipart", "raw", "response")
 _CODE_ACTIONS: Final = {"python": "code.python", "javascript": "code.javascript"}

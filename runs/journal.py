@@ -126,9 +126,13 @@ class RunJournal:
         for path in self._of_items.pop((loop, item), ()):
             self._recorded.pop(path, None)
 
+    @property
+    def is_full(self) -> bool:
+        return self._unwritten + len(self._waiting) >= MOST_UNWRITTEN
+
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         self._keep(attempt)
-        if durable or self._unwritten + len(self._waiting) >= MOST_UNWRITTEN:
+        if durable or self.is_full:
             await self._commit(None)
         else:
             self.rides(self)

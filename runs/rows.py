@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, models
 
+from runs.inserts import Inserter
 from runs.models import Payload, StepRun
 
 Moment = Any  # a moment as the database takes it
@@ -72,17 +73,14 @@ class StepEnd(NamedTuple):
     id: int
 
 
-_MODELS: Final[dict[type[Any], type[models.Model]]] = {PayloadRow: Payload, StepRow: StepRun}
+def _inserter(row: type[Any], model: type[models.Model]) -> Inserter:
+    columns = {field.column for field in model._meta.concrete_fields}
+    if columns != set(row._fields):
+        raise ImproperlyConfigured(f"{row.__name__} and {model.__name__} differ: {columns ^ set(row._fields)}")
+    return Inserter(model, row._fields)
 
 
-def _check_columns() -> None:
-    for row, model in _MODELS.items():
-        columns = {field.column for field in model._meta.concrete_fields}
-        if columns != set(row._fields):
-            raise ImproperlyConfigured(f"{row.__name__} and {model.__name__} differ: {columns ^ set(row._fields)}")
-
-
-_check_columns()
+_INSERTERS: Final = {PayloadRow: _inserter(PayloadRow, Payload), StepRow: _inserter(StepRow, StepRun)}
 
 
 # Writes how attempts ended whose rows are there.
@@ -94,13 +92,8 @@ UPDATE_ENDED: Final = (
 
 def insert(rows: Sequence[NamedTuple], *, again: bool = False) -> None:
     """Insert rows of one kind; with ``again`` those that are there already are passed over."""
-    if not rows:
-        return
-    if connection.vendor == "postgresql":
-        _postgres_insert(rows, again=again)
-        return
-    with connection.cursor() as cursor:
-        cursor.executemany(_insertion(type(rows[0]), again), rows)
+    if rows:
+        _INSERTERS[type(rows[0])].insert(rows, again=again)
 
 
 def execute_many(sql: str, parameters: Sequence[Sequence[Any]]) -> None:
@@ -153,36 +146,6 @@ def _sqlite_moment(value: datetime | None) -> str | None:
         return value.isoformat(" ")[:-6]
     date = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
     return "%04d-%02d-%02d %02d:%02d:%02d.%06d" % date  # noqa: UP031  (the quickest by far)
-
-
-@cache
-def _insertion(row: type[Any], again: bool) -> str:
-    names = ", ".join(f'"{name}"' for name in row._fields)
-    places = ", ".join(["%s"] * len(row._fields))
-    end = " ON CONFLICT DO NOTHING" if again else ""
-    return f"INSERT INTO {_MODELS[row]._meta.db_table} ({names}) VALUES ({places}){end}"  # noqa: S608
-
-
-def _postgres_insert(rows: Sequence[NamedTuple], *, again: bool) -> None:
-    """Insert by COPY in its binary form: a twentieth of the client's work, and a quarter of the server's."""
-    kind = type(rows[0])
-    with _postgres_cursor() as cursor:
-        if again:
-            # COPY knows no conflicts.
-            cursor.executemany(_insertion(kind, again), rows)
-            return
-        names = ", ".join(f'"{name}"' for name in kind._fields)
-        statement = f"COPY {_MODELS[kind]._meta.db_table} ({names}) FROM STDIN (FORMAT BINARY)"
-        with cursor.copy(statement) as copy:
-            copy.set_types(_postgres_types(kind))
-            for row in rows:
-                copy.write_row(row)
-
-
-@cache
-def _postgres_types(row: type[Any]) -> tuple[str, ...]:
-    fields = {field.column: field for field in _MODELS[row]._meta.concrete_fields}
-    return tuple((fields[name].db_type(connection) or "").partition("(")[0] for name in row._fields)
 
 
 @contextmanager

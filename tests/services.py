@@ -16,8 +16,8 @@ import pytest
 
 POSTGRES: Final = ("127.0.0.1", 5432)
 REDIS: Final = ("127.0.0.1", 6379)
-# Redis databases are numbers; the product's own default is 0.
-REDIS_URL: Final = "redis://127.0.0.1:6379/13"
+# Redis databases are numbers below 16; the product's own default is 0. Processes that share the suite take one each.
+REDIS_URL: Final = f"redis://127.0.0.1:6379/{13 - int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]) % 12}"
 
 
 @contextmanager

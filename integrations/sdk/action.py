@@ -80,7 +80,8 @@ class Action:
     def validate_inputs(self, inputs: Mapping[str, Any]) -> BaseModel:
         """Return the inputs as this action's model. Raises InputError naming the wrong fields, without their values."""
         try:
-            return self.input_schema.model_validate(dict(inputs))
+            # What `model_validate` calls, without its other ways to be called.
+            return self.input_schema.__pydantic_validator__.validate_python(dict(inputs))  # type: ignore[no-any-return]
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False, include_context=False)
         texts = [f"{'.'.join(map(str, problem['loc'])) or 'inputs'}: {problem['msg']}" for problem in problems[:5]]

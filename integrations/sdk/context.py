@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_LOG_LINES: Final = 500
 MAX_LOG_TEXT: Final = 4000
+# Shared by all logs: held for a moment, and most steps never write a line.
+_lock: Final = threading.Lock()
 
 InputsT = TypeVar("InputsT")
 # Gives the value of a per-item input, by its name, for an item and its place in the list.
@@ -45,7 +47,6 @@ class StepLog:
     def __init__(self, sink: Callable[[LogLine], None] | None = None) -> None:
         self._lines: list[LogLine] = []
         self._sink = sink
-        self._lock = threading.Lock()
 
     def __call__(self, text: object) -> None:
         self._add("info", text)
@@ -63,7 +64,7 @@ class StepLog:
         return tuple(self._lines)
 
     def _add(self, level: str, text: object) -> None:
-        with self._lock:
+        with _lock:
             if len(self._lines) > MAX_LOG_LINES:
                 return
             if len(self._lines) == MAX_LOG_LINES:
@@ -81,7 +82,7 @@ def _shorten(text: str) -> str:
     return text if len(text) <= MAX_LOG_TEXT else f"{text[:MAX_LOG_TEXT]}… ({len(text):,} characters)"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, init=False, repr=False)
 class RunContext(Generic[InputsT]):
     """One attempt of one step.
 
@@ -100,12 +101,37 @@ class RunContext(Generic[InputsT]):
     attempt: int
     idempotency_key: str
     deadline: datetime
-    evaluator: Evaluator | None = field(default=None, repr=False)
+    evaluator: Evaluator | None
 
-    def __post_init__(self) -> None:
-        given: Mapping[str, Any] = self.auth
-        if not isinstance(given, AuthView):
-            object.__setattr__(self, "auth", AuthView(given))
+    def __init__(
+        self,
+        *,
+        inputs: InputsT,
+        auth: Mapping[str, Any],
+        client: Callable[[], StepHttp],
+        log: StepLog,
+        tenant_id: str,
+        run_id: str,
+        step_key: str,
+        attempt: int,
+        idempotency_key: str,
+        deadline: datetime,
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        # All at once: what a frozen dataclass does by itself, a field after the other, takes longer than most steps.
+        self.__dict__.update(
+            inputs=inputs,
+            auth=auth if isinstance(auth, AuthView) else AuthView(auth),
+            client=client,
+            log=log,
+            tenant_id=tenant_id,
+            run_id=run_id,
+            step_key=step_key,
+            attempt=attempt,
+            idempotency_key=idempotency_key,
+            deadline=deadline,
+            evaluator=evaluator,
+        )
 
     def evaluate(self, name: str, item: JSONValue, index: int) -> JSONValue:
         """Return the value of the per-item input ``name`` where ``item`` and ``index`` are these.

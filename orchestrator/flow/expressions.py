@@ -6,10 +6,10 @@ Evaluated once: data that contains ``{{`` stays data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from orchestrator.flow.compiler import Compiled, Reference, compile_expression, written_path
 from orchestrator.flow.values import (
@@ -28,19 +28,23 @@ __all__ = [
     "ExpressionError",
     "OutOfFuel",
     "Reference",
+    "Rendering",
     "Template",
     "UnresolvedReference",
     "compile_template",
+    "compile_value",
     "evaluate_condition",
     "find_templates",
     "render",
-    "render_within",
     "written_path",
 ]
 
 MAX_TEMPLATE: Final = 1_000_000
 MAX_EXPRESSIONS: Final = 1_000
 MAX_DEPTH: Final = 64
+
+# Gives a value with its texts evaluated. Raises ExpressionError, whose ``where`` says which text.
+Rendering: TypeAlias = Callable[[Context], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,13 @@ class Template:
                 parts.append(part)
             return checked_text("".join(parts))
         except RecursionError:
-            raise ExpressionError("The data is nested too deep for an expression.") from None
+            raise _too_deep() from None
+
+
+def _too_deep(where: str = "") -> ExpressionError:
+    error = ExpressionError("The data is nested too deep for an expression.")
+    error.where = where
+    return error
 
 
 def compile_template(text: str) -> Template:
@@ -164,33 +174,95 @@ def render(value: JSONValue, scope: Mapping[str, Any], *, fuel: int = FUEL) -> A
 
     Raises ExpressionError; its ``where`` says where inside ``value``, like ``values.name``.
     """
-    return render_within(value, Context(scope=scope, fuel=fuel))
+    return compile_value(value)(Context(scope=scope, fuel=fuel))
 
 
-def render_within(value: JSONValue, context: Context) -> Any:
-    """Do as ``render`` within a context whose fuel several values share."""
-    return _render(value, context, (), 0)
+def compile_value(value: JSONValue) -> Rendering:
+    """Compile a value whose texts may hold expressions, for whoever renders it more than once.
+
+    Never raises: what is wrong with ``value`` is told when it is rendered. Containers are made anew each time.
+    """
+    return _compile_value(value, (), 0) or (lambda context: value)
 
 
-def _render(value: Any, context: Context, path: tuple[str | int, ...], depth: int) -> Any:
+def _compile_value(value: Any, path: tuple[str | int, ...], depth: int) -> Rendering | None:
+    """Compile a value, if it is more than a constant."""
     if depth > MAX_DEPTH:
-        raise ExpressionError("The inputs are nested too deep.")
+        return _raises("The inputs are nested too deep.")
     if isinstance(value, str):
-        if "{{" not in value:
-            return value
-        try:
-            return compile_template(value).run(context)
-        except ExpressionError as error:
-            error.where = written_path(path)
-            raise
-    if value is None or isinstance(value, (int, float)):
-        return value
-    # A dictionary is asked for first: whether something else is a Mapping takes longer to tell than the rest.
-    if isinstance(value, (dict, Mapping)):
-        return {key: _render(item, context, (*path, key), depth + 1) for key, item in value.items()}
+        return _compile_text(value, path) if "{{" in value else None
+    if isinstance(value, Mapping):
+        return _compile_object(value, path, depth)
     if isinstance(value, (list, tuple)):
-        return [_render(item, context, (*path, index), depth + 1) for index, item in enumerate(value)]
-    return value
+        return _compile_list(value, path, depth)
+    return None
+
+
+def _raises(message: str) -> Rendering:
+    def fail(context: Context) -> Any:
+        raise ExpressionError(message)
+
+    return fail
+
+
+def _compile_text(text: str, path: tuple[str | int, ...]) -> Rendering:
+    where = written_path(path)
+
+    def render_text(context: Context) -> Any:
+        try:
+            return compile_template(text).run(context)
+        except ExpressionError as error:
+            error.where = where
+            raise
+
+    try:
+        template = compile_template(text)
+    except ExpressionError:
+        return render_text
+    piece = template.pieces[0]
+    if not template.is_expression or isinstance(piece, str):
+        return render_text
+    evaluate = piece.evaluate
+
+    def render_expression(context: Context) -> Any:
+        try:
+            return evaluate(context)
+        except RecursionError:
+            raise _too_deep(where) from None
+        except ExpressionError as error:
+            error.where = where
+            raise
+
+    return render_expression
+
+
+def _compile_object(value: Mapping[str, Any], path: tuple[str | int, ...], depth: int) -> Rendering:
+    plain = dict(value)
+    made = [(key, _compile_value(item, (*path, key), depth + 1)) for key, item in value.items()]
+    moving = tuple((key, rendering) for key, rendering in made if rendering is not None)
+
+    def render_object(context: Context) -> dict[str, Any]:
+        # Copied whole, so that the keys keep their order.
+        found = plain.copy()
+        for key, rendering in moving:
+            found[key] = rendering(context)
+        return found
+
+    return render_object
+
+
+def _compile_list(value: list[Any] | tuple[Any, ...], path: tuple[str | int, ...], depth: int) -> Rendering:
+    plain = list(value)
+    made = [(index, _compile_value(item, (*path, index), depth + 1)) for index, item in enumerate(plain)]
+    moving = tuple((index, rendering) for index, rendering in made if rendering is not None)
+
+    def render_list(context: Context) -> list[Any]:
+        found = plain.copy()
+        for index, rendering in moving:
+            found[index] = rendering(context)
+        return found
+
+    return render_list
 
 
 def evaluate_condition(text: str, scope: Mapping[str, Any], *, fuel: int = FUEL) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orchestrator.flow.expressions import Template, compile_template, render_within
+from orchestrator.flow.expressions import Rendering, compile_value
 from orchestrator.flow.values import FUEL, Context, ExpressionError, OutOfFuel
 from orchestrator.types import JSONValue
 
@@ -29,7 +29,7 @@ class ItemEvaluator:
         self._inputs = inputs
         self._scope = dict(scope)
         self._left = LIST_FUEL
-        self._templates: dict[str, Template | None] = {}
+        self._renderings: dict[str, Rendering] = {}
 
     def __call__(self, name: str, item: JSONValue, index: int) -> JSONValue:
         """Return the value of the input ``name``. Raises ExpressionError with the input and the index in ``where``."""
@@ -39,10 +39,7 @@ class ItemEvaluator:
         context = Context(scope=scope, fuel=fuel)
         try:
             context.spend(0 if fuel else 1)
-            template = self._template(name)
-            value: JSONValue = (
-                render_within(self._inputs.get(name), context) if template is None else template.run(context)
-            )
+            value: JSONValue = self._rendering(name)(context)
         except ExpressionError as error:
             told = error
             if isinstance(error, OutOfFuel):
@@ -52,12 +49,14 @@ class ItemEvaluator:
         self._left -= _EACH + fuel - context.fuel
         return value
 
-    def _template(self, name: str) -> Template | None:
-        """Return the compiled text of an input, or None for an input that is no text."""
-        if name not in self._templates:
-            text = self._inputs.get(name)
-            self._templates[name] = compile_template(as_template(text)) if isinstance(text, str) else None
-        return self._templates[name]
+    def _rendering(self, name: str) -> Rendering:
+        """Return an input compiled; a text without braces is an expression here, too."""
+        found = self._renderings.get(name)
+        if found is None:
+            written = self._inputs.get(name)
+            found = compile_value(as_template(written) if isinstance(written, str) else written)
+            self._renderings[name] = found
+        return found
 
 
 def as_template(text: str) -> str:

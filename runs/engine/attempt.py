@@ -11,16 +11,18 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from integrations.sdk.auth import AuthView
+from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.errors import InputError
-from orchestrator.flow.definition import StepDefinition
-from orchestrator.flow.expressions import render
+from orchestrator.flow.definition import StepConfig, StepDefinition
+from orchestrator.flow.expressions import Rendering, compile_value, render
 from orchestrator.flow.items import ItemEvaluator
+from orchestrator.flow.values import Context
 from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
+from runs.engine.memo import Memo
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.timing import Late, within
@@ -33,6 +35,7 @@ DEFAULT_TIMEOUT: Final = 30.0
 # The client of an attempt tells more about a late answer than we can: it gets the first word.
 _GRACE: Final = 0.25
 MAX_LOG_BYTES: Final = 256 * 1024
+CONFIGS_KEPT: Final = 10_000
 _NO_CREDENTIAL: Final = OpenCredential()
 _READS: Final = frozenset({"read", "search"})
 
@@ -61,24 +64,28 @@ def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tup
 
     Inputs over the items of a list stay as they are written: their value is another one for each item.
     """
-    inputs = step.config.inputs
-    known = ports.catalog.find(step.action, inputs)
-    rendered = _rendered(inputs, known.action.per_item if known is not None else (), scope)
+    found = ports.catalog.find(step.action, step.config.inputs)
+    if found is not None and found.action.per_item:
+        rendered = _rendered(step.config.inputs, found.action.per_item, scope)
+    else:
+        rendered = _rendering(step.config)(Context(scope=scope))
+    if found is not None and found.resolved_as == "registry":
+        return Call(found=found, inputs=found.action.validate_inputs(rendered)), rendered
     # What stands in for an unregistered action depends on the inputs.
-    is_known = known is not None and known.resolved_as == "registry"
-    found = known if is_known else ports.catalog.find(step.action, rendered)
+    found = ports.catalog.find(step.action, rendered)
     if found is None:
         raise InputError(
             f"There is no action {step.action!r}, and the step gives neither a `url` nor `code` to run instead.",
             hint="Choose another action, or install the integration on every worker.",
         )
-    return Call(found=found, inputs=found.action.validate_inputs(rendered if is_known else found.inputs)), rendered
+    return Call(found=found, inputs=found.action.validate_inputs(found.inputs)), rendered
+
+
+_rendering: Final = Memo[StepConfig, Rendering](lambda config: compile_value(config.inputs), most=CONFIGS_KEPT)
 
 
 def _rendered(inputs: Mapping[str, JSONValue], held: Sequence[str], scope: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the inputs evaluated, in their order, but for those ``held``."""
-    if not held:
-        return render(dict(inputs), scope)  # type: ignore[no-any-return]
     made: Mapping[str, Any] = render({name: value for name, value in inputs.items() if name not in held}, scope)
     return {name: made.get(name, value) for name, value in inputs.items()}
 
@@ -101,7 +108,6 @@ class StepAttempt:
         self._seconds = seconds
         self._log = StepLog()
         self.call: Call | None = None
-        self._evaluator: ItemEvaluator | None = None
         self.record = Attempt(
             path=path,
             loop=frame.loop,
@@ -121,13 +127,24 @@ class StepAttempt:
 
     async def run(self, scope: Mapping[str, Any]) -> Attempt:
         """Run the attempt. Raises LeaseLost, and CancelledError when the run is stopped in mid-call."""
+        record, journal = self.record, self._ports.journal
         try:
-            credential = await self._prepare(scope)
+            call, rendered = resolve(self._ports, self._step, scope)
+            self.call, record.resolved_as = call, call.found.resolved_as
+            credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
+            clean = self._ports.redactor.clean
+            if is_quick(rendered):
+                record.inputs = clean(rendered)
+            else:
+                record.inputs, record.packed_inputs = await kept(rendered, clean)
+            call.found.action.check_auth(credential.auth)
         except Exception as error:
             return self._failed(error)
-        await self._ports.journal.begin(self.record, durable=not self.harmless)
+        # A pure step has no effect that a record must come before: it is shown only once it takes its time.
+        if not call.found.action.pure or journal.is_full:
+            await journal.begin(record, durable=not call.harmless)
         try:
-            return self.finish(await self._run(credential))
+            return self.finish(await self._run(call, credential, scope))
         except (Exception, SystemExit) as error:
             return self._failed(error)
 
@@ -148,54 +165,22 @@ class StepAttempt:
             log.error("Step %s (%s): %s\n%s", self.record.path, self.record.action, type(error).__name__, frames)
         return self.finish(failure)
 
-    async def _prepare(self, scope: Mapping[str, Any]) -> OpenCredential:
-        self.call, rendered = resolve(self._ports, self._step, scope)
-        self.record.resolved_as = self.call.found.resolved_as
-        if self.call.found.action.per_item:
-            self._evaluator = ItemEvaluator(self._step.config.inputs, scope)
-        credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
-        redactor = self._ports.redactor
-        redactor.add(credential.secrets)
-        if is_quick(rendered):
-            self.record.inputs = redactor.clean(rendered)
-        else:
-            self.record.inputs, self.record.packed_inputs = await kept(rendered, redactor.clean)
-        self.call.found.action.check_auth(credential.auth)
-        return credential
-
     async def _credential(self, name: str) -> OpenCredential:
-        return await self._ports.credentials.open(
+        credential = await self._ports.credentials.open(
             tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
         )
+        self._ports.redactor.add(credential.secrets)
+        return credential
 
-    async def _run(self, credential: OpenCredential) -> Failure | None:
+    async def _run(self, call: Call, credential: OpenCredential, scope: Mapping[str, Any]) -> Failure | None:
         """Call the action and keep its output; return the failure when it had none in time."""
-        assert self.call is not None
-        seconds = self._timeout()
-        context = self._context(credential, seconds)
-        try:
-            value = await within(seconds + _GRACE, self.call.found.action.run(context))
-        except Late:
-            return timed_out(seconds, repeatable=self.call.repeatable)
-        if is_quick(value):
-            self.record.output = self._ports.redactor.clean(value)
-        else:
-            self.record.output, self.record.packed_output = await kept(value, self._ports.redactor.clean)
-        return None
-
-    def _timeout(self) -> float:
-        assert self.call is not None
-        own = self._step.config.timeout or self.call.found.action.timeout or DEFAULT_TIMEOUT
-        return max(0.0, min(own, self._seconds))
-
-    def _context(self, credential: OpenCredential, seconds: float) -> RunContext[Any]:
-        assert self.call is not None
-        record = self.record
+        action, record = call.found.action, self.record
+        seconds = max(0.0, min(self._step.config.timeout or action.timeout or DEFAULT_TIMEOUT, self._seconds))
         deadline = self._ports.clock.now() + timedelta(seconds=seconds)
-        return RunContext(
-            inputs=self.call.inputs,
-            auth=AuthView(credential.auth),
-            client=lambda: self._client(credential, deadline),
+        context = RunContext(
+            inputs=call.inputs,
+            auth=credential.auth,
+            client=lambda: self._client(action, credential, deadline),
             log=self._log,
             tenant_id=str(self._order.tenant_id),
             run_id=str(self._order.run_id),
@@ -203,13 +188,27 @@ class StepAttempt:
             attempt=record.number,
             idempotency_key=record.idempotency_key,
             deadline=deadline,
-            evaluator=self._evaluator,
+            evaluator=ItemEvaluator(self._step.config.inputs, scope) if action.per_item else None,
         )
+        try:
+            value = await within(seconds + _GRACE, action.run(context), waits=self._show)
+        except Late:
+            return timed_out(seconds, repeatable=call.repeatable)
+        clean = self._ports.redactor.clean
+        if is_quick(value):
+            record.output = clean(value)
+        else:
+            record.output, record.packed_output = await kept(value, clean)
+        return None
 
-    def _client(self, credential: OpenCredential, deadline: datetime) -> StepHttp:
-        assert self.call is not None
+    def _show(self) -> None:
+        """Let it be seen that the attempt is under way."""
+        if self.record.row_id is None:
+            self._ports.journal.record(self.record, ride=True)
+
+    def _client(self, action: Action, credential: OpenCredential, deadline: datetime) -> StepHttp:
         return self._ports.clients.client(
-            self.call.found.action,
+            action,
             credential,
             egress_allow=self._order.egress_allow,
             deadline=deadline,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.types import JSONValue
+from runs.engine.memo import Memo
 from runs.engine.strands import Group
 
 LOOP: Final = "flow.foreach"
@@ -16,8 +17,6 @@ ANSWERED: Final = frozenset({"flow.approve", "flow.callback"})
 
 Links = Mapping[str, tuple[tuple[str, str], ...]]
 DEFINITIONS_KEPT: Final = 500
-# By the definition's id, with the definition itself, so that nothing else gets that id.
-_LINKS: Final[dict[int, tuple[WorkflowDefinition, Links]]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +66,8 @@ def readable_inside(step: StepDefinition) -> Iterator[StepDefinition]:
             yield from readable_inside(inner)
 
 
-def links_by_loop(definition: WorkflowDefinition) -> Links:
-    """Return the steps that have an address, as key and action, by the innermost loop around them ("": none).
-
-    What was found of a definition is kept: it is the same object for every run of a version.
-    """
-    kept = _LINKS.get(id(definition))
-    if kept is not None and kept[0] is definition:
-        return kept[1]
-    if len(_LINKS) >= DEFINITIONS_KEPT:
-        _LINKS.clear()
-    found = _links_by_loop(definition)
-    _LINKS[id(definition)] = definition, found
-    return found
-
-
 def _links_by_loop(definition: WorkflowDefinition) -> Links:
+    """Return the steps that have an address, as key and action, by the innermost loop around them ("": none)."""
     found: dict[str, list[tuple[str, str]]] = {}
 
     def collect(steps: tuple[StepDefinition, ...], loop: str) -> None:
@@ -94,6 +79,10 @@ def _links_by_loop(definition: WorkflowDefinition) -> Links:
 
     collect(definition.steps, "")
     return {loop: tuple(keys) for loop, keys in found.items()}
+
+
+# It is the same definition for every run of a version.
+links_by_loop: Final = Memo(_links_by_loop, most=DEFINITIONS_KEPT)
 
 
 def loops_around(definition: WorkflowDefinition, key: str) -> tuple[StepDefinition, ...]:

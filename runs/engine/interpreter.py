@@ -137,32 +137,32 @@ class Interpreter:
     async def _step(self, step: StepDefinition, frame: Frame) -> JSONValue:
         """Return a step's output, from the journal where it is recorded. Raises StepFailed, and Ended."""
         path = frame.path(step.key)
-        given = self.given.get(path)
+        given = self.given.get(path) if self.given else None
         if step.lanes:
             self._settle_lanes(step, frame, given)
-        if given is None or given.status is StepStatus.RUNNING:
+        end: Given | Attempt | None = given
+        if end is None or end.status is StepStatus.RUNNING:
             end = await self._drive(step, path, frame, given)
-            given = Given(status=end.status, output=end.output, failure=end.failure)
-        if given.status is StepStatus.CANCELLED:
+        if end.status is StepStatus.CANCELLED:
             # Recorded by a driver that went away before it could record why.
             raise LaneStopped(is_final=True)
-        self._settle(step.key, given, frame)
-        if given.status not in _DONE and step.config.on_error != "continue":
-            failure = given.failure or interrupted()
+        self._settle(step.key, end, frame)
+        if end.status not in _DONE and step.config.on_error != "continue":
+            failure = end.failure or interrupted()
             raise StepFailed(failure.path or path, failure)
-        if step.action == "flow.stop" and given.status is StepStatus.SUCCEEDED:
-            raise Ended.told(given.output, path)
-        return given.output
+        if step.action == "flow.stop" and end.status is StepStatus.SUCCEEDED:
+            raise Ended.told(end.output, path)
+        return end.output
 
     @staticmethod
-    def _settle(key: str, given: Given, frame: Frame) -> None:
+    def _settle(key: str, end: Given | Attempt, frame: Frame) -> None:
         """Let expressions read how a step ended."""
-        done = given.status in _DONE
+        done = end.status in _DONE
         frame.steps[key] = {
-            "output": given.output if done else None,
+            "output": end.output if done else None,
             # A lost attempt that is not tried again is, to the steps after it, a failure like any other.
-            "status": given.status.value if done else StepStatus.FAILED.value,
-            "error": given.failure.as_document() if given.failure and not done else None,
+            "status": end.status.value if done else StepStatus.FAILED.value,
+            "error": end.failure.as_document() if end.failure and not done else None,
         }
 
     def _settle_lanes(self, step: StepDefinition, frame: Frame, given: Given | None) -> None:

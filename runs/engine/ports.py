@@ -41,11 +41,11 @@ class NoCredential(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The action that a step's key stands for, and the inputs it is given."""
+    """The action that a step's key stands for; ``inputs`` is what of the step's a stand-in is given."""
 
     action: Action
-    resolved_as: ResolvedAs
-    inputs: Mapping[str, JSONValue]
+    resolved_as: ResolvedAs = "registry"
+    inputs: Mapping[str, JSONValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,10 @@ class Journal(Protocol):
 
     def forget(self, loop: str, item: int) -> None:
         """Let go of an iteration that has ended: nobody asks for it again."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more is recorded than is written: ``begin`` waits then, and who makes records has to call it."""
 
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         """Write that an attempt starts; with ``durable``, return only once a crash cannot undo that."""

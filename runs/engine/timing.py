@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -13,15 +13,17 @@ class Late(Exception):
     """The time was over first."""
 
 
-async def within(seconds: float, coroutine: Coroutine[Any, Any, _T]) -> _T:
+async def within(seconds: float, coroutine: Coroutine[Any, Any, _T], *, waits: Callable[[], None]) -> _T:
     """Return what the coroutine returns. Raises what it raises, and Late when it is stopped after ``seconds``.
 
-    It runs up to where it first waits before there is a timer, which costs more than most steps that only compute.
+    It runs up to where it first waits before there is a timer, which costs more than most steps that only compute;
+    ``waits`` is called then.
     """
     try:
         first = coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+    waits()
     try:
         async with asyncio.timeout(seconds) as limit:
             return await _Rest(coroutine, first)  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -327,6 +327,9 @@ class Journal:
     def forget(self, loop: str, item: int) -> None:
         for path in [path for path in self.recorded if path.startswith(f"{loop}[{item}].")]:
             del self.recorded[path]
+
+    # Never: what is recorded here waits for no disk.
+    is_full: ClassVar[bool] = False
 
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         self.world.paths[idempotency_key(self.run_id, attempt.path)] = attempt.path

@@ -18,7 +18,7 @@ from tests.product import ROOT, Product, product, step, workflow
 
 # What takes webhooks needs none of these, and each is megabytes.
 HEAVY: Final = (
-    "rest_framework", "drf_spectacular.generators", "django_filters", "yaml", "psycopg", "pydantic", "cryptography",
+    "rest_framework", "drf_spectacular.generators", "yaml", "psycopg", "pydantic", "cryptography",
     "aiohttp", "httpx", "orchestrator.admin", "orchestrator.api.urls", "orchestrator.builder.home",
     "orchestrator.workflows.services", "integrations.registry",
 )  # fmt: skip
