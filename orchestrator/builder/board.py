@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -18,9 +19,9 @@ from django.utils.translation import ngettext
 
 from integrations.registry import registry
 from integrations.sdk import Action
-from orchestrator.builder import step_form
+from orchestrator.builder import reads, step_form
 from orchestrator.builder.changes import step_title
-from orchestrator.builder.data import place_of
+from orchestrator.builder.data import LARGEST, place_of
 from orchestrator.builder.panels import (
     Card,
     CredentialChoice,
@@ -105,6 +106,12 @@ class Board:
     @cached_property
     def attempts(self) -> dict[str, StepRun]:
         return selectors.last_attempts(self.workflow, paths=self.sample_paths)
+
+    @cached_property
+    def samples(self) -> tuple[dict[str, JSONValue] | None, dict[str, dict[str, JSONValue]]]:
+        """Return the last trigger, and each step's last success by its key: what expressions are shown with."""
+        outputs = selectors.last_outputs(self.workflow, paths=self.sample_paths, largest=LARGEST)
+        return selectors.last_trigger(self.workflow), outputs
 
     @cached_property
     def sample_paths(self) -> list[str]:
@@ -237,6 +244,8 @@ class Board:
             texts=(posted or {}).get("texts"),
             as_text=self.request.GET.getlist("text"),
         )
+        told_as = reads.reads(self, key)
+        drawn = tuple(replace(field, reads=told_as.get(field.name, ())) for field in drawn)
         folded = tuple(each for each in drawn if _is_folded(each))
         unused = unused_options(step.action)
         order = list(self.numbers)

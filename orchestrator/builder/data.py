@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext as _
 
@@ -12,7 +12,6 @@ from integrations.registry import registry
 from orchestrator.builder import picker
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.types import JSONValue
-from runs import selectors
 from runs.engine.frame import ANSWERED, LOOP, readable_inside
 from runs.models import StepRun
 
@@ -59,9 +58,9 @@ def _earlier(steps: Sequence[StepDefinition]) -> Iterator[tuple[StepDefinition, 
 
 def sources(board: Board, key: str) -> list[picker.Source]:
     """Return what the step ``key`` can use: the trigger and the steps before it, the nearest last and open."""
-    outputs = selectors.last_outputs(board.workflow, paths=board.sample_paths, largest=LARGEST)
+    trigger, outputs = board.samples
     place = place_of(board.definition.steps, key) or Place(before=(), loops=())
-    found = [_trigger(board, selectors.last_trigger(board.workflow))]
+    found = [_trigger(board, trigger)]
     last = max((index for index, (_step, is_sure) in enumerate(place.before) if is_sure), default=-1)
     found += [
         _step_source(board, step, outputs.get(step.key), is_sure=is_sure, is_open=index == last)
@@ -124,16 +123,17 @@ def _step_source(
 
 def _item(board: Board, loop: StepDefinition) -> picker.Source:
     """Return what a step inside a loop reads beside the steps' data, with the first item of the last time."""
-    items = _last_items(board, loop.key)
+    item = first_item(board, loop.key)
     fact = _("of %(name)s") % {"name": board.title(loop)}
-    tree = picker.loop(items[0]) if items else picker.loop()
-    return picker.Source(number=0, tile=loop.action, name=_("This item"), fact=fact, tree=tree, open=bool(items))
+    tree = picker.loop(item)
+    return picker.Source(number=0, tile=loop.action, name=_("This item"), fact=fact, tree=tree, open=item is not None)
 
 
-def _last_items(board: Board, key: str) -> list[Any]:
+def first_item(board: Board, key: str) -> JSONValue:
+    """Return the first item of a loop's last time, None where there was none."""
     attempt = board.attempts.get(key)
     if attempt is None:
-        return []
+        return None
     row = StepRun.objects.for_tenant(board.tenant).filter(pk=attempt.pk, inputs_ref__isnull=True).only("inputs").first()
     items = row.inputs.get("items") if row is not None and isinstance(row.inputs, dict) else None
-    return items if isinstance(items, list) else []
+    return items[0] if isinstance(items, list) and items else None

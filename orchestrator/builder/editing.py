@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from integrations.registry import registry
 from orchestrator import jsongate
-from orchestrator.builder import data, picker, step_form
+from orchestrator.builder import data, picker, reads, step_form
 from orchestrator.builder.board import BACKOFFS, METHODS, Board, fingerprint, input_schema
 from orchestrator.builder.panels import RULE_FIELDS, StepPanel, TriggerPanel
 from orchestrator.errors import Conflict, Invalid, ServiceError
@@ -114,6 +115,7 @@ def _saved_json(board: Board, key: str) -> HttpResponse:
             "status": status,
             "fact": fact,
             "rule": panel.rule,
+            "reads": {field.name: reads.as_json(field.reads) for field in (*panel.fields, *panel.folded)},
             "problems": {finding.field: finding.message for finding in reversed(panel.problems)},
             "summary": render_to_string("builder/_problems.html", {"step": panel}),
             **{name: after.header()[name] for name in ("changes", "blocking")},
@@ -404,6 +406,7 @@ def _page(
         "trigger": trigger,
         "sources": data.sources(board, step.key) if step else [],
         "run_facts": picker.run_facts(data.links(board, step.key)) if step else "",
+        "numbers": json.dumps({**board.numbers, "trigger": 1}) if step else "",
         "chosen": chosen,
         **(_polling(board, step) if step else {}),
     }

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 
 from orchestrator import jsongate
+from orchestrator.builder.reads import Line
 from orchestrator.types import JSONValue
 
 PREFIX: Final = "in."
@@ -40,7 +41,7 @@ class Field:
     """One field, ready to draw.
 
     ``kind`` is text, area, code, number, choice, switch, lines, pairs or json; ``value`` is what its control holds;
-    ``choices`` are pairs of value and words; ``data_url`` leads to the same form with this field as text.
+    ``choices`` are pairs of value and words; ``reads`` is what its texts say with the last data.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Field:
     default: str = ""
     error: str = ""
     drawn_as: str = ""
+    reads: tuple[Line, ...] = ()
 
     @property
     def id(self) -> str:

@@ -20,8 +20,9 @@ document.addEventListener("focusin", (event) => {
 });
 
 const insert = (text) => {
-  const target = last ?? form?.querySelector("[data-takes]");
+  const target = last?.isConnected && last.matches("[data-takes]") ? last : form?.querySelector("[data-takes]");
   if (!target) return;
+  if (target.isContentEditable) return target.dispatchEvent(new CustomEvent("data:insert", { bubbles: true, detail: text }));
   const start = target.selectionStart ?? target.value.length;
   target.setRangeText(text, start, target.selectionEnd ?? start, "end");
   target.focus();
@@ -52,12 +53,17 @@ document.addEventListener("input", (event) => {
   if (!group || row !== group.lastElementChild) return;
   const index = group.children.length;
   const copy = row.cloneNode(true);
+  const names = [...row.querySelectorAll("[aria-label]")].map((control) => control.getAttribute("aria-label"));
+  for (const box of copy.querySelectorAll("[contenteditable]")) box.remove();
   copy.querySelectorAll("input").forEach((input, place) => {
     input.value = "";
     input.name = `${group.dataset.pairs}.${"kv"[place]}${index}`;
-    input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, index + 1));
+    input.setAttribute("aria-label", names[place].replace(/\d+$/, index + 1));
+    input.toggleAttribute("data-takes", place === 1);
+    input.hidden = false;
   });
   group.append(copy);
+  copy.dispatchEvent(new CustomEvent("fields:new", { bubbles: true }));
 });
 
 // Saving: on leaving a field, or 600 ms after the last key.
@@ -71,7 +77,7 @@ const showProblems = (problems) => {
     line.hidden = !text;
     line.querySelector("span").textContent = text;
     const control = document.getElementById(`field-${line.dataset.error}`);
-    if (control?.matches("input,select,textarea")) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
+    if (control?.matches("input,select,textarea,[role=textbox]")) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
   }
 };
 
@@ -82,6 +88,7 @@ const showSaved = (answer) => {
   document.getElementById("problems").innerHTML = answer.summary;
   for (const title of document.querySelectorAll(`[data-title="${form.dataset.step}"],[data-panel-title]`)) title.textContent = answer.title;
   form.querySelector("[data-rule]").textContent = answer.rule;
+  document.dispatchEvent(new CustomEvent("step:saved", { detail: answer }));
   const changes = document.getElementById("changes");
   if (changes) { changes.hidden = !answer.changes; changes.textContent = answer.changes === 1 ? "1 change" : `${answer.changes} changes`; }
 };
@@ -175,5 +182,9 @@ if (form && !form.querySelector("fieldset").disabled) {
 const wanted = location.hash.startsWith("#field-") && document.getElementById(location.hash.slice(1));
 if (wanted) {
   for (let up = wanted.parentElement; up; up = up.parentElement) if (up.tagName === "DETAILS") up.open = true;
-  (wanted.matches("input,select,textarea") ? wanted : wanted.querySelector("input"))?.focus();
+  // A field of chips stands there once its script has run.
+  setTimeout(() => {
+    const field = document.getElementById(wanted.id) ?? wanted;
+    (field.matches("input,select,textarea,[role=textbox]") ? field : field.querySelector("input"))?.focus();
+  });
 }

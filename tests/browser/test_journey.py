@@ -108,7 +108,7 @@ def _journey(page: Page, found: Product, called: Upstream, *, script: bool) -> N
             "b => { for (let u = b; u; u = u.parentElement) u.open = true }"
         )
         page.locator(f"button[data-insert='{reference}']").click()
-        expect(value).to_have_value(reference)
+        expect(value.locator(".tok")).to_have_attribute("data-token", reference)
     else:
         value.fill(reference)
     _save(page, script=script)
