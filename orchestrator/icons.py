@@ -62,6 +62,8 @@ ICONS: Final[Mapping[str, str]] = {
     "shield": '<path d="M8 2.5 13 4v4c0 3-2 4.8-5 5.8C5 12.8 3 11 3 8V4z"/>',
     "moon": '<path d="M13 9.5A5.5 5.5 0 0 1 6.5 3 5.5 5.5 0 1 0 13 9.5z"/>',
     "up": '<path d="m4 10 4-4 4 4"/>',
+    "undo": '<path d="M6 3 3 6l3 3M3 6h6a4 4 0 0 1 0 8H6"/>',
+    "redo": '<path d="m10 3 3 3-3 3M13 6H7a4 4 0 0 0 0 8h3"/>',
     "back": '<path d="M13 8H3M7 4 3 8l4 4"/>',
     "eye": ('<path d="M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8z"/><circle cx="8" cy="8" r="1.8"/>'),
     "pay": '<rect x="2" y="4" width="12" height="8.5" rx="1.5"/><path d="M2 7h12M4.5 10h2"/>',

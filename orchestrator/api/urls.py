@@ -23,6 +23,8 @@ urlpatterns = [
     path("workflows/<str:pk>/versions/", workflows.VersionList.as_view()),
     path("workflows/<str:pk>/versions/diff/", workflows.VersionDiff.as_view()),
     path("workflows/<str:pk>/versions/<int:number>/", workflows.VersionDetail.as_view()),
+    path("workflows/<str:pk>/undo/", workflows.DraftUndo.as_view()),
+    path("workflows/<str:pk>/redo/", workflows.DraftRedo.as_view()),
     path("workflows/<str:pk>/versions/<int:number>/restore/", workflows.VersionRestore.as_view()),
     path("workflows/<str:pk>/runs/", runs.WorkflowRunStart.as_view()),
     path("workflows/<str:pk>/steps/<str:key>/test/", runs.StepTestStart.as_view()),

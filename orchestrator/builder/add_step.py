@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -19,12 +19,14 @@ from django.views.decorators.http import require_http_methods
 
 from integrations.registry import registry
 from integrations.sdk import Action, Provider
+from orchestrator.builder import curl
 from orchestrator.builder.add_search import Piece, pieces, score, terms
 from orchestrator.builder.developers import ActionRow, FieldRow, action_row
 from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.tenants.shell import fragment, is_fragment, page
+from orchestrator.types import JSONValue
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credential_list
 from orchestrator.workflows import services
@@ -119,6 +121,8 @@ def step_add(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     workflow = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
     if request.method != "POST":
         return _preview(request, actor, workflow) if "about" in request.GET else _menu(request, actor, workflow)
+    if "curl" in request.POST:
+        return _paste(request, actor, workflow)
     if registry.get(request.POST.get("action", "")) is None:
         return _menu(request, actor, workflow, error=_("Choose one of the actions below. Nothing was added."))
     try:
@@ -129,8 +133,26 @@ def step_add(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     return redirect("workflow-step", actor.tenant.slug, workflow.pk, step.key)
 
 
+def _paste(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResponse:
+    """Add an HTTP step that sends what a cURL command does."""
+    try:
+        found = curl.parse(request.POST["curl"].replace("\0", ""))
+        step = _add(actor, workflow, {**request.POST.dict(), "action": FALLBACK_ACTION}, inputs=found.inputs)
+    except curl.NotCurl as error:
+        return _menu(request, actor, workflow, error=f"{error} {_('Nothing was added.')}")
+    except (Conflict, Invalid, NotFound) as error:
+        messages.error(request, error.message)
+        return redirect("workflow", actor.tenant.slug, workflow.pk)
+    if found.left_out:
+        said = _("%(names)s was left out: secrets belong in a credential. Choose one in the form, or make it.")
+        messages.warning(request, said % {"names": ", ".join(found.left_out)})
+    return redirect("workflow-step", actor.tenant.slug, workflow.pk, step.key)
+
+
 @transaction.atomic
-def _add(actor: Actor, workflow: Workflow, data: Mapping[str, str]) -> Step:
+def _add(
+    actor: Actor, workflow: Workflow, data: Mapping[str, str], *, inputs: Mapping[str, JSONValue] | None = None
+) -> Step:
     """Add the step and, where the tenant has exactly one credential for it, choose that."""
     action = registry.get(data.get("action", ""))
     assert action is not None
@@ -143,8 +165,10 @@ def _add(actor: Actor, workflow: Workflow, data: Mapping[str, str]) -> Step:
         lane=data.get("lane", "")[:63],
     )
     fitting = _fitting(action, credential_list(actor.tenant))
+    changes: dict[str, Any] = {"config": {"inputs": inputs}} if inputs else {}
     if action.auth_required and len(fitting) == 1:
-        changes = {"credential": fitting[0].name}
+        changes["credential"] = fitting[0].name
+    if changes:
         step = services.step_update(actor=actor, workflow=workflow, key=step.key, changes=changes)
     return step
 
@@ -169,6 +193,7 @@ def _menu(request: HttpRequest, actor: Actor, workflow: Workflow, *, error: str 
         "groups": groups,
         "count": sum(row.shown for group in groups for row in group.rows),
         "preview": _about(actor.tenant, registry.get(first.key), credentials) if first else None,
+        "pasted": given.get("curl", "")[: curl.MAX_COMMAND],
         "fallback": FALLBACK_ACTION if registry.get(FALLBACK_ACTION) else "",
         "error": error,
     }

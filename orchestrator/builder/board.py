@@ -45,7 +45,7 @@ from orchestrator.types import JSONValue
 from orchestrator.vault.models import Credential
 from orchestrator.vault.selectors import credential_list
 from orchestrator.words import duration
-from orchestrator.workflows import services
+from orchestrator.workflows import history, services
 from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
 from orchestrator.workflows.models import Trigger, Workflow
 from orchestrator.workflows.selectors import draft_definition, trigger_document
@@ -155,7 +155,13 @@ class Board:
         live = self.workflow.published_version
         changes = len(draft_changes(self.workflow, self.definition)) if live else len(self.steps)
         blocking = sum(problem.severity == "error" for problem in self.problems)
-        return {"live": live, "changes": changes, "blocking": blocking, "may_edit": self.actor.may(Role.EDITOR)}
+        return {
+            "live": live,
+            "changes": changes,
+            "blocking": blocking,
+            "may_edit": self.actor.may(Role.EDITOR),
+            "reach": history.reach(self.workflow),
+        }
 
     def triggers(self, selected: str) -> list[TriggerCard]:
         return [

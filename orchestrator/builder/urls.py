@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from orchestrator.builder import editing, lanes
+from orchestrator.builder import editing, lanes, travel
 from orchestrator.flow.names import KEY_PATTERN
 
 
@@ -26,6 +26,8 @@ _AT = "w/<slug:tenant>/workflows/<int:pk>"
 urlpatterns = [
     path(f"{_AT}/", editing.workflow, name="workflow"),
     path(f"{_AT}/test/", editing.workflow_test, name="workflow-test"),
+    path(f"{_AT}/undo/", travel.undo, name="workflow-undo"),
+    path(f"{_AT}/redo/", travel.redo, name="workflow-redo"),
     path(f"{_AT}/steps/<key:key>/", editing.step, name="workflow-step"),
     path(f"{_AT}/steps/<key:key>/move/", editing.step_move, name="workflow-step-move"),
     path(f"{_AT}/steps/<key:key>/remove/", editing.step_remove, name="workflow-step-remove"),

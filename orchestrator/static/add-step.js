@@ -135,6 +135,14 @@ const start = (menu) => {
   get("plain").hidden = true;
 
   input.addEventListener("input", filter);
+  // A command pasted into the search is the step itself.
+  input.addEventListener("paste", (event) => {
+    const text = event.clipboardData.getData("text/plain"), form = get("curl");
+    if (!form || !/^\s*(\$\s+)?curl\s/.test(text)) return;
+    event.preventDefault();
+    form.elements.curl.value = text;
+    form.requestSubmit();
+  });
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") move(1);
     else if (event.key === "ArrowUp") move(-1);

@@ -178,6 +178,17 @@ if (form && !form.querySelector("fieldset").disabled) {
   });
 }
 
+// Undo and redo of the draft; inside a field the keys are the field's own. What was just saved can be undone.
+document.addEventListener("keydown", (event) => {
+  if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.target.matches("input,select,textarea,[contenteditable]")) return;
+  event.preventDefault();
+  document.querySelectorAll("[data-travel] button")[event.shiftKey ? 1 : 0]?.click();
+});
+document.addEventListener("step:saved", () => {
+  const [undo, redo] = document.querySelectorAll("[data-travel] button");
+  if (undo) { undo.disabled = false; redo.disabled = true; }
+});
+
 // A link from the publish page names the field in the address.
 const wanted = location.hash.startsWith("#field-") && document.getElementById(location.hash.slice(1));
 if (wanted) {

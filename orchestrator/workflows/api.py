@@ -265,6 +265,22 @@ class VersionRestore(TenantAPIView):
         return Response(selectors.workflow_document(workflow))
 
 
+class DraftUndo(TenantAPIView):
+    @extend_schema(operation_id="workflows_undo", request=None, responses=WorkflowBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Make the draft what it was before its last change; 409 `nothing_to_undo` where none is kept."""
+        workflow, _ = services.draft_undo(actor=self.actor, workflow=self.find(Workflow, pk), if_match=self.if_match())
+        return Response(selectors.workflow_document(workflow))
+
+
+class DraftRedo(TenantAPIView):
+    @extend_schema(operation_id="workflows_redo", request=None, responses=WorkflowBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Make the change again that was undone last; 409 `nothing_to_redo` where there is none."""
+        workflow, _ = services.draft_redo(actor=self.actor, workflow=self.find(Workflow, pk), if_match=self.if_match())
+        return Response(selectors.workflow_document(workflow))
+
+
 class VersionDiff(TenantAPIView):
     @extend_schema(
         operation_id="versions_diff",

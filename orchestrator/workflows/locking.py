@@ -10,6 +10,7 @@ from django.utils import timezone
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor
+from orchestrator.workflows import history
 from orchestrator.workflows.models import Workflow
 
 
@@ -25,13 +26,16 @@ def lock_draft(actor: Actor, workflow: Workflow, if_match: int | None) -> Workfl
             "Read it again, and repeat your change.",
             code="revision_conflict",
         )
+    history.begin(locked)
     return locked
 
 
-def touch(actor: Actor, workflow: Workflow, *, detail: Mapping[str, Any]) -> Workflow:
-    """Count a change of the draft and write it to the audit log."""
+def touch(actor: Actor, workflow: Workflow, *, detail: Mapping[str, Any], is_new: bool = True) -> Workflow:
+    """Count a change of the draft and write it to the audit log; one that ``is_new`` can be undone."""
+    if is_new:
+        history.remember(actor, workflow, detail)
     workflow.revision += 1
     workflow.updated_at = timezone.now()
-    workflow.save(update_fields=["revision", "updated_at"])
+    workflow.save(update_fields=["revision", "updated_at", "draft_state"])
     audit.record(actor=actor, action="workflow.changed", target=workflow, detail=dict(detail))
     return workflow

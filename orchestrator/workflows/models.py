@@ -26,6 +26,7 @@ class Workflow(TenantOwned):
     settings = JSONTextField(default=dict, blank=True)
     output = JSONTextField(null=True, blank=True, default=None)
     revision = models.PositiveIntegerField(default=1, editable=False, help_text="Grows with every change of the draft.")
+    draft_state = models.PositiveIntegerField(default=0, editable=False, help_text="Which DraftState the draft is at.")
     enabled = models.BooleanField(default=False)
     # The published version's, in columns: whoever claims runs asks for them all at once.
     max_concurrent_runs = models.PositiveIntegerField(null=True, default=None, editable=False)
@@ -135,6 +136,25 @@ class WorkflowVersion(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.workflow} v{self.number}" if self.number else f"{self.workflow} draft"
+
+
+class DraftState(TenantOwned):
+    """What the draft was after one of its last changes, for undo and redo; ``number`` counts on for each workflow."""
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="draft_states", db_index=False)
+    number = models.PositiveIntegerField()
+    document = models.BinaryField(help_text="The document as JSON, compressed by zlib.")
+    change = JSONTextField(default=dict, help_text="What was changed, as in the audit log.")
+    author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("number",)
+        constraints = (models.UniqueConstraint(fields=("workflow", "number"), name="draft_state_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.workflow} at {self.number}"
 
 
 class Variable(TenantOwned):

@@ -18,6 +18,7 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault import services as vault
 from orchestrator.vault.models import Credential
+from orchestrator.workflows import history
 from orchestrator.workflows.addresses import give_address, trigger_address
 from orchestrator.workflows.drafts import draft_document, write_steps, write_triggers
 from orchestrator.workflows.edits import (
@@ -41,7 +42,9 @@ __all__ = [
     "PublishResult",
     "check",
     "credential_delete_checked",
+    "draft_redo",
     "draft_snapshot",
+    "draft_undo",
     "lane_add",
     "lane_remove",
     "lane_rename",
@@ -184,6 +187,30 @@ def credential_delete_checked(*, actor: Actor, credential: Credential, force: bo
     rows = Step.objects.for_tenant(actor.tenant).filter(credential=credential)
     rows.update(credential=None, credential_name=credential.name)
     vault.credential_delete(actor=actor, credential=credential)
+
+
+@transaction.atomic
+def draft_undo(*, actor: Actor, workflow: Workflow, if_match: int | None = None) -> tuple[Workflow, Mapping[str, Any]]:
+    """Make the draft what it was before its last change; return it and what was undone. Raises Conflict."""
+    return _travel(actor, workflow, -1, if_match)
+
+
+@transaction.atomic
+def draft_redo(*, actor: Actor, workflow: Workflow, if_match: int | None = None) -> tuple[Workflow, Mapping[str, Any]]:
+    """Make the change again that was undone last; return the draft and the change. Raises Conflict."""
+    return _travel(actor, workflow, +1, if_match)
+
+
+def _travel(actor: Actor, workflow: Workflow, by: int, if_match: int | None) -> tuple[Workflow, Mapping[str, Any]]:
+    require_operation(actor, "workflow.edit")
+    workflow = lock_draft(actor, workflow, if_match)
+    definition, state = history.neighbour(workflow, by)
+    _write_columns(workflow, definition)
+    workflow.draft_state += by
+    _save_slug(workflow)
+    _write_rows(workflow, definition)
+    told = {"undone" if by < 0 else "redone": state.change}
+    return touch(actor, workflow, detail=told, is_new=False), state.change
 
 
 def parse_document(document: Mapping[str, Any]) -> WorkflowDefinition:

@@ -182,3 +182,15 @@ def test_what_is_made_twice_with_one_key_is_made_once(api: Caller) -> None:
     other = api("POST", "workflows/", document("Else"), Idempotency_Key="k1")
     assert other.status_code == 409
     assert len(api.ok("GET", "workflows/")["results"]) == 1
+
+
+def test_a_draft_goes_back_and_forth(api: Caller) -> None:
+    made = api.ok("POST", "workflows/", {"name": "Undone"})
+    path = f"workflows/{made['id']}"
+    assert api("POST", f"{path}/undo/").json()["error"]["code"] == "nothing_to_undo"
+    api.ok("PATCH", f"{path}/", {"name": "Renamed"})
+    undone = api.ok("POST", f"{path}/undo/", {})
+    assert undone["name"] == "Undone"
+    assert undone["revision"] > made["revision"]
+    assert api.ok("POST", f"{path}/redo/", {})["name"] == "Renamed"
+    assert api("POST", f"{path}/redo/").json()["error"]["code"] == "nothing_to_redo"

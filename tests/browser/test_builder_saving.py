@@ -95,3 +95,24 @@ def test_another_persons_change_of_the_step_is_told_and_of_another_step_is_not(
         page.get_by_role("button", name="Save", exact=True).click()
         page.wait_for_load_state()
         assert name_of_the_step(other) == "Mine again"
+
+
+def test_what_was_typed_is_undone_and_made_again_by_key(browser: Browser, found: Product) -> None:
+    with opened(browser) as page:
+        page.goto(made(found, page, "undoing") + "steps/second/")
+        undo, redo = (page.get_by_role("button", name=name, exact=True) for name in ("Undo", "Redo"))
+        expect(undo).to_be_disabled()
+        page.get_by_label("Name of the step").fill("Say hello")
+        expect(page.locator("#saved")).to_have_text("Saved")
+        expect(undo).to_be_enabled()
+        page.locator("#panel-title").click()
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: the step “second” changed.")).to_be_visible()
+        expect(page.get_by_label("Name of the step")).to_have_value("")
+        expect(undo).to_be_disabled()
+        page.keyboard.press("Control+Shift+z")
+        expect(page.get_by_text("Made again: the step “second” changed.")).to_be_visible()
+        expect(page.get_by_label("Name of the step")).to_have_value("Say hello")
+        expect(redo).to_be_disabled()
+        undo.click()
+        expect(page.get_by_label("Name of the step")).to_have_value("")
