@@ -130,7 +130,7 @@ const help = () => {
   dialog.querySelector("dl").replaceChildren(...rows.map((element) => {
     const row = document.createElement("div"), term = document.createElement("dt"), words = document.createElement("dd");
     term.append(...shown(element.dataset.key));
-    words.textContent = element.getAttribute("aria-label") ?? element.textContent.trim();
+    words.textContent = element.getAttribute("aria-label") ?? (element.textContent.trim() || element.labels?.[0]?.textContent.trim() || "");
     row.append(term, words);
     return row;
   }));

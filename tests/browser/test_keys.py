@@ -93,6 +93,22 @@ def test_g_and_a_letter_goes_to_a_page(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"/workflows/$"))
 
 
+def test_a_run_is_left_and_run_again_by_key(page: Page, found: Product) -> None:
+    number = found.api("POST", "workflows/", json=workflow("Again", STEPS))["id"]
+    runs = [found.api("POST", f"workflows/{number}/runs/", json={"version": "draft"})["id"] for _ in range(2)]
+    page.goto(f"{found.address}/w/demo/runs/{runs[1]}/")
+    press(page, "[")
+    expect(page).to_have_url(re.compile(rf"/runs/{runs[0]}/"))
+    press(page, "]")
+    expect(page).to_have_url(re.compile(rf"/runs/{runs[1]}/"))
+    expect(page.locator("#run-again")).to_be_visible()
+    press(page, "r")
+    assert not any(run in page.url for run in runs)
+    page.goto(f"{found.address}/w/demo/runs/")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search runs")).to_be_focused()
+
+
 def test_a_letter_in_a_field_is_a_letter(page: Page) -> None:
     name = page.get_by_label("Name of the step")
     name.press_sequentially("jack? g h")
