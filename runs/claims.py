@@ -308,11 +308,11 @@ def _crashes(row: Mapping[str, Any]) -> int:
 
 
 def _end(row: Mapping[str, Any], status: RunStatus, failure: Failure | None, now: datetime) -> int:
-    """End a run that is not driven; return its id."""
+    """End a run that is not driven; return its id. Without a failure, why it was to stop stays as it was told."""
+    why = {"failure_kind": failure.kind, "error": {**failure.as_document(), "path": ""}} if failure else {}
     Run.unscoped.filter(pk=row["id"]).update(
         status=status,
-        failure_kind=failure.kind if failure else "",
-        error={**failure.as_document(), "path": ""} if failure else None,
+        **why,
         finished_at=now,
         started_at=Coalesce(F("started_at"), Value(now)) if status == RunStatus.FAILED else F("started_at"),
         wake_at=None,
@@ -329,9 +329,11 @@ def _end(row: Mapping[str, Any], status: RunStatus, failure: Failure | None, now
 def _replace(workflow_id: int, now: datetime) -> None:
     """Stop the runs of a workflow that are under way: a newer one takes their place."""
     driven = Run.unscoped.filter(workflow=workflow_id, lease_expires_at__isnull=False, cancel_requested_at__isnull=True)
-    driven.update(cancel_requested_at=now, revision=F("revision") + 1)
+    failure = replaced()
+    told = {"failure_kind": failure.kind, "error": {**failure.as_document(), "path": ""}}
+    driven.update(cancel_requested_at=now, revision=F("revision") + 1, **told)
     waiting = Run.unscoped.filter(workflow=workflow_id, status=RunStatus.WAITING).values_list("pk", flat=True)
-    end_undriven(waiting, RunStatus.CANCELLED, replaced(), now=now)
+    end_undriven(waiting, RunStatus.CANCELLED, failure, now=now)
 
 
 def _tenants_with_work(*, after: int) -> list[int]:

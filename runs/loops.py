@@ -26,6 +26,9 @@ _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 _DONE: Final = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 _BAD: Final = (StepStatus.FAILED, StepStatus.LOST)
 _KEPT: Final = 10_000
+# Of a loop at work with no more iterations, those that came through are counted: one that is between two of its steps
+# has no row that says so, and would be taken for done. Of more, one that is told too early tells nobody anything.
+_COUNTED: Final = 1_000
 # Lists that are looked into for one page, in bytes of JSON: how many items they have is asked of no more than these.
 _BYTES_READ: Final = 12 * 1024 * 1024
 
@@ -73,7 +76,7 @@ def loop_states(
 ) -> dict[str, LoopState]:
     """Return how far a run's loops are, by the loop's path, without those that have not begun.
 
-    ``given`` are the paths that an earlier run gave. At most five queries, two as a rule.
+    ``given`` are the paths that an earlier run gave. At most six queries, two as a rule, three while one is at work.
     """
     rows = list(_holders(run, loops))
     if not rows:
@@ -81,6 +84,8 @@ def loop_states(
     counts = _exceptions(run, {row["path"]: loops[row["path"]] for row in rows})
     stopped = [row for row in rows if row["status"] not in (*_OPEN, *_DONE)]
     done = _done_in(run, {row["pk"]: (row["path"], loops[row["path"]]) for row in stopped})
+    small = [row for row in rows if row["status"] in _OPEN and (row["last"] or 0) < _COUNTED]
+    done |= _count_done(run, {row["pk"]: (row["path"], loops[row["path"]]) for row in small})
     sizes = _sizes(run, [row["inputs_ref"] for row in rows if row["inputs_ref"] and row["status"] not in _DONE])
     return {row["path"]: _state(row, counts.get(row["path"], {}), given=given, done=done, sizes=sizes) for row in rows}
 
@@ -117,11 +122,15 @@ def _state(
     if row["status"] in _DONE and row["inputs_ref"] is not None:
         # It went through all of them, so the list need not be read to know how long it is.
         total = max([begun, *(item + 1 for item in ours)])
-    rest = begun - failed - at_work - counts.get("stopped", 0) - sum(item < begun for item in ours)
+    rest = max(0, begun - failed - at_work - counts.get("stopped", 0) - sum(item < begun for item in ours))
+    came = done.get(row["pk"], rest)
+    if row["status"] in _OPEN:
+        # Those between two steps are at work too.
+        at_work += max(0, rest - came)
     return LoopState(
         status=row["status"],
         begun=begun,
-        done=done.get(row["pk"], max(0, rest)),
+        done=came,
         failed=failed,
         at_work=at_work,
         waiting=counts.get("waiting", 0),
@@ -162,17 +171,23 @@ def _done_in(run: Run, loops: Mapping[int, tuple[str, StepOutline]]) -> dict[int
 
     What was stopped between two steps has no row that says so, so here all rows are counted, once in a process.
     """
-    asked = {pk: loop for pk, loop in loops.items() if pk not in _done and loop[1].body}
-    if asked:
-        last = [step.body[-1] for _, step in asked.values()]
-        came = Q(key__in=[step.key for step in last], status__in=_DONE)
-        passed = [step.key for step in last if step.goes_on]
-        if passed:
-            came |= _settled(run, Q(key__in=passed))
-        rows = _inside(run).filter(came, loop__in=[path for path, _ in asked.values()]).order_by().values("loop")
-        counted = {row["loop"]: row["count"] for row in rows.annotate(count=Count("pk"))}
-        _keep(_done, {pk: counted.get(path, 0) for pk, (path, _) in asked.items()})
+    _keep(_done, _count_done(run, {pk: loop for pk, loop in loops.items() if pk not in _done}))
     return {pk: _done[pk] for pk in loops if pk in _done}
+
+
+def _count_done(run: Run, loops: Mapping[int, tuple[str, StepOutline]]) -> dict[int, int]:
+    """Count the iterations whose last step came through; by the id of the loop's row."""
+    asked = {pk: loop for pk, loop in loops.items() if loop[1].body}
+    if not asked:
+        return {}
+    last = [step.body[-1] for _, step in asked.values()]
+    came = Q(key__in=[step.key for step in last], status__in=_DONE)
+    passed = [step.key for step in last if step.goes_on]
+    if passed:
+        came |= _settled(run, Q(key__in=passed))
+    rows = _inside(run).filter(came, loop__in=[path for path, _ in asked.values()]).order_by().values("loop")
+    counted = {row["loop"]: row["count"] for row in rows.annotate(count=Count("pk"))}
+    return {pk: counted.get(path, 0) for pk, (path, _) in asked.items()}
 
 
 def failed_items(run: Run, path: str, loop: StepOutline, *, start: int, limit: int) -> list[int]:

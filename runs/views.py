@@ -24,10 +24,12 @@ from orchestrator.workflows.models import Workflow
 from runs import answers, selectors, services
 from runs.asked import asked_of
 from runs.models import Run
+from runs.outline import TRIGGER
+from runs.pages.again import FIELD, Typed, edited_input
 from runs.pages.approval import Refused, posted_of
 from runs.pages.as_text import run_text
 from runs.pages.rows import run_rows, with_trigger_head
-from runs.pages.run import history, run_page
+from runs.pages.run import RunPage, history, run_page
 from runs.pages.waiting import answer_given
 from runs.states import RunStatus
 
@@ -224,7 +226,23 @@ def run_rerun(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     chosen: Any = version if version in _VERSIONS else "same"
     from_ = request.POST.get("from") or None
     earlier = get_for_tenant_or_404(Run, actor.tenant, pk=pk)
-    return _after(request, actor, pk, lambda: services.run_rerun(actor=actor, run=earlier, from_=from_, version=chosen))
+    try:
+        given = edited_input(earlier, request.POST)
+    except Invalid as error:
+        typed = Typed(text=request.POST[FIELD], from_path=from_ or "", message=error.message)
+        shown = run_page(actor, _find(actor, pk), {"step": from_ or TRIGGER}, typed=typed)
+        if shown.again is None or not shown.again.error:
+            messages.error(request, error.message)
+        return _refused(request, actor, shown)
+    return _after(
+        request, actor, pk, lambda: services.run_rerun(actor=actor, run=earlier, from_=from_, version=chosen, **given)
+    )
+
+
+def _refused(request: HttpRequest, actor: Actor, shown: RunPage) -> HttpResponse:
+    """Show a run's page with what was typed and not taken."""
+    context = {"page": shown, "history": history(actor, shown.run), "inspector": True, **_neighbours(actor, shown.run)}
+    return page(request, actor, "runs/run.html", context, nav="run-list", narrow=True, status=422)
 
 
 @require_POST
@@ -246,9 +264,7 @@ def run_resolve(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
         answers.run_resolve(actor=actor, run=found, path=asked.path, **answer_given(asked, posted))
     except Invalid as error:
         refused = Refused(posted=posted, message=error.message, problems=error.problems)
-        shown = run_page(actor, found, {"step": asked.path}, refused=refused)
-        context = {"page": shown, "history": history(actor, found), "inspector": True, **_neighbours(actor, found)}
-        return page(request, actor, "runs/run.html", context, nav="run-list", narrow=True, status=422)
+        return _refused(request, actor, run_page(actor, found, {"step": asked.path}, refused=refused))
     except ServiceError as error:
         messages.error(request, error.message)
     return redirect("run", actor.tenant.slug, pk)

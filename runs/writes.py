@@ -201,7 +201,8 @@ def _step_end(write: Write, attempt: Attempt, rows: Rows, moment: Callable[[date
 # More than a run ever has of signals.
 _NEVER: Final = 2**31 - 1
 _END_RUN: Final = (
-    "UPDATE runs_run SET status = %s, failure_kind = %s, error = %s, output = %s, output_ref = %s, "
+    "UPDATE runs_run SET status = %s, failure_kind = CASE WHEN %s THEN failure_kind ELSE %s END, "
+    "error = CASE WHEN %s THEN error ELSE %s END, output = %s, output_ref = %s, "
     "wake_at = CASE WHEN signals > %s THEN %s ELSE %s END, "
     "waiting_for = %s, finished_at = %s, active_ms = %s, lease_owner = '', lease_expires_at = NULL, "
     "crash_count = CASE WHEN %s THEN 0 ELSE crash_count END, revision = revision + 1 WHERE id = %s AND fence = %s"
@@ -210,9 +211,13 @@ _END_RUN: Final = (
 
 def _run_end(write: Write, ending: Ending, rows: Rows, moment: Callable[[datetime | None], Moment]) -> tuple[Any, ...]:
     output, output_ref = _value(write, ending.output, None, rows)
+    # Whoever asked the run to stop may have said why: that holds unless it came to another end first.
+    keeps = ending.failure is None and ending.status not in (RunStatus.SUCCEEDED, RunStatus.FAILED)
     return (
         ending.status.value,
+        keeps,
         ending.failure.kind.value if ending.failure else "",
+        keeps,
         _json({**ending.failure.as_document(), "path": ending.path}) if ending.failure else None,
         output,
         output_ref,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -32,12 +33,14 @@ class Call:
 class Upstream:
     """Answers every request with JSON: that of ``answers`` by path, else an echo.
 
-    ``?slow=SECONDS`` waits first, ``?away=N`` answers the first N requests of a path with 503.
+    ``?slow=SECONDS`` waits first, ``?away=N`` answers the first N requests of a path with 503, ``?gated=N`` keeps those
+    of a path from the Nth on, counted from 0, without an answer until ``gate`` is set.
     """
 
     address: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: Counter[str] = field(default_factory=Counter)
 
@@ -73,6 +76,7 @@ def upstream() -> Iterator[Upstream]:
     try:
         yield found
     finally:
+        found.gate.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -95,6 +99,8 @@ def _handler(found: Upstream) -> type[BaseHTTPRequestHandler]:
             )
             before = found.note(call)
             time.sleep(float(query.get("slow", ["0"])[0]))
+            if before >= int(query.get("gated", [sys.maxsize])[0]):
+                found.gate.wait()
             is_away = before < int(query.get("away", ["0"])[0])
             body = json.dumps(found.answers.get(parts.path, {"path": parts.path, "query": query})).encode()
             self.send_response(503 if is_away else 200)

@@ -36,8 +36,8 @@ _HINTS: Final[Mapping[type[IntegrationError], str]] = {
     AuthError: "Connect the account again or enter a new key.",
     PermissionMissing: "The credential was accepted but may not do this: check its permissions.",
     NotFound: "Check the id or the address in the step's inputs.",
-    RateLimited: "It is tried again by itself after a pause.",
-    Transient: "It is tried again by itself.",
+    RateLimited: "It takes only so many requests in a while: send fewer of them, or later.",
+    Transient: "The other side is away or has too much to do; nothing in the step need be changed.",
 }
 
 

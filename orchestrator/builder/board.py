@@ -36,6 +36,7 @@ from orchestrator.builder.panels import (
 )
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
 from orchestrator.errors import NotFound, Problem
+from orchestrator.flow.control import unused_options
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.scoping import LOOP
 from orchestrator.tenants.access import Actor
@@ -126,7 +127,9 @@ class Board:
             if path is None:
                 continue
             step = self.steps[path]
-            name = field_name_of(problem.path.removeprefix(path).lstrip("."))
+            # The form shows no field for an option that means nothing; an input of the same name is another thing.
+            shown = problem.code != "no_effect"
+            name = field_name_of(problem.path.removeprefix(path).lstrip(".")) if shown else ""
             finding = Finding(
                 field=name,
                 label=self._label(step, name),
@@ -250,6 +253,7 @@ class Board:
         told_as = reads.reads(self, key)
         drawn = tuple(replace(field, reads=told_as.get(field.name, ())) for field in drawn)
         folded = tuple(each for each in drawn if _is_folded(each))
+        unused = unused_options(step.action)
         order = list(self.numbers)
         place = order.index(key)
         credential = (posted or {}).get("credential", step.credential)
@@ -273,7 +277,9 @@ class Board:
             folded_open=any(each.is_filled or each.error for each in folded),
             rule_texts=_rule_texts(config) | (posted or {}).get("rule", {}),
             seen=fingerprint(step),
-            rule=_rule(config),
+            rule=_rule(config, unused),
+            unused=unused,
+            unused_is_set=any(config.get(option) is not None for option in unused),
             notes=(posted or {}).get("notes", step.notes),
             problems=tuple(findings),
             sends=bool(action and action.effect in ("create", "update", "delete")),
@@ -465,8 +471,11 @@ def _rule_texts(config: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _rule(config: Mapping[str, Any]) -> str:
-    """Return what happens when a step fails, as a sentence or two."""
+def _rule(config: Mapping[str, Any], unused: Mapping[str, str]) -> str:
+    """Return what happens when a step fails, as a sentence or two; ``unused`` are options that mean nothing on it."""
+    if "retry" in unused:
+        goes_on = config.get("on_error") == "continue"
+        return _("If it fails, the run goes on.") if goes_on else _("If it fails, the run stops here.")
     retry = config.get("retry") or {}
     times = int(retry.get("max_attempts") or 3)
     first = ngettext("Tries once.", "Tries up to %(count)d times when the fault may pass.", times) % {"count": times}

@@ -28,7 +28,7 @@ from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, t
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, page
 from orchestrator.types import JSONValue
-from orchestrator.workflows import edits
+from orchestrator.workflows import copies, edits
 from orchestrator.workflows.models import Workflow
 from runs import services as run_services
 from runs.models import Run
@@ -244,7 +244,25 @@ def step_move(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResp
 def step_remove(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
     """Remove a step and what its lanes hold."""
     found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    return _after(request, actor, found, "", lambda: edits.step_remove(actor=actor, workflow=found, key=key))
+
+    def remove() -> None:
+        edits.step_remove(actor=actor, workflow=found, key=key)
+        messages.success(request, _("The step “%(key)s” was removed. Undo brings it back.") % {"key": key})
+
+    return _after(request, actor, found, "", remove)
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def step_duplicate(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
+    """Insert a copy behind a step and open it."""
+    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
+    try:
+        made = copies.step_duplicate(actor=actor, workflow=found, key=key)
+    except ServiceError as error:
+        messages.error(request, error.message)
+        return redirect("workflow", actor.tenant.slug, pk)
+    return redirect("workflow-step", actor.tenant.slug, pk, made.key)
 
 
 @require_POST

@@ -111,7 +111,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class StepPanel:
-    """The form of one step; ``loop`` is the name of the innermost loop around it."""
+    """The form of one step; ``loop`` is the name of the innermost loop around it.
+
+    ``unused`` are options that mean nothing on this step, with what is meant instead.
+    """
 
     key: str
     number: int
@@ -133,6 +136,8 @@ class StepPanel:
     rule_texts: Mapping[str, str]
     seen: str
     rule: str
+    unused: Mapping[str, str]
+    unused_is_set: bool
     notes: str
     problems: tuple[Finding, ...]
     sends: bool
@@ -146,7 +151,7 @@ class StepPanel:
 
     @property
     def rule_open(self) -> bool:
-        return any(name in self.told for name in RULE_FIELDS)
+        return self.unused_is_set or any(name in self.told for name in RULE_FIELDS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ urlpatterns = [
     path(f"{_AT}/redo/", travel.redo, name="workflow-redo"),
     path(f"{_AT}/steps/<key:key>/", editing.step, name="workflow-step"),
     path(f"{_AT}/steps/<key:key>/move/", editing.step_move, name="workflow-step-move"),
+    path(f"{_AT}/steps/<key:key>/duplicate/", editing.step_duplicate, name="workflow-step-duplicate"),
     path(f"{_AT}/steps/<key:key>/remove/", editing.step_remove, name="workflow-step-remove"),
     path(f"{_AT}/steps/<key:key>/lanes/", lanes.step_lanes, name="workflow-step-lanes"),
     path(f"{_AT}/steps/<key:key>/test/", editing.step_test, name="workflow-step-test"),

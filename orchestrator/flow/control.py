@@ -12,26 +12,35 @@ from orchestrator.flow.json_schemas import schema_problems
 from orchestrator.flow.scoping import Seen
 from orchestrator.flow.telling import error, is_literal, joined, texts, warning
 
-# Options that mean nothing on a step, and what is meant instead.
-_OWN_TIMEOUT: Final = "This limits nothing here: how long it waits is its input timeout."
-_NO_TIMEOUT: Final = "This limits nothing here: the steps inside have their own limits, and the workflow one for all."
-_NO_WAIT: Final = "This limits nothing here: how long it waits is what its inputs say."
-_NO_RETRY: Final = "Nothing is tried again here: the steps inside have their own retries."
-_NEVER_FAILS: Final = "Nothing is tried again here: the same inputs give the same again."
-_UNUSED: Final[Mapping[str, Mapping[str, str]]] = {
-    "flow.if": {"timeout": _NO_TIMEOUT, "retry": _NEVER_FAILS},
-    "flow.switch": {"timeout": _NO_TIMEOUT, "retry": _NEVER_FAILS},
-    "flow.foreach": {"timeout": _NO_TIMEOUT, "retry": _NO_RETRY},
-    "flow.parallel": {"timeout": _NO_TIMEOUT, "retry": _NO_RETRY},
-    "flow.wait": {"timeout": _NO_WAIT, "retry": _NEVER_FAILS},
-    "flow.approve": {"timeout": _OWN_TIMEOUT, "retry": "Nothing is tried again here: ask again in another step."},
-    "flow.callback": {"timeout": _OWN_TIMEOUT, "retry": "Nothing is tried again here: wait again in another step."},
-    "flow.stop": {"timeout": _NO_WAIT, "retry": _NEVER_FAILS},
-    "workflow.call": {
-        "timeout": "This limits nothing here: the called workflow has a time limit of its own.",
-        "retry": "Nothing is tried again here: the steps of the called workflow have their own retries.",
-    },
+# Options that mean nothing on a step, and what is meant instead: of the timeout, and of the retry.
+_INSIDE: Final = "the steps inside have their own limits, and the workflow one for all"
+_SAME_AGAIN: Final = "the same inputs give the same again"
+_BY_INPUTS: Final = "how long it waits is what its inputs say"
+_BY_TIMEOUT: Final = "how long it waits is its input timeout, {} within"
+_RETRIES_INSIDE: Final = "the steps inside have their own retries"
+_NO_EFFECT: Final = {"timeout": "This limits nothing here", "retry": "Nothing is tried again here"}
+_UNUSED: Final[Mapping[str, tuple[str, str]]] = {
+    "flow.if": (_INSIDE, _SAME_AGAIN),
+    "flow.switch": (_INSIDE, _SAME_AGAIN),
+    "flow.foreach": (_INSIDE, _RETRIES_INSIDE),
+    "flow.parallel": (_INSIDE, _RETRIES_INSIDE),
+    "flow.wait": (_BY_INPUTS, _SAME_AGAIN),
+    "flow.approve": (_BY_TIMEOUT.format("Answer"), "ask again in another step"),
+    "flow.callback": (_BY_TIMEOUT.format("Called"), "wait again in another step"),
+    "flow.stop": ("it takes no time", _SAME_AGAIN),
+    "workflow.call": (
+        "the called workflow has a time limit of its own",
+        "the steps of the called workflow have their own retries",
+    ),
 }
+
+
+def unused_options(action: str) -> Mapping[str, str]:
+    """Return the options that mean nothing on a step of an action, each with what is meant instead.
+
+    ``{"timeout": "how long it waits is its input timeout", "retry": …}``, empty for steps that call something.
+    """
+    return dict(zip(("timeout", "retry"), _UNUSED.get(action, ()), strict=False))
 
 
 def lane_problems(path: str, step: StepDefinition, facts: ActionFacts) -> Iterator[Problem]:
@@ -45,9 +54,9 @@ def lane_problems(path: str, step: StepDefinition, facts: ActionFacts) -> Iterat
 
 def control_problems(path: str, step: StepDefinition) -> Iterator[Problem]:
     """Yield what is wrong with a control-flow step beyond what its model finds in its inputs."""
-    for option, reason in _UNUSED.get(step.action, {}).items():
+    for option, reason in unused_options(step.action).items():
         if getattr(step.config, option) is not None:
-            yield warning(f"{path}.config.{option}", reason, "no_effect")
+            yield warning(f"{path}.config.{option}", f"{_NO_EFFECT[option]}: {reason}.", "no_effect")
     check = _CHECKS.get(step.action)
     if check is not None:
         yield from check(path, step)

@@ -95,3 +95,63 @@ const tick = () => {
 setInterval(tick, 500);
 tick();
 document.addEventListener("htmx:afterSettle", tick);
+
+// Keys: what one key presses says so itself, like data-key="g h" or "Mod+Enter" (Mod is Control, or Command). `?` lists
+// what works on the page. In a field only what has data-key-in-field works; keys without Mod or Alt can be turned off.
+
+const dialog = document.getElementById("keys");
+const FIELD = "input,select,textarea,[contenteditable]";
+const GAP = 1200;
+let first = "", at = 0;
+
+const isOff = () => localStorage.getItem("single-keys") === "off";
+const isSingle = (key) => !/Mod|Alt/.test(key);
+
+const keyOf = (event) => {
+  const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const isNamed = name.length > 1 || /[a-z]/.test(name);
+  return `${event.ctrlKey || event.metaKey ? "Mod+" : ""}${event.altKey ? "Alt+" : ""}${event.shiftKey && isNamed ? "Shift+" : ""}${name}`;
+};
+
+const found = (key, inField) => [...document.querySelectorAll("[data-key]")].find((element) =>
+  element.dataset.key === key && !element.disabled && !element.closest("[hidden]") && (!inField || "keyInField" in element.dataset));
+
+const press = (element) => (element.matches(FIELD) ? element.focus() : element.click());
+
+const shown = (key) => key.split(" ").flatMap((part) => part.split("+")).map((part) => {
+  const made = document.createElement("kbd");
+  made.textContent = { Mod: /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl", ArrowUp: "↑", ArrowDown: "↓", Enter: "↵", Backspace: "⌫", Alt: "Alt", Shift: "⇧" }[part] ?? part;
+  return made;
+});
+
+const help = () => {
+  const seen = new Set();
+  const rows = [...document.querySelectorAll("[data-key]")].filter(({ dataset }) => !seen.has(dataset.key) && seen.add(dataset.key));
+  dialog.querySelector("dl").replaceChildren(...rows.map((element) => {
+    const row = document.createElement("div"), term = document.createElement("dt"), words = document.createElement("dd");
+    term.append(...shown(element.dataset.key));
+    words.textContent = element.getAttribute("aria-label") ?? (element.textContent.trim() || element.labels?.[0]?.textContent.trim() || "");
+    row.append(term, words);
+    return row;
+  }));
+  dialog.querySelector("[data-turn]").textContent = isOff() ? dialog.dataset.turnOn : dialog.dataset.turnOff;
+  dialog.showModal();
+};
+
+dialog?.querySelector("[data-turn]").addEventListener("click", () => {
+  localStorage.setItem("single-keys", isOff() ? "on" : "off");
+  dialog.close();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.isComposing || dialog?.open) return;
+  const key = keyOf(event), inField = event.target.matches(FIELD);
+  if (isSingle(key) && (inField || (isOff() && key !== "?"))) return;
+  if (key === "?" && dialog) { event.preventDefault(); return help(); }
+  const pair = first && Date.now() - at < GAP ? found(`${first} ${key}`, inField) : null;
+  const element = pair ?? found(key, inField);
+  [first, at] = [pair ? "" : key, Date.now()];
+  if (!element) return;
+  event.preventDefault();
+  press(element);
+});

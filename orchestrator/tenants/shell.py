@@ -22,16 +22,16 @@ from orchestrator.tenants.selectors import tenants_for
 THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "theme"
 
-# URL name, icon, word; in the rail's order.
 AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
 
+# URL name, icon, word, and the key after `g` that goes there; in the rail's order.
 _NAV: Final = (
-    ("home", "home", noop("Home")),
-    ("workflow-list", "flow", noop("Workflows")),
-    ("run-list", "runs", noop("Runs")),
-    ("credential-list", "key", noop("Credentials")),
-    ("integrations", "grid", noop("Integrations")),
-    ("developers", "code", noop("Developers")),
+    ("home", "home", noop("Home"), "h"),
+    ("workflow-list", "flow", noop("Workflows"), "w"),
+    ("run-list", "runs", noop("Runs"), "r"),
+    ("credential-list", "key", noop("Credentials"), "c"),
+    ("integrations", "grid", noop("Integrations"), "i"),
+    ("developers", "code", noop("Developers"), "d"),
 )
 
 
@@ -40,6 +40,7 @@ class NavItem:
     url: str
     icon: str
     label: str
+    key: str
     current: bool
 
 
@@ -74,8 +75,10 @@ def shell_for(request: HttpRequest, actor: Actor, *, nav: str = "", narrow: bool
         tenant=actor.tenant,
         tenants=tuple(tenants_for(user)) if user else (actor.tenant,),
         nav=tuple(
-            NavItem(url=reverse(name, args=[actor.tenant.slug]), icon=icon, label=_(label), current=name == nav)
-            for name, icon, label in _NAV
+            NavItem(
+                url=reverse(name, args=[actor.tenant.slug]), icon=icon, label=_(label), key=key, current=name == nav
+            )
+            for name, icon, label, key in _NAV
         ),
         person=(user.get_full_name() or user.get_username()) if user else actor.label,
         role=actor.role.value,

@@ -47,11 +47,11 @@ def step_add(
     """
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
-    rows = _rows(workflow)
+    rows = rows_of(workflow)
     if len(rows) >= MAX_STEPS:
         raise Invalid(f"A workflow has at most {MAX_STEPS} steps. Move some into a workflow of their own.")
-    previous = _step(rows, after) if after else None
-    holder = previous.parent if previous else (_step(rows, parent) if parent else None)
+    previous = find_step(rows, after) if after else None
+    holder = previous.parent if previous else (find_step(rows, parent) if parent else None)
     if holder is not None and previous is None:
         _open_lane(holder, lane)
     if holder is not None and _depth(rows, holder) > MAX_DEPTH:
@@ -66,10 +66,10 @@ def step_add(
         lane=previous.lane if previous else (lane if holder else ""),
         lanes=list(first_lanes(action)),
     )
-    siblings = _siblings(rows, step)
+    siblings = siblings_of(rows, step)
     place = siblings.index(previous) + 1 if previous else 0
     step.save(force_insert=True)
-    _renumber([*siblings[:place], step, *siblings[place:]])
+    renumber([*siblings[:place], step, *siblings[place:]])
     touch(actor, workflow, detail={"step_added": step.key, "action": step.action})
     return step
 
@@ -87,7 +87,7 @@ def step_update(
     if unknown:
         raise Invalid(f"{min(unknown)!r:.80} of a step cannot be changed here.")
     workflow = lock_draft(actor, workflow, if_match)
-    step = _step(_rows(workflow), key)
+    step = find_step(rows_of(workflow), key)
     credential = step.credential.name if step.credential else step.credential_name or None
     given = {
         "key": step.key,
@@ -110,11 +110,11 @@ def step_remove(*, actor: Actor, workflow: Workflow, key: str, if_match: int | N
     """Remove a step and what its lanes hold."""
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
-    rows = _rows(workflow)
-    step = _step(rows, key)
-    siblings = [row for row in _siblings(rows, step) if row.pk != step.pk]
+    rows = rows_of(workflow)
+    step = find_step(rows, key)
+    siblings = [row for row in siblings_of(rows, step) if row.pk != step.pk]
     step.delete()
-    _renumber(siblings)
+    renumber(siblings)
     touch(actor, workflow, detail={"step_removed": key})
 
 
@@ -123,14 +123,14 @@ def step_move(*, actor: Actor, workflow: Workflow, key: str, direction: Directio
     """Move a step one place up or down within its lane; at the end of the lane it stays."""
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
-    rows = _rows(workflow)
-    step = _step(rows, key)
-    siblings = _siblings(rows, step)
+    rows = rows_of(workflow)
+    step = find_step(rows, key)
+    siblings = siblings_of(rows, step)
     place = next(index for index, row in enumerate(siblings) if row.pk == step.pk)
     target = place + (1 if direction == "down" else -1)
     if 0 <= target < len(siblings):
         siblings[place], siblings[target] = siblings[target], siblings[place]
-        _renumber(siblings)
+        renumber(siblings)
         touch(actor, workflow, detail={"step_moved": key})
     return step
 
@@ -143,7 +143,7 @@ def lane_add(*, actor: Actor, workflow: Workflow, key: str, lane: str, if_match:
     """
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
-    step = _step(_rows(workflow), key)
+    step = find_step(rows_of(workflow), key)
     _require_free_lanes(step)
     name = _lane_name(step, lane)
     if len(step.lanes) >= MAX_LANES:
@@ -163,7 +163,7 @@ def lane_rename(
     """Call a lane something else; what is in it stays. Raises as ``lane_add``, and NotFound for a lane not there."""
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
-    step = _step(_rows(workflow), key)
+    step = find_step(rows_of(workflow), key)
     _require_free_lanes(step)
     _require_lane(step, lane)
     if name.strip() == lane:
@@ -189,8 +189,8 @@ def lane_remove(
     """Remove a lane. Raises Conflict when there are steps in it, unless they go ``with_steps``."""
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
-    rows = _rows(workflow)
-    step = _step(rows, key)
+    rows = rows_of(workflow)
+    step = find_step(rows, key)
     _require_lane(step, lane)
     declared = registry.get(step.action)
     if declared is not None and lane in (declared.lanes or ()):
@@ -225,7 +225,7 @@ def trigger_add(
     present = list(Trigger.objects.for_tenant(actor.tenant).filter(workflow=workflow))
     definition = _parsed(
         TriggerDefinition,
-        {"key": _free(type.value, {row.key for row in present}), "type": type, "config": dict(config or {})},
+        {"key": free_key(type.value, {row.key for row in present}), "type": type, "config": dict(config or {})},
     )
     trigger = Trigger(
         tenant=actor.tenant,
@@ -262,12 +262,14 @@ def trigger_remove(*, actor: Actor, workflow: Workflow, key: str) -> None:
     touch(actor, workflow, detail={"trigger_removed": key})
 
 
-def _rows(workflow: Workflow) -> list[Step]:
+def rows_of(workflow: Workflow) -> list[Step]:
+    """Return the draft's steps in the order of their positions, with what each stands in."""
     rows = Step.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
     return list(rows.select_related("credential", "parent").order_by("position", "id"))
 
 
-def _step(rows: Sequence[Step], key: str) -> Step:
+def find_step(rows: Sequence[Step], key: str) -> Step:
+    """Return the step with a key. Raises NotFound."""
     found = next((row for row in rows if row.key == key), None)
     if found is None:
         raise NotFound(f"There is no step {key!r:.80} in this draft. Somebody may have removed it.")
@@ -337,11 +339,12 @@ def _trigger(workflow: Workflow, key: str) -> Trigger:
     return found
 
 
-def _siblings(rows: Sequence[Step], step: Step) -> list[Step]:
+def siblings_of(rows: Sequence[Step], step: Step) -> list[Step]:
+    """Return the steps of a step's lane, itself among them, in order."""
     return [row for row in rows if row.parent_id == step.parent_id and row.lane == step.lane]
 
 
-def _renumber(steps: Sequence[Step]) -> None:
+def renumber(steps: Sequence[Step]) -> None:
     """Keep positions dense, so that the order never depends on what was there before."""
     for position, step in enumerate(steps):
         if step.position != position:
@@ -354,10 +357,11 @@ def _free_key(rows: Sequence[Step], action: str) -> str:
     word = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", action.rpartition(".")[2]).lower()
     word = re.sub(r"[^a-z0-9_]+", "_", word).strip("_")[:50]
     base = word if re.fullmatch(KEY_PATTERN, word) else "step"
-    return _free(base, {row.key for row in rows})
+    return free_key(base, {row.key for row in rows})
 
 
-def _free(base: str, taken: set[str]) -> str:
+def free_key(base: str, taken: set[str]) -> str:
+    """Return the base, or the base with the least number that makes it a key nobody has."""
     number = 1
     while (key := base if number == 1 else f"{base}_{number}") in taken:
         number += 1

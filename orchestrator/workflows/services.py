@@ -20,6 +20,7 @@ from orchestrator.vault import services as vault
 from orchestrator.vault.models import Credential
 from orchestrator.workflows import history
 from orchestrator.workflows.addresses import give_address, trigger_address
+from orchestrator.workflows.copies import step_duplicate
 from orchestrator.workflows.drafts import draft_document, write_steps, write_triggers
 from orchestrator.workflows.edits import (
     lane_add,
@@ -51,6 +52,7 @@ __all__ = [
     "parse_document",
     "publish",
     "step_add",
+    "step_duplicate",
     "step_move",
     "step_remove",
     "step_update",

@@ -167,7 +167,7 @@ async def _wait(entered: Entered) -> JSONValue:
     engine, started = entered.engine, entered.record.started_at
     until = entered.until(entered.inputs.seconds) or entered.inputs.until
     if until > engine.ports.clock.now():
-        engine.check(entered.frame)
+        engine.check(entered.frame, entered.path)
         await engine.strands.pause(Waiting(path=entered.path, kind="time", wake_at=until), entered.frame.group)
     return {"waited_seconds": round((engine.ports.clock.now() - started).total_seconds(), 3)}
 
@@ -199,7 +199,7 @@ async def _call(entered: Entered) -> JSONValue:
         except IntegrationError as error:
             raise StepFailed(entered.path, failure_of(error, engine.ports.redactor)) from error
     while outcome is None:
-        engine.check(entered.frame)
+        engine.check(entered.frame, entered.path)
         await engine.strands.pause(what, entered.frame.group)
         outcome = await calls.outcome(entered.path)
     if outcome.failure is not None:

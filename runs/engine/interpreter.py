@@ -194,10 +194,24 @@ class Interpreter:
         if attempts and attempts[-1].status is StepStatus.RUNNING:
             self._lose(attempts[-1])
         while not attempts or await self._goes_on(step, path, attempts, frame):
-            if attempts and attempts[-1].retry_at is not None:
-                await self.strands.pause(Waiting(path=path, kind="time", wake_at=attempts[-1].retry_at), frame.group)
-            attempts.append(await self._attempt(step, path, attempts, frame))
+            seconds = await self._until_next(path, attempts, frame)
+            attempts.append(await self._attempt(step, path, attempts, frame, seconds))
         return attempts[-1]
+
+    async def _until_next(self, path: str, attempts: Sequence[Attempt], frame: Frame) -> float:
+        """Wait for the next attempt's moment; return the seconds that it may take. Raises Park, and as ``check``."""
+        last = attempts[-1] if attempts else None
+        if last is None or last.retry_at is None:
+            return self.check(frame, path)
+        try:
+            await self.strands.pause(Waiting(path=path, kind="time", wake_at=last.retry_at), frame.group)
+            return self.check(frame, path)
+        except (StepFailed, LaneStopped, Stopped, asyncio.CancelledError) as stop:
+            if self._is_over(stop):
+                # Nothing follows any more: what reads the row would take the step to be under way for ever.
+                last.retry_at = None
+                self.ports.journal.record(last, ride=True)
+            raise
 
     def _before_first(self, step: StepDefinition, path: str, frame: Frame) -> Attempt | None:
         """Return the one attempt of a step that is skipped, or whose condition cannot be told; else None."""
@@ -212,7 +226,7 @@ class Interpreter:
             raise
         except Exception as error:
             failure = failure_of(error, self.ports.redactor)
-        self.check(frame)
+        self.check(frame, path)
         attempt = self._new(step, path, frame, StepStatus.FAILED if failure else StepStatus.SKIPPED)
         attempt.failure, attempt.finished_at = failure, attempt.started_at
         self.ports.journal.record(attempt, ride=True)
@@ -283,7 +297,7 @@ class Interpreter:
         """Begin a step that the engine runs itself, or take up where it was left. Raises _Refused."""
         is_new = record is None
         if record is None:
-            self.check(frame)
+            self.check(frame, path)
             record = self._new(step, path, frame, control.status)
         try:
             if is_new:
@@ -394,12 +408,13 @@ class Interpreter:
         while (answer := self.ports.answers.answer(what.path, attempt)) is None:
             if what.wake_at is not None and self.ports.clock.now() >= what.wake_at:
                 return await self.ports.answers.late(what.path, attempt)
-            self.check(frame)
+            self.check(frame, what.path)
             await self.strands.pause(what, frame.group)
         return answer
 
-    async def _attempt(self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame) -> Attempt:
-        seconds = self.check(frame)
+    async def _attempt(
+        self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame, seconds: float
+    ) -> Attempt:
         attempt = StepAttempt(
             self.order, self.ports, step, frame=frame, path=path, number=len(earlier) + 1, seconds=seconds
         )
@@ -425,8 +440,8 @@ class Interpreter:
                 attempt.finish(stopped_under_way(repeatable=repeatable), StepStatus.CANCELLED), ride=True
             )
 
-    def check(self, frame: Frame) -> float:
-        """Return the seconds that the workflow's time limit leaves. Raises Stopped, LaneStopped, OutOfTime."""
+    def check(self, frame: Frame, path: str) -> float:
+        """Return the seconds that the time limit leaves to a step. Raises Stopped, LaneStopped, OutOfTime."""
         self.ports.control.check()
         if frame.group is not None:
             frame.group.check()
@@ -435,7 +450,7 @@ class Interpreter:
             return float("inf")
         left = limit - self.order.active_seconds - self.ports.clock.elapsed()
         if left <= 0:
-            raise OutOfTime("", out_of_time(limit))
+            raise OutOfTime(path, out_of_time(limit))
         return left
 
     async def _output(self, frame: Frame) -> JSONValue:

@@ -24,7 +24,7 @@ from runs.pages.timeline import Link
 from runs.pages.values import Value, trigger_value, values_of, with_small_values
 from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, place_words, trigger_words
 from runs.paths import is_item, items_around
-from runs.states import StepStatus
+from runs.states import FailureKind, StepStatus
 
 TABS: Final = ("data", "log", "setup")
 ATTEMPTS_SHOWN: Final = 50
@@ -268,12 +268,14 @@ def _error(reading: Reading, row: StepRun | None) -> StepError | None:
     if row is None or not row.error:
         return None
     inside = str(row.error.get("path") or "")
+    is_unknown = row.error.get("kind") == FailureKind.OUTCOME_UNKNOWN
     url = reading.address.selecting(inside).url
     return StepError(
         kind=str(row.error.get("kind", "")),
         message=failure_words(row.error),
         hint=str(row.error.get("hint") or ""),
-        again=again_words(row.error),
+        # A person stopped it, or another step did: there was no fault that could stay or pass.
+        again="" if row.status == StepStatus.CANCELLED and not is_unknown else again_words(row.error),
         at=Link(text=place_words(inside, reading.names), url=url) if inside else None,
     )
 

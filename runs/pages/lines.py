@@ -110,7 +110,7 @@ def step_line(scene: Scene, step: StepOutline, path: str) -> Line:
     last = attempts[-1] if attempts else None
     state = scene.reading.loops.get(path)
     note = _note(step, last)
-    status = outcome(attempts)
+    status = outcome(attempts) if attempts else scene.reading.given.get(path, "not_run")
     return _line(
         scene,
         path,

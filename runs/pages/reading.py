@@ -20,7 +20,7 @@ from runs.models import Run, StepRun
 from runs.outline import CALL, DECIDES, TRIGGER, StepOutline, outside_loops, tree, walk
 from runs.pages.address import Address
 from runs.paths import is_item, item_path, items_around, key_of_path
-from runs.states import RunKind, StepStatus
+from runs.states import RunKind, RunStatus, StepStatus
 
 ATTEMPTS_READ: Final = 1_200
 ITEMS_A_PAGE: Final = 50
@@ -111,6 +111,8 @@ def read(run: Run, address: Address) -> Reading:
     }
     inside = _inside(run, pages, selected, attempts)
     attempts = {**attempts, **by_path(inside)}
+    if RunStatus(run.status).is_terminal:
+        _nothing_follows(attempts)
     pages = {path: _unfolded(page, path, dict(opened)[path], attempts) for path, page in pages.items()}
     return Reading(
         run=run,
@@ -141,6 +143,12 @@ def by_path(rows: Iterable[StepRun]) -> dict[str, list[StepRun]]:
     for row in rows:
         found[row.path].append(row)
     return dict(found)
+
+
+def _nothing_follows(attempts: Attempts) -> None:
+    """Have the last attempts of a run that has ended say that none follows: it may have ended between two."""
+    for rows in attempts.values():
+        rows[-1].retry_at = None
 
 
 def _by_item(rows: Iterable[StepRun]) -> dict[tuple[str, int], list[StepRun]]:

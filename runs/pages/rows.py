@@ -169,7 +169,7 @@ def _sentence(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, Step
 def _queued(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:
     if run.wake_at and run.wake_at > timezone.now():
         return _("Starts at %(time)s") % {"time": f"{timezone.localtime(run.wake_at):%H:%M:%S}"}
-    return _("Waits for a worker")
+    return _("Waits for a worker") if run.wake_at else _("Waits for its turn: as many runs are under way as may be")
 
 
 def _running(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:

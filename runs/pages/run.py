@@ -8,11 +8,15 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from orchestrator import jsongate
+from orchestrator.flow.names import TriggerType
 from orchestrator.ids import first_id_at
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role
@@ -21,13 +25,14 @@ from runs.models import Run
 from runs.outline import TRIGGER
 from runs.overview import DAY, milliseconds, typical_range
 from runs.pages.address import Address
+from runs.pages.again import Again, Typed, again
 from runs.pages.approval import Refused
 from runs.pages.inspector import Inspector, inspector
 from runs.pages.reading import Reading, read
 from runs.pages.timeline import Timeline, scene_of, timeline
 from runs.pages.waiting import Waits, waits_of
 from runs.pages.words import KIND_WORDS, again_words, failure_words, place_words, run_title, trigger_words
-from runs.paths import key_of_path
+from runs.paths import items_around, key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
 
 HISTORY: Final = 60
@@ -94,10 +99,13 @@ class RunPage:
     live: bool
     facts: tuple[Fact, ...]
     failure: Failure | None
+    limited: str
     waits: Waits
     kind: str
     timeline: Timeline
     inspector: Inspector
+    again: Again | None
+    edit_input_url: str
     url: str
     poll_url: str
     poll_ms: int
@@ -107,10 +115,12 @@ class RunPage:
     cancelling: bool
 
 
-def run_page(actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refused | None = None) -> RunPage:
+def run_page(
+    actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refused | None = None, typed: Typed | None = None
+) -> RunPage:
     """Return a run's page, as its address asks for it; without a selected step, where it stopped or is.
 
-    ``refused`` is an answer to what the run waits for that was not taken.
+    ``refused`` is an answer to what the run waits for that was not taken, ``typed`` an input to run it again with.
     """
     url = reverse("run", args=[actor.tenant.slug, run.pk])
     address = Address.read(url, query)
@@ -126,10 +136,13 @@ def run_page(actor: Actor, run: Run, query: Mapping[str, str], *, refused: Refus
         live=live,
         facts=_facts(actor, reading),
         failure=_failure(actor, reading) if run.status == RunStatus.FAILED else None,
+        limited=_limited(run),
         waits=waits,
         kind=_kind_words(run),
         timeline=timeline(scene),
         inspector=inspected,
+        again=again(actor, reading, typed),
+        edit_input_url=reading.address.selecting(TRIGGER).url,
         url=url,
         poll_url=_poll_url(actor, reading, inspected.mark),
         poll_ms=_poll_ms(reading),
@@ -157,6 +170,8 @@ def _poll_ms(reading: Reading) -> int:
 
 def _title(reading: Reading) -> str:
     run = reading.run
+    if _is_held(run):
+        return _("Waiting for its turn")
     failed_at = bool(reading.stopped) and key_of_path(reading.stopped) in reading.steps
     name = ""
     if run.status == RunStatus.RUNNING:
@@ -227,11 +242,31 @@ def _relatives(actor: Actor, run: Run) -> list[Fact]:
     if run.rerun_of_id:
         again = reverse("run", args=[actor.tenant.slug, run.rerun_of_id])
         facts.append(Fact(label=_("Again from"), text=short_id(run.rerun_of_id), url=again))
+    facts += _of_errors(actor, run)
     later = own.filter(rerun_of=run).order_by("-pk").values_list("pk", flat=True).first() if run.finished_at else None
     if later:
         url = reverse("run", args=[actor.tenant.slug, later])
         facts.append(Fact(label=_("Run again as"), text=short_id(later), url=url))
     return facts
+
+
+def _of_errors(actor: Actor, run: Run) -> list[Fact]:
+    """Return the run that a failure of this one started, or the one whose failure started this one."""
+    own = Run.objects.for_tenant(actor.tenant)
+    slug = ((run.version.definition or {}).get("settings") or {}).get("error_workflow")
+    found, label = None, ""
+    if run.trigger_type == TriggerType.ERROR:
+        told = (run.trigger or {}).get("body") if run.trigger_ref is None else None
+        failed = str(((told or {}).get("run") or {}).get("id") or "")
+        found = own.filter(pk=int(failed)).values("pk", "workflow__name").first() if failed.isdecimal() else None
+        label = _("Because of")
+    elif run.status == RunStatus.FAILED and slug:
+        alarms = own.filter(workflow__slug=slug, dedupe_key=f"error:{run.pk}")
+        found, label = alarms.values("pk", "workflow__name").first(), _("Error workflow")
+    if found is None:
+        return []
+    url = reverse("run", args=[actor.tenant.slug, found["pk"]])
+    return [Fact(label=label, text=f"{found['workflow__name']} {short_id(found['pk'])}", url=url)]
 
 
 def _failure(actor: Actor, reading: Reading) -> Failure:
@@ -258,11 +293,34 @@ def _failure(actor: Actor, reading: Reading) -> Failure:
     )
 
 
+def _is_held(run: Run) -> bool:
+    """Whether a limit keeps a run back until another one ends."""
+    return run.status == RunStatus.QUEUED and run.wake_at is None
+
+
+def _limited(run: Run) -> str:
+    """Return why a run has not begun, or was cancelled though nobody stopped it: what happened, and what to do."""
+    if _is_held(run):
+        return _("As many runs are under way as the workflow or its team may have. It starts when one of them ends.")
+    error = run.error or {}
+    if run.status != RunStatus.CANCELLED or not error:
+        return ""
+    return " ".join(part for part in (failure_words(error), str(error.get("hint") or "")) if part)
+
+
 def _others(actor: Actor, run: Run) -> tuple[int, str]:
-    """Return how many other runs failed with the very same error in the last day, and where they are listed."""
+    """Return how many other runs failed with the same error at this step in the last day, and where they are listed."""
     rows = Run.objects.for_tenant(actor.tenant).filter(
-        workflow=run.workflow_id, status=RunStatus.FAILED, pk__gte=first_id_at(timezone.now() - DAY), error=run.error
+        workflow=run.workflow_id, status=RunStatus.FAILED, pk__gte=first_id_at(timezone.now() - DAY)
     )
+    error = run.error or {}
+    around = items_around(str(error.get("path") or ""))
+    if around:
+        # In another item it is the same step: the error's text may differ between the outermost loop and the step.
+        start, end = jsongate.dumps({**error, "path": f"{around[0][0]}["})[:-2], f'].{key_of_path(error["path"])}"}}'
+        rows = rows.alias(text=Cast("error", TextField())).filter(text__startswith=start, text__endswith=end)
+    else:
+        rows = rows.filter(error=error)
     query = f"?workflow={run.workflow_id}&status=failed"
     return rows.exclude(pk=run.pk).count(), reverse("run-list", args=[actor.tenant.slug]) + query
 

@@ -197,6 +197,10 @@ class _Rows:
         taken = self._taken(step, path)
         left = [lane for lane in step.lanes if lane not in taken]
         indent = self.reading.indent(step) + 1
+        if left and len(taken) == 1 and not taken[0].steps:
+            words = _("%(lane)s: nothing in it.") % {"lane": taken[0].words}
+            yield Row(level=level, indent=indent, words=f"{words} {_not_taken(left)}")
+            return
         for lane in taken:
             heading = lane.words if lane.steps else _("%(lane)s: nothing in it") % {"lane": lane.words}
             yield Row(level=level, indent=indent, words=heading, is_heading=True)
@@ -224,8 +228,9 @@ class _Rows:
         for item in page.items if page else ():
             line = item_line(self.scene, loop, path, item)
             yield Row(level=level, indent=line.indent, line=line)
-            if page and item in page.unfolded:
-                own = item_path(path, item)
+            own = item_path(path, item)
+            # What an earlier run gave of an item is its outcome alone: there is nothing to say of its steps.
+            if page and item in page.unfolded and own not in self.reading.given:
                 live = state.is_open and item_status(self.reading, loop, path, item) in OPEN
                 yield from self.sequence(loop.body, f"{own}.", level + 1, live=live)
 
@@ -293,12 +298,13 @@ def _legend(lines: Sequence[Line]) -> tuple[tuple[str, str], ...]:
     used = {block.css for line in lines for block in line.blocks} | (
         {"w"} if any(line.waits for line in lines) else set()
     )
+    stopped = any(line.status == StepStatus.CANCELLED for line in lines)
     words = (
         ("ok", _("succeeded")),
         ("bad", _("failed")),
         ("warn", _("tried again")),
         ("live", _("running")),
         ("w", _("waiting")),
-        ("q", _("queued or to come")),
+        ("q", _("queued, stopped or to come") if stopped else _("queued or to come")),
     )
     return tuple((css, word) for css, word in words if css in used)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import User
@@ -92,6 +92,7 @@ CHANGES: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("workflow-step", ("who",), POSTED),
     ("workflow-step-move", ("who",), {"direction": "down"}),
     ("workflow-step-remove", ("who",), {}),
+    ("workflow-step-duplicate", ("who",), {}),
     ("workflow-step-test", ("who",), {}),
     ("workflow-test", (), {"payload": "{}"}),
     ("workflow-undo", (), {}),
@@ -344,6 +345,42 @@ def test_a_problem_of_run_if_stands_at_run_if(builder: Client, workflow: Workflo
     html = builder.get(path).content.decode()
     assert re.search(r'id="field-run_if".*data-takes aria-invalid="true"', html)
     assert re.search(r'<details class="rulebox" open', html)
+
+
+CONTROLS: Final = {
+    "flow.if": {"condition": True}, "flow.switch": {"value": 3}, "flow.foreach": {"items": [1]}, "flow.parallel": {},
+    "flow.wait": {"seconds": 1}, "flow.approve": {"message": "?"}, "flow.callback": {}, "flow.stop": {},
+    "workflow.call": {"workflow": "greet"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", CONTROLS)
+def test_a_step_that_is_never_tried_again_asks_for_no_tries_and_no_timeout(
+    builder: Client, actor: Actor, action: str
+) -> None:
+    config = {"inputs": CONTROLS[action], "timeout": 5, "retry": {"max_attempts": 9}}
+    document = {"name": "C", "slug": "control", "steps": [{"key": "it", "action": action, "config": config}]}
+    made = services.workflow_create(actor=actor, document=document)
+    path = address("workflow-step", made, "it")
+    html = builder.get(path).content.decode()
+    rule = html[html.index('<details class="rulebox"') : html.index('id="field-on_error"')]
+    assert rule.startswith('<details class="rulebox" open')
+    assert not re.search(r'name="(retry_\w+|timeout)"', rule)
+    assert "It is not tried again: " in rule
+    assert "It has no timeout: " in rule
+    assert "goes when you save" in rule
+    assert "Tries" not in rule
+    assert not re.search(r'data-error="timeout">', html), "an input that is called timeout too is not what is wrong"
+
+    builder.post(path, {"name": "", "notes": "", "on_error": "fail", "run_if": ""} | _posted(action))
+    assert stored(made, "it").config.get("retry") is None
+    assert stored(made, "it").config.get("timeout") is None
+    assert "goes when you save" not in builder.get(path).content.decode()
+
+
+def _posted(action: str) -> dict[str, str]:
+    return {f"in.{name}": json.dumps(value) if isinstance(value, list) else str(value).lower()
+            for name, value in CONTROLS[action].items()}  # fmt: skip
 
 
 def test_a_step_that_is_not_installed_says_how_it_runs(builder: Client, workflow: Workflow) -> None:

@@ -322,4 +322,4 @@ def test_the_pages_queries_do_not_grow_with_lanes(builder: Client, actor: Actor,
         for n in range(20)
     ]
     wide = services.workflow_create(actor=actor, document={"name": "Wide", "slug": "wide", "steps": many})
-    assert queries(wide, "b19") == queries(workflow, "last") <= 14
+    assert queries(wide, "b19") == queries(workflow, "last") <= 15

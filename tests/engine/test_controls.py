@@ -275,6 +275,37 @@ def test_a_lane_that_waits_is_stopped_when_another_fails() -> None:
     assert world.statuses("ok") == ["cancelled"]
 
 
+def away(world: World, ctx: RunContext[Any]) -> Any:
+    raise Transient("away")
+
+
+def test_a_step_that_waits_for_its_next_try_says_that_none_follows_when_another_lane_failed() -> None:
+    world = World()
+    world.behave("a", failing("a"))  # type: ignore[arg-type]
+    world.behave("b", away)
+    retry = {"max_attempts": 9, "delay": 600}
+    right = [step("b", "sim.put", retry=retry)]
+    left = [step("w", "flow.wait", inputs={"seconds": 2}), step("a", "sim.put")]
+    assert failed(world.run_once(order(parallel(left=left, right=right)))).path == "a"
+    (row,) = world.rows("b")
+    assert (row.status, row.retry_at) == (StepStatus.FAILED, None)
+
+
+def test_a_time_limit_that_is_reached_between_two_tries_says_that_none_follows() -> None:
+    world = World()
+    world.behave("b", away)
+
+    def run(active: float) -> RunOrder:
+        steps = step("b", "sim.put", retry={"max_attempts": 9, "delay": 600})
+        return order(steps, settings={"timeout": 10}, active_seconds=active)
+
+    assert isinstance(world.run_once(run(0)), Parked)
+    assert world.rows("b")[0].retry_at is not None
+    world.now += timedelta(seconds=700)
+    assert failed(world.run_once(run(10))).failure.kind is FailureKind.TIMEOUT
+    assert [(row.status, row.retry_at) for row in world.rows("b")] == [(StepStatus.FAILED, None)]
+
+
 def test_lanes_that_all_wait_park_the_run_until_the_first_of_them_goes_on() -> None:
     world = World()
     run = order(

@@ -214,7 +214,7 @@ def test_a_workflow_over_its_time_limit_is_stopped_before_the_next_step() -> Non
     world = World()
     world.behave("a", work_long)
     end = failed(world.run(order(step("a"), step("b"), settings={"timeout": 3600})))
-    assert (end.failure.kind, end.path) == (FailureKind.TIMEOUT, "")
+    assert (end.failure.kind, end.path) == (FailureKind.TIMEOUT, "b")
     assert world.calls == {"a": 1}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -12,9 +12,13 @@ import pytest
 from runs.engine.timing import Late, within
 
 
-def run(coroutine: Coroutine[Any, Any, Any], seconds: float = 5.0) -> Any:
+def nothing() -> None:
+    """Take no notice that a coroutine waits."""
+
+
+def run(coroutine: Coroutine[Any, Any, Any], seconds: float = 5.0, *, waits: Callable[[], None] | None = None) -> Any:
     async def main() -> Any:
-        return await within(seconds, coroutine)
+        return await within(seconds, coroutine, waits=waits or nothing)
 
     return asyncio.run(main())
 
@@ -36,8 +40,11 @@ async def after_waiting() -> list[Any]:
 
 
 def test_what_a_coroutine_returns_is_returned_however_often_it_waits() -> None:
-    assert run(at_once()) == "done"
-    assert run(after_waiting()) == ["told", "thread", "done", "done"]
+    waits: list[bool] = []
+    assert run(at_once(), waits=lambda: waits.append(True)) == "done"
+    assert waits == []
+    assert run(after_waiting(), waits=lambda: waits.append(True)) == ["told", "thread", "done", "done"]
+    assert waits == [True], "told once, however often it waits"
 
 
 def test_a_coroutine_that_never_waits_needs_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +103,7 @@ def test_a_cancelled_task_stops_it(swallows: bool) -> None:
         return "went on"
 
     async def main() -> Any:
-        task = asyncio.ensure_future(within(5, slow()))
+        task = asyncio.ensure_future(within(5, slow(), waits=nothing))
         await asyncio.sleep(0)
         task.cancel()
         return await task
@@ -118,7 +125,7 @@ def test_one_that_is_dropped_is_closed() -> None:
             closed.append(True)
 
     async def main() -> None:
-        waiting = within(5, slow())
+        waiting = within(5, slow(), waits=nothing)
         waiting.send(None)
         waiting.close()
 

@@ -315,6 +315,7 @@ class Journal:
             self.recorded.setdefault(row.path, []).append(row)
 
     def attempts(self, path: str) -> Sequence[Attempt]:
+        # Asked before every step, also before those that are recorded only when they end.
         self.world.paths[idempotency_key(self.run_id, path)] = path
         return self.recorded.get(path, ())
 
@@ -337,7 +338,6 @@ class Journal:
     is_full: ClassVar[bool] = False
 
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
-        self.world.paths[idempotency_key(self.run_id, attempt.path)] = attempt.path
         self.world.keep(attempt)
         await self.world.place()
         if durable:

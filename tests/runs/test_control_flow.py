@@ -392,6 +392,45 @@ def test_a_newer_run_takes_the_place_of_the_older_where_the_workflow_says_so(ten
     assert statuses_of(tenant) == ["cancelled", "cancelled", "waiting"]
 
 
+def test_a_run_that_is_stopped_for_a_newer_one_says_so(tenant: Tenant) -> None:
+    async def slow(ctx: RunContext[Anything]) -> Any:
+        import asyncio
+
+        if ctx.inputs.value:
+            await asyncio.sleep(60)
+
+    with registry.temporarily(make_action("lane.slow", slow)):
+        workflow = limited(tenant, 1, "cancel_older", step("a", "lane.slow", inputs={"value": "{{ trigger.body }}"}))
+        older = start(workflow, True)
+        with driving():
+            until(lambda: StepRun.objects.for_tenant(tenant).filter(run=older, status="running").exists())
+            newer = start(workflow, False)
+            until(lambda: ended(newer)[0] == "succeeded")
+    assert ended(older)[0] == "cancelled"
+    assert "newer run" in older.error["message"]
+    assert (older.failure_kind, newer.error) == ("rate_limited", None)
+
+
+def test_a_run_that_ends_before_it_is_stopped_for_a_newer_one_does_not_say_so(tenant: Tenant) -> None:
+    from runs.claims import _replace
+
+    def ask_to_stop() -> None:
+        _replace(workflow.pk, timezone.now())
+        connection.close()
+
+    async def ends(ctx: RunContext[Anything]) -> Any:
+        import asyncio
+
+        await asyncio.to_thread(ask_to_stop)
+
+    with registry.temporarily(make_action("lane.ends", ends)):
+        workflow = limited(tenant, 1, "cancel_older", step("a", "lane.ends"))
+        run = start(workflow)
+        drive()
+    assert ended(run)[0] == "succeeded"
+    assert (run.error, run.failure_kind) == (None, "")
+
+
 def test_a_tenants_limit_counts_what_is_driven(tenant: Tenant, other_tenant: Tenant) -> None:
     Tenant.objects.filter(pk=tenant.pk).update(max_concurrent_runs=1)
     workflow = make_workflow(tenant, step("a"))

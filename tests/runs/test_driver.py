@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pydantic import BaseModel
 
 from integrations.registry import registry
@@ -210,6 +212,37 @@ def test_calls_that_take_longer_than_a_slice_are_finished(tenant: Tenant) -> Non
         drive()
     assert run.refresh().status == "succeeded"
     assert statuses(run) == [("a", "succeeded"), ("b", "succeeded")]
+
+
+def test_a_driver_that_takes_up_its_own_run_again_does_not_drive_it_twice(tenant: Tenant) -> None:
+    """One that was frozen finds its own leases run out: its name is the same as before, only the fence is not."""
+    calls: list[str] = []
+    go_on = asyncio.Event()
+
+    async def first(ctx: RunContext[Inputs]) -> str:
+        calls.append(f"first {ctx.attempt}")
+        if ctx.attempt == 1:
+            await go_on.wait()
+        return f"from attempt {ctx.attempt}"
+
+    async def second(ctx: RunContext[Inputs]) -> None:
+        calls.append("second")
+        # The first drive would come this far meanwhile.
+        go_on.set()
+        await asyncio.sleep(0.5)
+
+    actions = (make_action("own.first", first, idempotent=True), make_action("then.second", second))
+    with registry.temporarily(*actions):
+        run = start(
+            make_workflow(tenant, step("a", "own.first"), step("b", "then.second"), output="{{ steps.a.output }}")
+        )
+        with driving():
+            until(lambda: calls)
+            Run.unscoped.filter(pk=run.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+            until(lambda: run.refresh().status not in ("running", "queued"))
+    assert (run.status, run.output, run.crash_count) == ("succeeded", "from attempt 2", 1)
+    assert calls == ["first 1", "first 2", "second"]
+    assert statuses(run) == [("a", "lost"), ("a", "succeeded"), ("b", "succeeded")]
 
 
 def test_a_step_that_blocks_a_thread_does_not_hold_up_the_others(tenant: Tenant) -> None:

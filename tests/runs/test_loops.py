@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from orchestrator.tenants.models import Tenant
 from runs import loops
@@ -89,6 +91,19 @@ def test_what_steps_hold_inside_an_item_counts_once(tenant: Tenant) -> None:
     made.save()
     state = state_of(run)
     assert (state.at_work, state.waiting, state.failed, state.done) == (1, 1, 1, 0)
+
+
+def test_iterations_that_are_between_two_steps_are_at_work(tenant: Tenant) -> None:
+    fates: list[Fate] = [GOOD, ("succeeded",), BAD, ("succeeded", "skipped"), ("succeeded", "running"), ("succeeded",)]
+    run = loop_run(tenant, len(fates), fates.__getitem__, total=8, status="running")
+    found = state_of(run)
+    assert (found.done, found.failed, found.at_work) == (2, 1, 3)
+
+
+def test_an_iteration_whose_next_try_is_due_is_at_work(tenant: Tenant) -> None:
+    due: Fate = ({"status": "failed", "retry_at": timezone.now() - timedelta(seconds=1)},)
+    run = loop_run(tenant, 2, [GOOD, due].__getitem__, total=3, status="running")
+    assert (state_of(run).done, state_of(run).at_work) == (1, 1)
 
 
 def test_iterations_that_were_stopped_between_two_steps_are_not_done(tenant: Tenant) -> None:

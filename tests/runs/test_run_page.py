@@ -120,7 +120,7 @@ def test_a_step_that_holds_lanes_has_them_beneath_it_by_name(browser: Client, te
         "@trigger", "big", "tell", "ask", "plan", "both", "score", "rank", "enrich", "post",
     ]  # fmt: skip
     assert sentences(page) == [
-        "Then", "Not taken: Else", "silver: nothing in it", "Not taken: gold, Anything else", "left", "right",
+        "Then", "Not taken: Else", "silver: nothing in it. Not taken: gold, Anything else", "left", "right",
         "empty: nothing in it",
     ]  # fmt: skip
     levels = {row.line.path: row.level for row in page.timeline.rows if row.line}
@@ -277,6 +277,88 @@ def test_a_step_inside_a_loop_that_failed_is_selected(browser: Client, tenant: T
     assert 'name="from" value="each[77].send"' in browser.get(address(run)).content.decode()
 
 
+def test_other_runs_that_stopped_at_the_same_step_count_whatever_their_item(browser: Client, tenant: Tenant) -> None:
+    run = loop_run(tenant, 3, status="failed")
+
+    def fail(which: Run, path: str, **more: Any) -> None:
+        Run.unscoped.filter(pk=which.pk).update(error={**REFUSED, **more, "path": path}, failure_kind="permanent")
+
+    fail(run, "each[2].send")
+    for path, more in (
+        ("each[2].send", {}), ("each[0].send", {}), ("each[1].tell", {}), ("send", {}), ("each[0].resend", {}),
+        ("each[0].send", {"message": "It was lost."}),
+    ):  # fmt: skip
+        fail(new_run(run.workflow, "failed"), path, **more)
+    page = page_of(browser, run)
+    assert page.failure is not None
+    assert page.failure.others == "2 other runs stopped here for the same reason in the last day."
+    alone = new_run(run.workflow, "failed")
+    for which in (alone, new_run(run.workflow, "failed")):
+        fail(which, "post")
+    page = page_of(browser, alone)
+    assert page.failure is not None
+    assert page.failure.others == "1 other run stopped here for the same reason in the last day."
+
+
+def test_a_run_that_ended_between_two_tries_has_no_step_under_way(browser: Client, tenant: Tenant) -> None:
+    run = new_run(make_workflow(tenant, step("find"), foreach()), "failed", error={**REFUSED, "path": "find"})
+    rows = Rows(run)
+    rows.add("find", "failed", retry_at=rows.at, error=REFUSED)
+    rows.loop("each", [1], "cancelled")
+    rows.item("each", 0, ({"status": "failed", "retry_at": rows.at, "error": REFUSED},))
+    page = page_of(browser, rows.save())
+    assert [row.line.status for row in page.timeline.rows if row.line and row.line.path != "@trigger"] == [
+        "failed", "cancelled", "failed", "failed",
+    ]  # fmt: skip
+    assert page.inspector.status == "failed"
+
+
+def test_a_step_that_was_stopped_under_way_is_told_of_without_advice_on_faults(browser: Client, tenant: Tenant) -> None:
+    run = new_run(make_workflow(tenant, step("find"), step("send")), "cancelled")
+    rows = Rows(run)
+    for key, kind in (("find", "permanent"), ("send", "outcome_unknown")):
+        rows.add(key, "cancelled", error={**REFUSED, "kind": kind, "message": "It was cancelled."})
+    rows.save()
+    errors = [page_of(browser, run, step=key).inspector.error for key in ("find", "send")]
+    assert [error.again[:14] for error in errors if error] == ["", "It may or may "]
+
+
+def test_a_run_that_was_stopped_by_a_limit_says_why_and_what_to_do(browser: Client, tenant: Tenant) -> None:
+    error = {"kind": "rate_limited", "message": "A newer run took its place.", "hint": "Raise the limit.", "path": ""}
+    run = new_run(make_workflow(tenant, step("find")), "cancelled", error=error)
+    rows = Rows(run)
+    rows.add("find", "cancelled")
+    page = page_of(browser, rows.save())
+    assert page.limited == "A newer run took its place. Raise the limit."
+    assert page.limited in browser.get(address(run)).content.decode()
+    assert ("q", "queued, stopped or to come") in page.timeline.legend
+    assert page_of(browser, new_run(run.workflow, "cancelled")).limited == ""
+
+
+def test_a_run_that_a_limit_holds_back_says_what_it_waits_for(browser: Client, tenant: Tenant) -> None:
+    run = new_run(make_workflow(tenant, step("find")), "queued")
+    page = page_of(browser, run)
+    assert (page.title, "It starts when one of them ends" in page.limited) == ("Waiting for its turn", True)
+    Run.unscoped.filter(pk=run.pk).update(wake_at=run.created_at)
+    page = page_of(browser, run)
+    assert (page.title, page.limited) == ("Waiting for a worker", "")
+
+
+def test_a_failed_run_and_the_error_workflow_that_it_started_are_linked(browser: Client, tenant: Tenant) -> None:
+    alarm = make_workflow(tenant, step("note"), slug="alarm")
+    fragile = make_workflow(tenant, step("find"), slug="fragile", settings={"error_workflow": "alarm"})
+    failed = new_run(fragile, "failed", error={**REFUSED, "path": "find"})
+    facts = [fact.label for fact in page_of(browser, failed).facts]
+    assert "Error workflow" not in facts
+    told = new_run(alarm, "succeeded", dedupe_key=f"error:{failed.pk}")
+    body = {"run": {"id": str(failed.pk)}}
+    Run.unscoped.filter(pk=told.pk).update(trigger_type="error", trigger={"type": "error", "body": body})
+    links = {fact.label: (fact.text, fact.url) for fact in page_of(browser, failed).facts}
+    assert links["Error workflow"] == (f"Alarm #{str(told.pk)[-6:]}", address(told))
+    links = {fact.label: (fact.text, fact.url) for fact in page_of(browser, told).facts}
+    assert links["Because of"] == (f"Fragile #{str(failed.pk)[-6:]}", address(failed))
+
+
 @pytest.mark.parametrize(
     ("asked", "selected"),
     [
@@ -363,6 +445,8 @@ def test_items_that_an_earlier_run_gave_say_so(browser: Client, tenant: Tenant) 
     page = page_of(browser, run)
     assert sentences(page)[0].startswith("2 of 4 done, 1 taken over from the earlier run")
     assert row_of(page, "each[0]").line.note == "taken over from the earlier run"  # type: ignore[union-attr]
+    assert row_of(page, "find").line.status == "succeeded"  # type: ignore[union-attr]
+    assert [words for words in sentences(page) if "send" in words] == [], "the steps of a given item are not told of"
 
 
 @pytest.mark.django_db(transaction=True)
