@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from orchestrator.types import JSONValue
 
 
+# Of a body from outside.
 MAX_BYTES: Final = 10 * 1024 * 1024
+# Of a value within a run: what a step, a call of another workflow or a run gives, and what goes into a step.
+MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_ITEMS: Final = 1_000_000
 MAX_BITS: Final = 1_024

@@ -21,16 +21,18 @@ from integrations.sdk.egress import EgressPolicy
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
 from orchestrator import jsongate
+from orchestrator.large import TooManyValues, take_room
 from orchestrator.types import JSONValue
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
-from runs.calls import call_outcome, called_run_start
+from runs.calls import call_outcome, called_run_start, called_trigger
 from runs.claims import Claimed
 from runs.engine.memo import Memo
 from runs.engine.ports import CallOutcome, Found, LeaseLost, NoCredential, OpenCredential, Stopped, StopReason
 from runs.engine.records import ResolvedAs
+from runs.engine.values import is_quick
 from runs.links import link_url
 from runs.models import Answer, Payload, Run
-from runs.values import opened
+from runs.values import Split, opened
 from runs.writer import Job
 
 READERS: Final = 3
@@ -157,7 +159,7 @@ class PooledClients:
     """HTTP clients of attempts, over the one pool of a driver's loop."""
 
     def __init__(self) -> None:
-        self.pool = HttpPool(egress_policy())
+        self.pool = HttpPool(egress_policy(), room=take_room)
 
     def client(
         self,
@@ -173,6 +175,7 @@ class PooledClients:
             egress_allow=egress_allow,
             deadline=deadline,
             idempotency_key=idempotency_key,
+            max_bytes=jsongate.MAX_VALUE_BYTES,
             secrets=credential.secrets,
         )
 
@@ -261,6 +264,13 @@ class RunCalls:
     put: Callable[[Job], None]
 
     async def start(self, *, path: str, workflow: str, payload: JSONValue) -> None:
+        tenant_id = self.claim.tenant_id
+        # A reader's, for a large one: in the writer's thread every other run would wait for it.
+        trigger = (
+            called_trigger(tenant_id=tenant_id, path=path, payload=payload)
+            if is_quick(payload)
+            else await self.readers.read(lambda: called_trigger(tenant_id=tenant_id, path=path, payload=payload))
+        )
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def done(refused: Exception | None, error: BaseException | None) -> None:
@@ -271,18 +281,18 @@ class RunCalls:
             else:
                 future.set_result(None)
 
-        self.put(Job(work=lambda: self._start(path, workflow, payload), done=done))
+        self.put(Job(work=lambda: self._start(path, workflow, payload, trigger), done=done))
         await future
 
-    def _start(self, path: str, workflow: str, payload: JSONValue) -> Exception | None:
+    def _start(self, path: str, workflow: str, payload: JSONValue, trigger: Split) -> Exception | None:
         """Start it, and return what is against it: raised here, it would undo what others write with it."""
         ours = Run.objects.for_tenant(self.claim.tenant_id).filter(pk=self.claim.run_id, lease_owner=self.owner)
         caller = ours.filter(fence=self.claim.fence).select_related("workflow").first()
         if caller is None:
             return LeaseLost(f"run {self.claim.run_id} is driven by somebody else")
         try:
-            called_run_start(caller=caller, path=path, slug=workflow, payload=payload)
-        except (IntegrationError, jsongate.BadJSON) as error:
+            called_run_start(caller=caller, path=path, slug=workflow, payload=payload, trigger=trigger)
+        except (IntegrationError, TooManyValues) as error:
             return error
         return None
 

@@ -283,7 +283,7 @@ def _insert(asked: Asked, kept: Split, actor: Actor | None) -> Answer:
 
 def _split(run: Run, document: JSONValue) -> Split:
     try:
-        return split(jsongate.check(document), tenant_id=run.tenant_id, run_id=run.pk)
+        return split(jsongate.check(document), tenant_id=run.tenant_id, run_id=run.pk, most=jsongate.MAX_BYTES)
     except jsongate.BadJSON as error:
         raise Invalid(f"The answer cannot be kept: {error}. Send less.", code="too_large") from error
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from django.conf import settings
+from django.http import StreamingHttpResponse
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -321,9 +322,10 @@ class RunSteps(TenantAPIView):
 
 class RunValue(TenantAPIView):
     @extend_schema(operation_id="runs_value", responses=OpenApiTypes.ANY)
-    def get(self, request: Request, pk: str, ref: int) -> Response:
+    def get(self, request: Request, pk: str, ref: int) -> StreamingHttpResponse:
         """A large value of a run, whole."""
-        return Response(selectors.payload_value(self.find(Run, pk), ref))
+        size, pieces = selectors.payload_pieces(self.find(Run, pk), ref)
+        return StreamingHttpResponse(pieces, content_type="application/json", headers={"Content-Length": str(size)})
 
 
 class RunCancel(TenantAPIView):

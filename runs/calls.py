@@ -9,21 +9,35 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from integrations.sdk.errors import InputError
-from orchestrator import jsongate
 from orchestrator.flow.json_schemas import value_problems
 from orchestrator.flow.names import TriggerType
+from orchestrator.large import Large
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger, Workflow
 from runs.engine.ports import CallOutcome
 from runs.engine.records import Failure
 from runs.models import Payload, Run
 from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus
-from runs.values import opened, split
+from runs.values import Split, split, stored_at
 
 MAX_DEPTH: Final = 10
 
 
-def called_run_start(*, caller: Run, path: str, slug: str, payload: JSONValue) -> None:
+def called_trigger(*, tenant_id: int, path: str, payload: JSONValue) -> Split:
+    """Return what a called run sees as its trigger, as it is kept; takes its time for a large one. Raises BadJSON."""
+    trigger: dict[str, JSONValue] = {
+        "type": TriggerType.WORKFLOW.value,
+        "key": path,
+        "body": payload,
+        "headers": {},
+        "query": {},
+        "method": None,
+        "received_at": timezone.now().isoformat(),
+    }
+    return split(trigger, tenant_id=tenant_id, run_id=0)
+
+
+def called_run_start(*, caller: Run, path: str, slug: str, payload: JSONValue, trigger: Split) -> None:
     """Insert the run that a step calls, unless it is there already. Raises InputError when it may not be called.
 
     Call it inside a transaction that holds the caller's lease.
@@ -33,15 +47,6 @@ def called_run_start(*, caller: Run, path: str, slug: str, payload: JSONValue) -
     workflow = _callable(caller, slug, payload)
     version = workflow.published_version
     assert version is not None
-    trigger = {
-        "type": TriggerType.WORKFLOW.value,
-        "key": path,
-        "body": payload,
-        "headers": {},
-        "query": {},
-        "method": None,
-        "received_at": timezone.now().isoformat(),
-    }
     run = Run(
         tenant_id=caller.tenant_id,
         workflow_id=workflow.pk,
@@ -57,15 +62,15 @@ def called_run_start(*, caller: Run, path: str, slug: str, payload: JSONValue) -
         by_person=caller.by_person,
         token_id=caller.token_id,
     )
-    kept = split(jsongate.check(trigger), tenant_id=run.tenant_id, run_id=run.pk)
-    run.trigger, run.trigger_ref = kept.inline, kept.ref
+    run.trigger, run.trigger_ref = trigger.inline, trigger.ref
     try:
         with transaction.atomic():
             run.save(force_insert=True)
     except IntegrityError:
         return
-    if kept.payload is not None:
-        Payload.unscoped.bulk_create([kept.payload])
+    if trigger.payload is not None:
+        trigger.payload.run_id = run.pk
+        Payload.unscoped.bulk_create([trigger.payload])
 
 
 def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
@@ -95,7 +100,7 @@ def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
         )
     schema = config.get("input")
     if schema:
-        problems = value_problems(payload, schema)
+        problems = value_problems(payload.open() if isinstance(payload, Large) else payload, schema)
         if problems:
             path, message = problems[0]
             raise InputError(
@@ -123,7 +128,7 @@ def call_outcome(*, caller_id: int, tenant_id: int, path: str) -> CallOutcome | 
 def _output(run: Run) -> JSONValue:
     if run.output_ref is None:
         return run.output  # type: ignore[no-any-return]
-    return opened(Payload.objects.for_tenant(run.tenant_id).get(run=run, pk=run.output_ref))
+    return stored_at(tenant_id=run.tenant_id, run_id=run.pk, ref=run.output_ref)  # type: ignore[no-any-return]
 
 
 def _failure(run: Run) -> Failure:

@@ -11,7 +11,9 @@ from typing import Any, assert_never
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from orchestrator import jsongate
 from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.large import LARGE_BYTES, Large
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.adapters import (
@@ -49,7 +51,7 @@ from runs.models import Payload
 from runs.plans import Plan, Plans, TenantFacts
 from runs.slots import Slots
 from runs.states import FailureKind, RunStatus, StepStatus
-from runs.values import opened
+from runs.values import SEED_LEVELS, opened, stored_at, unfolded
 from runs.writer import Job
 from runs.writes import Ending, Write
 
@@ -99,6 +101,7 @@ class RunDrive:
             rides=shared.rides,
             broken=self._on_broken,
             read_loop=self._read_loop,
+            read=shared.readers.read,
         )
         self._task = asyncio.get_running_loop().create_task(self._main())
         self._task.add_done_callback(lambda _: self._over(ended))
@@ -291,16 +294,25 @@ class RunDrive:
         claim, plans = self.claim, self._shared.plans
         plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
         facts = plans.kept_tenant(claim.tenant_id) or plans.read_tenant(claim.tenant_id)
-        trigger = claim.trigger if claim.trigger_ref is None else self._payload(claim.trigger_ref)
+        trigger = claim.trigger if claim.trigger_ref is None else self._stored(claim.trigger_ref, jsongate.MAX_BYTES)
         seed = claim.seed or {}
         if "ref" in seed:
-            seed = self._payload(seed["ref"])
-        recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id)
+            seed = unfolded(self._stored(seed["ref"], LARGE_BYTES), SEED_LEVELS)
+        keys = (step.key for _, step in plan.definition.walk())
+        recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id, keys)
         answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
         return _order(claim, plan, facts, trigger, seed), recorded, answers
 
-    def _payload(self, ref: int) -> Any:
-        return opened(Payload.objects.for_tenant(self.claim.tenant_id).get(run=self.claim.run_id, pk=ref))
+    def _stored(self, ref: int, beyond: int) -> Any:
+        """Return a value that the run was given: ``beyond`` so many bytes it is read as it is needed."""
+        claim = self.claim
+        payload = Payload.objects.for_tenant(claim.tenant_id).defer("data").get(run=claim.run_id, pk=ref)
+        if payload.size > beyond:
+            large: Large = stored_at(tenant_id=claim.tenant_id, run_id=claim.run_id, ref=ref)
+            large.stored.learn()
+            if large.stored.root is not None:
+                return large
+        return opened(payload)
 
 
 def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, seed: Mapping[str, Any]) -> RunOrder:

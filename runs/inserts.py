@@ -22,11 +22,12 @@ class Inserter:
     """Inserts rows of one model that bring the columns ``given``; every other column gets its default.
 
     A row is its values in the order of ``given``, as the database takes them: see ``prepared``. Several rows are one
-    statement in which the defaults are written out, which costs SQLite least; PostgreSQL takes them by COPY.
+    statement in which the defaults are written out, which costs SQLite least; PostgreSQL takes them by COPY, and with
+    ``copied`` a single one as well.
     """
 
-    def __init__(self, model: type[models.Model], given: Sequence[str]) -> None:
-        self._model, self._given = model, tuple(given)
+    def __init__(self, model: type[models.Model], given: Sequence[str], *, copied: bool = False) -> None:
+        self._model, self._given, self._copied = model, tuple(given), copied
         self._statements: dict[tuple[int, bool], str] = {}
         unknown = set(given) - {field.attname for field in model._meta.concrete_fields}
         if unknown:
@@ -44,7 +45,7 @@ class Inserter:
         if self._made:
             rows = [(*row, *(make() for make in self._made.values())) for row in rows]
         # COPY knows no conflicts.
-        if connection.vendor == "postgresql" and len(rows) > 1 and not again:
+        if connection.vendor == "postgresql" and (self._copied or len(rows) > 1) and not again:
             self._copy(rows)
             return
         remaining = iter(rows)

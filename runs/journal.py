@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.db.models import Q
 
 from orchestrator.ids import new_id
 from orchestrator.types import JSONValue
 from runs.engine.records import Attempt, Failure
-from runs.models import Payload, StepRun
+from runs.models import StepRun
 from runs.states import StepStatus
-from runs.values import opened
+from runs.values import stored_at
 from runs.writes import Ending, Write
 
 _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
-def history(run_id: int, tenant_id: int) -> list[Attempt]:
-    """Return what is recorded of a run outside its loops, oldest first."""
-    return _recorded(run_id, tenant_id, Q(item__isnull=True))
+def history(run_id: int, tenant_id: int, keys: Iterable[str]) -> list[Attempt]:
+    """Return what is recorded of a run outside its loops, oldest first; ``keys`` are those of its workflow's steps.
+
+    By their paths, which an index has, however many iterations there are beside them: a step outside of loops has its
+    key for a path.
+    """
+    return _recorded(run_id, tenant_id, Q(path__in=list(keys)))
 
 
 def history_of_loop(run_id: int, tenant_id: int, loop: str, first: int, count: int) -> list[Attempt]:
@@ -35,12 +39,10 @@ def _recorded(run_id: int, tenant_id: int, which: Q) -> list[Attempt]:
     # What is still open goes on with the inputs that it was begun with; those of ended steps are never asked for.
     begun = [row.pk for row in rows if row.status in _OPEN]
     inputs = dict(StepRun.objects.for_tenant(tenant_id).filter(pk__in=begun).values_list("pk", "inputs"))
-    refs = [row.output_ref for row in rows] + [row.inputs_ref for row in rows if row.status in _OPEN]
-    wanted = [ref for ref in refs if ref is not None]
-    payloads = Payload.objects.for_tenant(tenant_id).filter(run=run_id, pk__in=wanted).in_bulk() if wanted else {}
 
-    def value(inline: JSONValue, ref: int | None) -> JSONValue:
-        return inline if ref is None else opened(payloads[ref])
+    def value(inline: JSONValue, ref: int | None) -> Any:
+        # Most of what was stored apart is never asked for again.
+        return inline if ref is None else stored_at(tenant_id=tenant_id, run_id=run_id, ref=ref)
 
     return [
         _attempt(
@@ -86,6 +88,8 @@ RIDE_SECONDS: Final = 0.05
 # A run that makes rows faster than they are written waits for them: it would fill the memory.
 MOST_UNWRITTEN: Final = 1_000
 
+T = TypeVar("T")
+Read = Callable[[Callable[[], Any]], Awaitable[Any]]
 ReadLoop = Callable[[str, int, int], Awaitable[Sequence[Attempt]]]
 
 
@@ -93,7 +97,8 @@ ReadLoop = Callable[[str, int, int], Awaitable[Sequence[Attempt]]]
 class RunJournal:
     """The Journal of one run; it lives in the loop.
 
-    ``broken`` is told when a write that nobody waits for failed; ``read_loop`` is ``history_of_loop`` of this run.
+    ``broken`` is told when a write that nobody waits for failed; ``read_loop`` is ``history_of_loop`` of this run,
+    ``read`` has a thread do something that blocks.
     """
 
     run_id: int
@@ -103,6 +108,7 @@ class RunJournal:
     rides: Callable[[RunJournal], None]
     broken: Callable[[BaseException], None]
     read_loop: ReadLoop
+    read: Read
     _recorded: dict[str, list[Attempt]] = field(default_factory=dict)
     # Paths by loop and item, for what has to be let go.
     _of_items: dict[tuple[str, int], set[str]] = field(default_factory=dict)
@@ -121,6 +127,9 @@ class RunJournal:
 
     async def load(self, loop: str, first: int, count: int) -> None:
         self.take_up(await self.read_loop(loop, first, count))
+
+    async def bring(self, read: Callable[[], T]) -> T:
+        return await self.read(read)  # type: ignore[no-any-return]
 
     def forget(self, loop: str, item: int) -> None:
         for path in self._of_items.pop((loop, item), ()):

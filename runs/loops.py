@@ -15,11 +15,12 @@ from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet,
 from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
+from orchestrator.large import LARGE_BYTES, Node, Stored
 from orchestrator.types import JSONValue
 from runs.models import UNSETTLED, Payload, Run, StepRun
 from runs.outline import StepOutline
 from runs.states import FailureKind, StepStatus
-from runs.values import opened
+from runs.values import PayloadSource, opened
 
 _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 _DONE: Final = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
@@ -224,9 +225,22 @@ def _sizes(run: Run, refs: Sequence[int]) -> dict[int, int]:
             left -= size
             if left >= 0:
                 wanted.append(pk)
-        read = {payload.pk: _items(opened(payload)) for payload in stored.filter(pk__in=wanted)}
+        _keep(_counts, _told(run, list(stored.filter(size__gt=LARGE_BYTES).values_list("pk", flat=True))))
+        read = {payload.pk: _items(opened(payload)) for payload in stored.filter(pk__in=set(wanted) - set(_counts))}
         _keep(_counts, {pk: len(items) for pk, items in read.items() if items is not None})
     return {ref: _counts[ref] for ref in refs if ref in _counts}
+
+
+def _told(run: Run, refs: Sequence[int]) -> dict[int, int]:
+    """Return how many items lists have whose index tells it, so that the lists need not be read."""
+    found = {}
+    for ref in refs:
+        stored = Stored(source=PayloadSource(tenant_id=run.tenant_id, run_id=run.pk, ref=ref))
+        stored.learn()
+        for part in stored.root.parts if stored.root is not None else ():
+            if isinstance(part, Node) and part.key == "items" and part.kind == "[":
+                found[ref] = part.count
+    return found
 
 
 def _items(inputs: Any) -> list[JSONValue] | None:

@@ -23,7 +23,10 @@ UNSETTLED = sorted(status.value for status in StepStatus if status not in (StepS
 
 
 class Payload(TenantOwned):
-    """A value too large for its row: JSON, compressed with zlib. In the database, so that every host reads it."""
+    """A value too large for its row: JSON, compressed with zlib. In the database, so that every host reads it.
+
+    Behind the compressed JSON of one beyond a megabyte is an index of where in it what begins: ``orchestrator.large``.
+    """
 
     # Always found through its run: an index of the tenant's own would only slow every insert.
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)

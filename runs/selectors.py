@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
+from orchestrator import jsongate
 from orchestrator.errors import NotFound
+from orchestrator.large import Large, Stored
 from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
 from orchestrator.workflows.drafts import draft_document
@@ -18,7 +20,7 @@ from runs.attempts import attempts_after
 from runs.models import Payload, Run, StepRun
 from runs.outline import sample_paths, tree
 from runs.states import RunKind, StepStatus
-from runs.values import opened
+from runs.values import SEED_LEVELS, PayloadSource, lean, opened, unfolded
 
 STEPS_A_PAGE: Final = 200
 # How far back the data picker and a step test look for an output.
@@ -142,32 +144,55 @@ def duration_ms(start: datetime | None, end: datetime | None) -> int | None:
 
 def payload_value(run: Run, ref: int) -> JSONValue:
     """Return a large value of a run, whole. Raises NotFound when the run has no such value."""
+    return opened(_payload(run, ref))
+
+
+def _payload(run: Run, ref: int) -> Payload:
     payload = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk=ref).first()
     if payload is None:
         raise NotFound("This run has no such value.")
-    return opened(payload)
+    return payload
+
+
+def payload_pieces(run: Run, ref: int) -> tuple[int, Iterator[bytes]]:
+    """Return the bytes of JSON that a large value has, and these in pieces. Raises NotFound as ``payload_value``."""
+    size = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk=ref).values_list("size", flat=True).first()
+    if size is None:
+        raise NotFound("This run has no such value.")
+    return size, Stored(source=PayloadSource(tenant_id=run.tenant_id, run_id=run.pk, ref=ref)).pieces()
 
 
 def trigger_of(run: Run) -> dict[str, JSONValue]:
-    """Return what the run saw as ``trigger``, whole."""
-    value = run.trigger if run.trigger_ref is None else payload_value(run, run.trigger_ref)
+    """Return what the run saw as ``trigger``; what is large in it is Large."""
+    value = run.trigger if run.trigger_ref is None else unfolded(lean(_payload(run, run.trigger_ref)), 1)
     return value if isinstance(value, dict) else {}
 
 
 def seed_of(run: Run) -> dict[str, Any]:
-    """Return where the run starts from, whole."""
+    """Return where the run starts from; outputs in it that are large are Large."""
     seed = run.seed or {}
     if "ref" not in seed:
         return dict(seed)
-    value = payload_value(run, seed["ref"])
+    value = unfolded(lean(_payload(run, seed["ref"])), SEED_LEVELS)
     return value if isinstance(value, dict) else {}
 
 
-def last_trigger(workflow: Workflow) -> dict[str, JSONValue] | None:
-    """Return the trigger of the workflow's latest run, live or test, or None before the first."""
+def last_trigger(workflow: Workflow, *, packed: bool = False) -> dict[str, JSONValue] | None:
+    """Return the trigger of the workflow's latest run, live or test, or None before the first.
+
+    What is large in it is Large with ``packed``; else it is opened, and null where it is more than a body may have.
+    """
     runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
     latest = runs.only("tenant_id", "trigger", "trigger_ref").order_by("-id").first()
-    return trigger_of(latest) if latest else None
+    trigger = trigger_of(latest) if latest else None
+    return trigger if trigger is None or packed else {name: _opened(value) for name, value in trigger.items()}
+
+
+def _opened(value: Any) -> JSONValue:
+    if not isinstance(value, Large):
+        return value  # type: ignore[no-any-return]
+    found: JSONValue = value.open() if value.size <= jsongate.MAX_BYTES else None
+    return found
 
 
 def last_outputs(
@@ -187,7 +212,7 @@ def last_outputs(
     stored = (payloads if largest is None else payloads.filter(size__lte=largest)).in_bulk()
     return {
         row.key: {
-            "output": row.output if row.output_ref is None else opened(stored[row.output_ref]),
+            "output": row.output if row.output_ref is None else lean(stored[row.output_ref]),
             "status": StepStatus.SUCCEEDED.value,
             "run": str(row.run_id),
         }
@@ -244,7 +269,7 @@ def _whole(row: StepRun) -> JSONValue:
     if row.output_ref is None:
         return row.output  # type: ignore[no-any-return]
     payload = Payload.objects.for_tenant(row.tenant_id).filter(run=row.run_id, pk=row.output_ref).first()
-    return None if payload is None else opened(payload)
+    return None if payload is None else lean(payload)
 
 
 def _steps_after(run: Run, *, cursor: int, path: str | None) -> tuple[Sequence[StepRun], bool]:

@@ -159,7 +159,7 @@ def step_test(
         if given is None
         else {name: {"output": value, "status": StepStatus.SUCCEEDED.value} for name, value in given.items()}
     )
-    trigger = selectors.last_trigger(workflow) if payload is _NOT_GIVEN else manual_trigger(payload)
+    trigger = selectors.last_trigger(workflow, packed=True) if payload is _NOT_GIVEN else manual_trigger(payload)
     return run_start(
         tenant=actor.tenant,
         workflow=workflow,
@@ -265,6 +265,6 @@ def _known_step(definition: WorkflowDefinition, key: str) -> None:
 
 def _split(value: JSONValue, run: Run, what: str) -> Split:
     try:
-        return split(jsongate.check(value), tenant_id=run.tenant_id, run_id=run.pk)
+        return split(value, tenant_id=run.tenant_id, run_id=run.pk)
     except jsongate.BadJSON as error:
         raise Invalid(f"The run's {what} cannot be kept: {error}.", code="too_large") from error

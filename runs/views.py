@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +9,8 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -209,10 +209,11 @@ def run_as_text(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
 
 @require_safe
 @tenant_page()
-def run_value(request: HttpRequest, actor: Actor, pk: int, ref: int) -> HttpResponse:
+def run_value(request: HttpRequest, actor: Actor, pk: int, ref: int) -> HttpResponseBase:
     """Return a large value of a run as a file: what a third party wrote is never shown as a page."""
-    value = selectors.payload_value(get_for_tenant_or_404(Run, actor.tenant, pk=pk), ref)
-    response = HttpResponse(json.dumps(value, indent=2), content_type="application/json")
+    size, pieces = selectors.payload_pieces(get_for_tenant_or_404(Run, actor.tenant, pk=pk), ref)
+    response = StreamingHttpResponse(pieces, content_type="application/json")
+    response.headers["Content-Length"] = str(size)
     response.headers["Content-Disposition"] = f'attachment; filename="run-{pk}-{ref}.json"'
     return private(response)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import compress
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from django.db import connection
 
 from orchestrator import jsongate
 from orchestrator.ids import new_id
+from orchestrator.large import Large, Stored
 from orchestrator.types import JSONValue
 from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
@@ -19,6 +21,7 @@ from runs.engine.records import Attempt, Failure
 from runs.engine.values import Packed, encoded
 from runs.rows import UPDATE_ENDED, Moment, PayloadRow, StepEnd, StepRow, execute_many, insert, moments
 from runs.states import RunStatus
+from runs.values import PayloadSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,17 @@ def _after(writes: Sequence[Write]) -> None:
 
 def _outcome(write: Write, *, lost: bool) -> Callable[[], None]:
     error = LeaseLost(f"run {write.run_id} is driven by somebody else") if lost else None
+    if error is None and write.rows is not None and write.rows.larges:
+        return partial(_let_go, write, write.rows.larges)
     return lambda: write.done(error)
+
+
+def _let_go(write: Write, larges: Sequence[tuple[Stored, int]]) -> None:
+    """Call what waits for a write that is committed, and forget the large values that were written."""
+    for stored, ref in larges:
+        stored.let_go(PayloadSource(tenant_id=write.tenant_id, run_id=write.run_id, ref=ref))
+    write.rows = None
+    write.done(None)
 
 
 def _leases(owner: str, run_ids: set[int]) -> dict[int, int]:
@@ -119,6 +132,8 @@ class Rows:
     """What is written for attempts and endings, prepared before the transaction: it holds locks."""
 
     payloads: list[PayloadRow] = field(default_factory=list)
+    # Of the large values among them: once they are written, they need not be in memory.
+    larges: list[tuple[Stored, int]] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
     ends: list[StepEnd] = field(default_factory=list)
     run_ends: list[tuple[Any, ...]] = field(default_factory=list)
@@ -223,6 +238,8 @@ def _value(write: Write, value: JSONValue, packed: Packed | None, rows: Rows) ->
     """Return a value's text, or the id of the Payload row that it is put into."""
     if value is None:
         return None, None
+    if isinstance(value, Large):
+        return None, _large(write, value, rows)
     if packed is None or packed.value is not value:
         text, packed = encoded(value)
         if packed is None:
@@ -230,6 +247,18 @@ def _value(write: Write, value: JSONValue, packed: Packed | None, rows: Rows) ->
     row = PayloadRow(id=new_id(), tenant_id=write.tenant_id, run_id=write.run_id, size=packed.size, data=packed.data)
     rows.payloads.append(row)
     return None, row.id
+
+
+def _large(write: Write, large: Large, rows: Rows) -> int:
+    """Return the id of the Payload row of a large value, which is there already for one that was read from it."""
+    stored = large.stored
+    if isinstance(stored.source, PayloadSource):
+        return stored.source.ref
+    assert stored.data is not None
+    row = PayloadRow(id=new_id(), tenant_id=write.tenant_id, run_id=write.run_id, size=stored.size, data=stored.data)
+    rows.payloads.append(row)
+    rows.larges.append((stored, row.id))
+    return row.id
 
 
 def _json(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 
 from integrations import sandbox
+from integrations.sandbox.outcome import MAX_INPUT_BYTES
 from integrations.sdk import InputError, JSONValue, Provider, RunContext, action, ui
 
 code = Provider(
@@ -64,6 +65,7 @@ class JavaScriptInputs(BaseModel):
     idempotent=True,
     pure=True,
     http=False,
+    opens=MAX_INPUT_BYTES,
     synonyms=("script", "function", "transform", "calculate"),
 )
 async def run_python(ctx: RunContext[PythonInputs]) -> Any:
@@ -81,6 +83,7 @@ async def run_python(ctx: RunContext[PythonInputs]) -> Any:
     idempotent=True,
     pure=True,
     http=False,
+    opens=MAX_INPUT_BYTES,
     synonyms=("script", "function", "transform", "js", "node"),
 )
 async def run_javascript(ctx: RunContext[JavaScriptInputs]) -> Any:

@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class SetInputs(BaseModel):
-    values: dict[str, JSONValue] = Field(
+    values: dict[str, Any] = Field(
         title="Values",
         description="Names and their values; later steps read them by name.",
         examples=[{"customer": "Ada", "plan": "trial"}],
@@ -49,6 +49,7 @@ class SetInputs(BaseModel):
     idempotent=True,
     pure=True,
     http=False,
+    passes_on=("values",),
     synonyms=("variable", "assign", "map", "rename", "edit fields", "json"),
 )
 async def set_values(ctx: RunContext[SetInputs]) -> dict[str, Any]:

@@ -354,7 +354,7 @@ async def callback(ctx: RunContext[CallbackInputs]) -> dict[str, Any]:
 
 
 class StopInputs(_Inputs):
-    output: JSONValue = Field(None, title="Output", description="What the run gives.", examples=[{"ok": True}])
+    output: Any = Field(None, title="Output", description="What the run gives.", examples=[{"ok": True}])
     status: Literal["succeeded", "failed"] = Field(
         "succeeded", title="Ends as", description="How the run ends.", examples=["failed"]
     )
@@ -373,6 +373,7 @@ class StopInputs(_Inputs):
     idempotent=True,
     pure=True,
     http=False,
+    passes_on=("output",),
     synonyms=("end", "exit", "return", "abort", "finish", "fail"),
 )
 async def stop(ctx: RunContext[StopInputs]) -> Any:

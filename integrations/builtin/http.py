@@ -22,10 +22,12 @@ from integrations.sdk import (
     Provider,
     RunContext,
     action,
+    status,
     ui,
 )
 from integrations.sdk.client import IDEMPOTENT_METHODS, RequestOptions, Response
 from orchestrator import jsongate
+from orchestrator.large import LARGE_BYTES, RawJSON
 
 http = Provider(
     key="http",
@@ -230,6 +232,8 @@ def _is_text(response: httpx.Response) -> bool:
 
 def _json(response: Response) -> JSONValue:
     """Return the body as JSON within bounds. Raises Permanent for what a run cannot keep."""
+    if len(response.content) > LARGE_BYTES:
+        return RawJSON(response.content, lambda error: _refused(response, error))  # type: ignore[return-value]
     value: JSONValue = response.json()
     if jsongate.room_beside(value, len(response.content) + 1, max_depth=MAX_DEPTH) >= 0:
         return value
@@ -245,3 +249,8 @@ def _json(response: Response) -> JSONValue:
         elif isinstance(item, list):
             stack.extend((child, depth + 1) for child in item)
     return value
+
+
+def _refused(response: Response, error: jsongate.BadJSON) -> Exception:
+    """Return the error of a large answer that a run cannot keep, which is found when it is read."""
+    return response.error(f"{status.host_of(response)} sent an answer that is not JSON: {error}.", kind=Permanent)

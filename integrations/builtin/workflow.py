@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations.builtin.flow import engine_only
-from integrations.sdk import JSONValue, Provider, RunContext, action
+from integrations.sdk import Provider, RunContext, action
 
 workflow = Provider(
     key="workflow",
@@ -27,7 +27,7 @@ class CallInputs(BaseModel):
         min_length=1, max_length=63, title="Workflow", examples=["qualify-leads"],
         description="Its address name. It needs a trigger of the type workflow, and to be published.",
     )  # fmt: skip
-    payload: JSONValue = Field(
+    payload: Any = Field(
         None, title="Payload", description="What it reads as {{ trigger.body }}.", examples=[{"domain": "example.com"}]
     )
 
@@ -42,6 +42,7 @@ class CallInputs(BaseModel):
     idempotent=True,
     pure=True,
     http=False,
+    passes_on=("payload",),
     synonyms=("sub-workflow", "subworkflow", "reuse", "child", "run", "execute"),
 )
 async def call(ctx: RunContext[CallInputs]) -> Any:

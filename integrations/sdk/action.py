@@ -33,7 +33,9 @@ class Action:
     durable before it; ``idempotent`` means that sending it again with the same key does no harm;
     ``idempotent_when`` asks that of the inputs; ``http`` says whether it speaks HTTP, which the contract suite then
     checks; ``any_provider`` takes other providers' credentials too; ``per_item`` names inputs that are expressions
-    over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item.
+    over the items of a list: they arrive as written, and ``ctx.evaluate`` gives their value for one item;
+    ``passes_on`` names inputs that it does not look into, so that values of many megabytes stay packed in them;
+    ``opens`` is how many bytes of JSON one value of the others may have.
     """
 
     key: str
@@ -58,6 +60,8 @@ class Action:
     http: bool
     any_provider: bool
     per_item: tuple[str, ...]
+    passes_on: tuple[str, ...]
+    opens: int | None
     function: Callable[[RunContext[Any]], Any] = field(repr=False)
     origin: str
 
@@ -155,6 +159,8 @@ def action(
     http: bool = True,
     any_provider: bool = False,
     per_item: Sequence[str] = (),
+    passes_on: Sequence[str] = (),
+    opens: int | None = None,
     description: str = "",
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -164,7 +170,8 @@ def action(
 
     def decorate(function: Callable[[RunContext[ModelT]], Any]) -> Action:
         origin = f"{function.__module__}:{function.__code__.co_firstlineno}"
-        for problem in _problems(provider, key, name, auth_type, input_schema, output_schema, per_item):
+        named = {"per_item": per_item, "passes_on": passes_on}
+        for problem in _problems(provider, key, name, auth_type, input_schema, output_schema, named):
             raise DeclarationError(f"{origin}: {problem}")
         declared = Action(
             key=key,
@@ -189,6 +196,8 @@ def action(
             http=http,
             any_provider=any_provider,
             per_item=tuple(per_item),
+            passes_on=tuple(passes_on),
+            opens=opens,
             function=function,
             origin=origin,
         )
@@ -206,7 +215,7 @@ def _problems(
     auth_type: str,
     input_schema: object,
     output_schema: object,
-    per_item: Sequence[str],
+    named: Mapping[str, Sequence[str]],
 ) -> Sequence[str]:
     if not isinstance(provider, Provider):
         return [f"provider of action {key!r} must be a Provider"]
@@ -227,7 +236,12 @@ def _problems(
     ]
     if isinstance(input_schema, type) and issubclass(input_schema, BaseModel):
         known = {field.alias or name for name, field in input_schema.model_fields.items()}
-        found += [f"per_item of {key!r} names {each!r}, which is no input" for each in per_item if each not in known]
+        found += [
+            f"{option} of {key!r} names {each!r}, which is no input"
+            for option, names in named.items()
+            for each in names
+            if each not in known
+        ]
     return found
 
 

@@ -33,6 +33,7 @@ from integrations.sdk.headers import CONTROL_BYTE, HeaderItems, checked
 from integrations.sdk.redaction import redact
 
 USER_AGENT: Final = "Orchestrator/0.1"
+# Of an answer, where whoever makes the client says nothing else.
 MAX_BYTES: Final = 10 * 1024 * 1024
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 KEYED_METHODS: Final = frozenset({"POST", "PATCH"})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Final
 
 from integrations.sdk.errors import Permanent
 
 ACCEPT_ENCODING: Final = "gzip, deflate"
 _GZIP_WBITS: Final = 31
+# A body from which on others may have to be handled first, and what waits until so many bytes may be.
+LARGE_BODY: Final = 4 * 1024 * 1024
+Room = Callable[[int], Awaitable[None]]
 _LAYERS: Final = 2
 _MEMBERS: Final = 64
 
@@ -17,10 +20,11 @@ _MEMBERS: Final = 64
 class BodyTooLarge(Permanent):
     """The answer is larger than the step may take."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The answer is larger than {limit:,} bytes.", hint="Ask for less, or page through the results."
-        )
+    def __init__(self, limit: int, size: int | None = None) -> None:
+        told = f"The answer is larger than {limit:,} bytes."
+        if size is not None:
+            told = f"The answer has {size:,} bytes, at most {limit:,} are taken."
+        super().__init__(told, hint="Ask for less, or page through the results.")
 
 
 class _Inflater:
@@ -74,8 +78,13 @@ def _layers(content_encoding: str) -> list[_Inflater]:
     return [_Inflater(gzip=name != "deflate") for name in names]
 
 
-async def read_decoded(chunks: AsyncIterable[bytes], content_encoding: str, max_bytes: int) -> bytes:
-    """Return the decoded body. Raises BodyTooLarge past ``max_bytes``, raw or decoded, Permanent on a broken one."""
+async def read_decoded(
+    chunks: AsyncIterable[bytes], content_encoding: str, max_bytes: int, room: Room | None = None
+) -> bytes:
+    """Return the decoded body, of which one that becomes large waits for ``room``.
+
+    Raises BodyTooLarge past ``max_bytes``, raw or decoded, Permanent on a broken one.
+    """
     layers = _layers(content_encoding)
     body = bytearray()
     received = 0
@@ -84,6 +93,10 @@ async def read_decoded(chunks: AsyncIterable[bytes], content_encoding: str, max_
         body += _decoded(layers, chunk, max_bytes)
         if len(body) > max_bytes or received > max_bytes:
             raise BodyTooLarge(max_bytes)
+        if room is not None and len(body) >= LARGE_BODY:
+            # How large it becomes nobody knows.
+            await room(max_bytes)
+            room = None
     return bytes(body)
 
 

@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from integrations.sdk.client import MAX_BYTES, Answer, Flight, Response, StepHttp, WireError
-from integrations.sdk.decoding import BodyTooLarge, read_decoded
+from integrations.sdk.decoding import LARGE_BODY, BodyTooLarge, Room, read_decoded
 from integrations.sdk.egress import AddressRefused, EgressPolicy, origin
 from integrations.sdk.errors import InputError
 
@@ -63,15 +63,21 @@ class HttpPool:
     """Connections of one asyncio loop, shared by every tenant and step: it keeps no cookies and no credentials.
 
     Requests that the operator exempted go over connections of their own, so that no other request finds one of these
-    open. ``resolver`` and ``tls`` replace name lookup and trust.
+    open. ``resolver`` and ``tls`` replace name lookup and trust; ``room`` is waited for before a large body is read.
     """
 
     def __init__(
-        self, policy: EgressPolicy, *, resolver: AbstractResolver | None = None, tls: ssl.SSLContext | None = None
+        self,
+        policy: EgressPolicy,
+        *,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        room: Room | None = None,
     ) -> None:
         self._policy = policy
         self._resolver = resolver
         self._tls = tls
+        self._room = room
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._routes: dict[tuple[str, str], tuple[bool, URL]] = {}
 
@@ -113,7 +119,7 @@ class HttpPool:
         try:
             response = await self._open(request)
             try:
-                body = await _body(response, max_bytes)
+                body = await _body(response, max_bytes, self._room)
             except BaseException:
                 response.close()
                 raise
@@ -183,13 +189,15 @@ class HttpPool:
         return socket.socket(family=family, type=kind, proto=protocol)
 
 
-async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def _body(response: aiohttp.ClientResponse, max_bytes: int, room: Room | None) -> bytes:
     """Return the decoded body. Raises what ``read_decoded`` does."""
     encoding, length = response.headers.get("Content-Encoding"), response.content_length
     if encoding or length is None or response.method == "HEAD":
-        return await read_decoded(_chunks(response), encoding or "", max_bytes)
+        return await read_decoded(_chunks(response), encoding or "", max_bytes, room)
     if length > max_bytes:
-        raise BodyTooLarge(max_bytes)
+        raise BodyTooLarge(max_bytes, length)
+    if room is not None and length >= LARGE_BODY:
+        await room(length)
     # As long as it said, which the connection sees to.
     return await response.read()
 

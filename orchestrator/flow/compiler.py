@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from orchestrator.flow.functions import FUNCTIONS, Function
+from orchestrator.flow.functions import FUNCTIONS, LOOKING, Function
 from orchestrator.flow.values import (
     MAX_ITEMS,
     Context,
@@ -31,6 +31,7 @@ from orchestrator.flow.values import (
     type_name,
     weight,
 )
+from orchestrator.large import MISSING, Large
 
 MAX_SOURCE: Final = 4_000
 MAX_NESTING: Final = 60
@@ -46,6 +47,7 @@ _KEYWORDS: Final = {stand_in: word for word, stand_in in _STAND_INS.items()}
 _TOKEN: Final = re.compile(
     r"""(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<dotted>\.\s*)?(?P<name>[^\W\d]\w*)""", re.DOTALL
 )
+_REFERENCES: Final = (ast.Name, ast.Attribute, ast.Subscript)
 _LITERALS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
 
 # Several threads in ast.parse at once now and then make Python 3.11 raise SystemError.
@@ -103,12 +105,13 @@ def compile_expression(source: str, offset: int = 0) -> Compiled:
         raise ExpressionError("There is nothing between {{ and }}.", column=offset + 1)
     tree = _parse(_rewrite(source, offset), source, offset)
     compiler = _Compiler(source, offset)
+    compiler.lazy = isinstance(tree.body, _REFERENCES)
     evaluate = compiler.compile(tree.body, 0)
     return Compiled(
         evaluate=evaluate,
         references=tuple(compiler.references),
         gives=_type_of(tree.body),
-        is_reference=isinstance(tree.body, (ast.Name, ast.Attribute, ast.Subscript)) and len(compiler.references) == 1,
+        is_reference=isinstance(tree.body, _REFERENCES) and len(compiler.references) == 1,
     )
 
 
@@ -170,6 +173,8 @@ class _Compiler:
         self.offset = offset
         self.references: list[Reference] = []
         self.tolerant = 0
+        # Whether what is compiled next may give a large value as it is: nothing computes with it.
+        self.lazy = False
 
     def column(self, node: ast.AST) -> int:
         line, byte = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
@@ -202,6 +207,7 @@ class _Compiler:
 
     def reference(self, node: ast.expr, depth: int) -> Evaluate:
         """A name with its dots and indexes, taken together so that an error can name the whole path."""
+        lazy, self.lazy = self.lazy, False
         links: list[tuple[Any, Evaluate | None]] = []
         inner: ast.expr = node
         while isinstance(inner, (ast.Attribute, ast.Subscript)):
@@ -211,7 +217,7 @@ class _Compiler:
         links.reverse()
         if not isinstance(inner, ast.Name):
             base = self.compile(inner, depth)
-            return self._follow(base, ("…",), links, self.column(node))
+            return self._follow(base, ("…",), links, self.column(node), lazy)
         name = inner.id
         if name in _LITERALS:
             value = _LITERALS[name]
@@ -225,7 +231,7 @@ class _Compiler:
             static.append(key)
         column = self.column(inner)
         self.references.append(Reference(root=name, parts=tuple(static), column=column, tolerant=bool(self.tolerant)))
-        return self._follow(_root(name, column), (name,), links, column)
+        return self._follow(_root(name, column), (name,), links, column, lazy)
 
     def _link(self, node: ast.Attribute | ast.Subscript, depth: int) -> tuple[Any, Evaluate | None]:
         """Return a key known now, or what computes it."""
@@ -249,7 +255,7 @@ class _Compiler:
 
     @staticmethod
     def _follow(
-        base: Evaluate, path: tuple[str | int, ...], links: list[tuple[Any, Evaluate | None]], column: int
+        base: Evaluate, path: tuple[str | int, ...], links: list[tuple[Any, Evaluate | None]], column: int, lazy: bool
     ) -> Evaluate:
         if all(dynamic is None for _, dynamic in links):
             keys = tuple(key for key, _ in links)
@@ -261,7 +267,7 @@ class _Compiler:
                         value = value[key]
                     else:
                         value = _look_up(value, key, (*path, *keys[:index]), column)
-                return value
+                return value.whole() if type(value) is Large and not lazy else value
 
             return follow
 
@@ -271,7 +277,7 @@ class _Compiler:
                 at = key if dynamic is None else dynamic(context)
                 value = _look_up(value, at, seen, column)
                 seen = (*seen, at)
-            return value
+            return value.whole() if type(value) is Large and not lazy else value
 
         return follow_computed
 
@@ -387,6 +393,7 @@ class _Compiler:
             )
             raise self.fail(node, f"There is no function {name or self._written(node.func)!r}.{hint}")
         self._check_arguments(node, name, function.least, function.most)
+        self.lazy = name in LOOKING and isinstance(node.args[0], _REFERENCES)
         return _caller(function, [self.compile(argument, depth) for argument in node.args], self.column(node))
 
     def _default(self, node: ast.Call, depth: int) -> Evaluate:
@@ -454,10 +461,30 @@ def _look_up(value: Any, key: Any, path: tuple[str | int, ...], column: int) -> 
         raise ExpressionError(
             f"{written_path(path)} is looked into by {wanted}, not a {type_name(key)}.", column=column
         )
+    elif isinstance(value, Large):
+        return _look_into(value, key, path, column)
     else:
         reason = f"{written_path(path)} is {'null' if value is None else 'a ' + type_name(value)}"
     whole = written_path((*path, key if isinstance(key, (str, int)) else str(key)))
     raise UnresolvedReference(f"{whole} does not exist: {reason}.", path=whole, column=column)
+
+
+def _look_into(large: Large, key: Any, path: tuple[str | int, ...], column: int) -> Any:
+    """Do as ``_look_up`` in a value of which only what is asked for is read. Raises Unready."""
+    shape = large.shape()
+    if isinstance(shape, tuple):
+        return _look_up(shape[0], key, path, column)
+    is_object = shape.kind == "{"
+    if type(key) is not (str if is_object else int):
+        # Nothing of it is needed to say that this does not fit.
+        return _look_up({} if is_object else [], key, path, column)
+    found = large.part(key)
+    if found is not MISSING:
+        return found
+    if isinstance(key, str):
+        raise _missing(key, large.names(), path, column)
+    whole = written_path((*path, key))
+    raise UnresolvedReference(f"{whole} does not exist: the list has {shape.count} item(s).", path=whole, column=column)
 
 
 def _missing(key: str, known: list[Any], path: tuple[str | int, ...], column: int) -> UnresolvedReference:

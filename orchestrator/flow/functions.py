@@ -22,6 +22,7 @@ from orchestrator.flow.values import (
     type_name,
     weight,
 )
+from orchestrator.large import Large, Node, opened
 
 _DIRECTIVES: Final = frozenset("aAbBdHIjmMpSyYzZfGuVwWUeFT%")
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,4})?")
@@ -39,16 +40,31 @@ class Function:
 
 
 def _first(context: Context, items: Any) -> Any:
-    values = _list("first", items)
-    return values[0] if values else None
+    return _at("first", items, 0)
 
 
 def _last(context: Context, items: Any) -> Any:
-    values = _list("last", items)
-    return values[-1] if values else None
+    return _at("last", items, -1)
+
+
+def _at(name: str, items: Any, index: int) -> Any:
+    """Return an item at one end of a list, null of an empty one; of a large list no other is read."""
+    if isinstance(items, Large):
+        shape = items.shape()
+        if isinstance(shape, Node) and shape.kind == "[":
+            found = items.part(index) if shape.count else None
+            return opened(found)
+        items = items.whole()
+    values = _list(name, items)
+    return values[index] if values else None
 
 
 def _count(context: Context, value: Any) -> int:
+    if isinstance(value, Large):
+        shape = value.shape()
+        if isinstance(shape, Node):
+            return shape.count
+        value = shape[0]
     if not isinstance(value, (str, list, tuple, Mapping)):
         raise ExpressionError(f"count() takes a list, an object or a text, not a {type_name(value)}.")
     return len(value)
@@ -192,6 +208,8 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
+# Those that need not have all of what they are given first.
+LOOKING: Final = frozenset({"count", "first", "last"})
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "first": Function(
         call=_first, least=1, most=1, gives=None, help="The first item of a list; null when it is empty."

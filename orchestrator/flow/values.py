@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from orchestrator.large import Large
 from orchestrator.types import JSONValue
 
 MAX_TEXT: Final = 10_000_000
@@ -112,6 +113,8 @@ def as_text(value: Any, context: Context) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return json.dumps(value)
+    if isinstance(value, Large):
+        return as_text(value.whole(), context)
     return as_json(value, context)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +21,8 @@ from orchestrator.tenants.selectors import tenants_for
 
 THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "theme"
+
+AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
 
 # URL name, icon, word, and the key after `g` that goes there; in the rail's order.
 _NAV: Final = (
@@ -135,7 +138,7 @@ def _rendered(request: HttpRequest, template: str, values: Mapping[str, Any], st
     return HttpResponse(text.encode("utf-8", "backslashreplace"), status=status)
 
 
-def private(response: HttpResponse) -> HttpResponse:
+def private(response: AnyResponse) -> AnyResponse:
     """Mark an answer as one person's own, and as different for htmx."""
     response.headers.setdefault("Cache-Control", "private, no-store")
     patch_vary_headers(response, ("Cookie", "HX-Request"))

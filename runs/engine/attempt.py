@@ -19,14 +19,16 @@ from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import Rendering, compile_value, render
 from orchestrator.flow.items import ItemEvaluator
 from orchestrator.flow.values import Context
+from orchestrator.large import ALIVE, TAKEN, Unready, give_room, opened
 from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
+from runs.engine.keeping import evaluated, keep, opened_inputs, scope_of_items
 from runs.engine.memo import Memo
 from runs.engine.ports import Found, OpenCredential, Ports
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.timing import Late, within
-from runs.engine.values import is_quick, kept
+from runs.engine.values import is_quick
 from runs.states import FailureKind, StepStatus
 
 log = logging.getLogger(__name__)
@@ -60,19 +62,23 @@ class Call:
 
 
 def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tuple[Call, Mapping[str, Any]]:
-    """Return the call that a step asks for, and its inputs as resolved. Raises ExpressionError, InputError.
+    """Return the call that a step asks for, and its inputs as resolved, in which large values stay packed.
 
-    Inputs over the items of a list stay as they are written: their value is another one for each item.
+    Inputs over the items of a list stay as they are written: their value is another one for each item. Raises
+    ExpressionError, InputError, and Unready for what ``keeping.evaluated`` brings.
     """
     found = ports.catalog.find(step.action, step.config.inputs)
     if found is not None and found.action.per_item:
         rendered = _rendered(step.config.inputs, found.action.per_item, scope)
     else:
         rendered = _rendering(step.config)(Context(scope=scope))
+    given = rendered
+    if ALIVE:
+        given = opened(rendered) if found is None else opened_inputs(found.action, rendered)
     if found is not None and found.resolved_as == "registry":
-        return Call(found=found, inputs=found.action.validate_inputs(rendered)), rendered
+        return Call(found=found, inputs=found.action.validate_inputs(given)), rendered
     # What stands in for an unregistered action depends on the inputs.
-    found = ports.catalog.find(step.action, rendered)
+    found = ports.catalog.find(step.action, given)
     if found is None:
         raise InputError(
             f"There is no action {step.action!r}, and the step gives neither a `url` nor `code` to run instead.",
@@ -129,16 +135,22 @@ class StepAttempt:
         """Run the attempt. Raises LeaseLost, and CancelledError when the run is stopped in mid-call."""
         record, journal = self.record, self._ports.journal
         try:
-            call, rendered = resolve(self._ports, self._step, scope)
+            try:
+                call, rendered = resolve(self._ports, self._step, scope)
+            except Unready as missing:
+                call, rendered = await evaluated(
+                    self._ports, lambda: resolve(self._ports, self._step, scope), missing, keeps_room=True
+                )
             self.call, record.resolved_as = call, call.found.resolved_as
             credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
             clean = self._ports.redactor.clean
             if is_quick(rendered):
                 record.inputs = clean(rendered)
             else:
-                record.inputs, record.packed_inputs = await kept(rendered, clean)
+                record.inputs, record.packed_inputs = await keep(self._ports, rendered)
             call.found.action.check_auth(credential.auth)
         except Exception as error:
+            give_room()
             return self._failed(error)
         # A pure step has no effect that a record must come before: it is shown only once it takes its time.
         if not call.found.action.pure or journal.is_full:
@@ -147,6 +159,9 @@ class StepAttempt:
             return self.finish(await self._run(call, credential, scope))
         except (Exception, SystemExit) as error:
             return self._failed(error)
+        finally:
+            if TAKEN:
+                give_room()
 
     def finish(self, failure: Failure | None, status: StepStatus | None = None) -> Attempt:
         """Set the record's end: failed if there is a failure, unless ``status`` says otherwise."""
@@ -175,6 +190,8 @@ class StepAttempt:
     async def _run(self, call: Call, credential: OpenCredential, scope: Mapping[str, Any]) -> Failure | None:
         """Call the action and keep its output; return the failure when it had none in time."""
         action, record = call.found.action, self.record
+        if ALIVE and action.per_item:
+            scope = await scope_of_items(self._ports, self._step.config.inputs, action.per_item, scope)
         seconds = max(0.0, min(self._step.config.timeout or action.timeout or DEFAULT_TIMEOUT, self._seconds))
         deadline = self._ports.clock.now() + timedelta(seconds=seconds)
         context = RunContext(
@@ -198,7 +215,7 @@ class StepAttempt:
         if is_quick(value):
             record.output = clean(value)
         else:
-            record.output, record.packed_output = await kept(value, clean)
+            record.output, record.packed_output = await keep(self._ports, value)
         return None
 
     def _show(self) -> None:

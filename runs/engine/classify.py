@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from integrations.sdk.errors import IntegrationError
 from orchestrator.flow.expressions import ExpressionError
 from orchestrator.jsongate import BadJSON
+from orchestrator.large import TooManyValues
 from runs.engine.ports import NoCredential, Redactor
 from runs.engine.records import Failure
 from runs.states import FailureKind
@@ -155,6 +156,14 @@ def _of_output(error: BadJSON) -> Failure:
     )
 
 
+def _of_many(error: TooManyValues) -> Failure:
+    return Failure(
+        kind=FailureKind.INPUT,
+        message=f"A value that this step takes as a whole is too large for that: {error}",
+        hint="Read single fields of it, like {{ steps.get.output.body[0].name }}, or ask for a page at a time.",
+    )
+
+
 def _of_credential(error: NoCredential) -> Failure:
     return Failure(kind=FailureKind.AUTH, message=str(error), hint="Choose or repair the credential in the step.")
 
@@ -179,6 +188,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], Callable[..., Failure]], ...]] = 
     (IntegrationError, _of_integration),
     (ExpressionError, _of_expression),
     (NoCredential, _of_credential),
+    (TooManyValues, _of_many),
     (BadJSON, _of_output),
     (ValidationError, _of_answer),
 )

@@ -11,10 +11,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import evaluate_condition, render
+from orchestrator.large import Unready, give_room, is_large, opened
 from orchestrator.types import JSONValue
 from runs.engine.attempt import StepAttempt, resolve
 from runs.engine.classify import (
@@ -27,6 +29,7 @@ from runs.engine.classify import (
 )
 from runs.engine.controls import CONTROLS, Control, Ended, Entered
 from runs.engine.frame import Frame, Links, links_by_loop, loops_around, readable_inside
+from runs.engine.keeping import evaluated, fields, keep
 from runs.engine.ports import LeaseLost, OutOfTime, Ports, StepFailed, Stopped, StopReason
 from runs.engine.records import (
     Attempt,
@@ -42,7 +45,7 @@ from runs.engine.records import (
 )
 from runs.engine.retry import delay_before_next
 from runs.engine.strands import LaneStopped, Park, Strands, is_final
-from runs.engine.values import gated, off_loop
+from runs.engine.values import Packed, is_quick
 from runs.states import FailureKind, StepStatus
 
 _DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
@@ -74,6 +77,9 @@ class Interpreter:
         except StepFailed as failed:
             return Failed(failure=replace(failed.failure, path=""), path=failed.path)
         except Ended as ended:
+            if is_large(ended.output):
+                # A part of what the step gave has to be stored by itself.
+                ended.output = (await self._kept(ended.output))[0]
             # With the run's own end, in one write: found ended without it, they would be taken for passed.
             for record in self._stopped_in:
                 self._end(record, *ended.of_lanes())
@@ -113,8 +119,8 @@ class Interpreter:
         self.given = {}
         for loop in loops_around(definition, key):
             try:
-                items = resolve(self.ports, loop, frame.scope)[1]["items"]
-                frame = frame.iteration(frame.path(loop.key), 0, items[0], None)
+                first = await evaluated(self.ports, partial(_first_item, self.ports, loop, frame))
+                frame = frame.iteration(frame.path(loop.key), 0, first, None)
             except Exception as error:
                 failure = failure_of(error, self.ports.redactor)
                 raise StepFailed(
@@ -151,7 +157,7 @@ class Interpreter:
             failure = end.failure or interrupted()
             raise StepFailed(failure.path or path, failure)
         if step.action == "flow.stop" and end.status is StepStatus.SUCCEEDED:
-            raise Ended.told(end.output, path)
+            raise Ended.told(await fields(self.ports, end.output, ("status", "output", "message")), path)
         return end.output
 
     @staticmethod
@@ -175,7 +181,10 @@ class Interpreter:
         """Bring a step to its end, from wherever the journal says it stands; return its last attempt."""
         attempts = list(self.ports.journal.attempts(path))
         if not attempts:
-            ended = self._before_first(step, path, frame)
+            try:
+                ended = self._before_first(step, path, frame)
+            except Unready as missing:
+                ended = await evaluated(self.ports, partial(self._before_first, step, path, frame), missing)
             if ended is not None:
                 return ended
         control = CONTROLS.get(step.action)
@@ -213,6 +222,8 @@ class Interpreter:
         try:
             if evaluate_condition(condition, frame.scope):
                 return None
+        except Unready:
+            raise
         except Exception as error:
             failure = failure_of(error, self.ports.redactor)
         self.check(frame, path)
@@ -254,7 +265,7 @@ class Interpreter:
         record = entered.record
         try:
             output = await control.run(entered)
-            record.output = await off_loop(self._kept, output)
+            record.output, record.packed_output = await self._kept(output)
             self._end(record, StepStatus.SUCCEEDED)
         except StepFailed as failed:
             inside = "" if failed.path == path else failed.path
@@ -290,15 +301,21 @@ class Interpreter:
             record = self._new(step, path, frame, control.status)
         try:
             if is_new:
-                call, rendered = resolve(self.ports, step, frame.scope)
-                record.inputs = await off_loop(self.ports.redactor.clean, rendered)
+                try:
+                    call, rendered = resolve(self.ports, step, frame.scope)
+                except Unready as missing:
+                    call, rendered = await evaluated(
+                        self.ports, partial(resolve, self.ports, step, frame.scope), missing
+                    )
+                record.inputs, record.packed_inputs = await self._kept(rendered)
                 record.output = given.output if given else control.decide(step, call.inputs)
                 inputs = call.inputs
             else:
                 # As they were: another look at the variables or the clock could give other items.
                 found = self.ports.catalog.find(step.action, {})
                 assert found is not None
-                inputs = found.action.validate_inputs(record.inputs)  # type: ignore[arg-type]
+                begun: Any = await evaluated(self.ports, partial(opened, record.inputs))
+                inputs = found.action.validate_inputs(begun)
         except Exception as error:
             self._end(record, StepStatus.FAILED, failure_of(error, self.ports.redactor))
             raise _Refused(record) from error
@@ -312,8 +329,13 @@ class Interpreter:
         record.finished_at = self.ports.clock.now()
         self.ports.journal.record(record, ride=True)
 
-    def _kept(self, value: Any) -> JSONValue:
-        return gated(self.ports.redactor.clean(value))
+    async def _kept(self, value: Any) -> tuple[JSONValue, Packed | None]:
+        if is_quick(value):
+            return self.ports.redactor.clean(value), None
+        try:
+            return await keep(self.ports, value)
+        finally:
+            give_room()
 
     def _is_over(self, stop: BaseException) -> bool:
         """Whether what was stopped is over, and not only given to another driver."""
@@ -336,12 +358,12 @@ class Interpreter:
         if last.failure is not None and last.failure.kind is FailureKind.OUTCOME_UNKNOWN:
             if step.config.on_lost == "ask":
                 return await self._ask(step, path, attempts, frame)
-            return last.status is StepStatus.LOST and self._runs_again_when_lost(step, frame)
+            return last.status is StepStatus.LOST and await self._runs_again_when_lost(step, frame)
         return last.retry_at is not None
 
-    def _runs_again_when_lost(self, step: StepDefinition, frame: Frame) -> bool:
+    async def _runs_again_when_lost(self, step: StepDefinition, frame: Frame) -> bool:
         try:
-            call, _ = resolve(self.ports, step, frame.scope)
+            call, _ = await evaluated(self.ports, partial(resolve, self.ports, step, frame.scope))
         except Exception:
             # It cannot even be asked for any more; what it did before is not known.
             return False
@@ -352,7 +374,7 @@ class Interpreter:
     async def _ask(self, step: StepDefinition, path: str, attempts: list[Attempt], frame: Frame) -> bool:
         """Wait for a person to say what became of the last attempt; return whether it is tried again."""
         last = attempts[-1]
-        if not self._must_ask(step, last, frame):
+        if not await self._must_ask(step, last, frame):
             return True
         answer = await self.answered(Waiting(path=path, kind="outcome_unknown"), last.number, frame)
         assert answer is not None
@@ -371,12 +393,12 @@ class Interpreter:
             attempts.append(known)
         return answer.get("decision") == "retry"
 
-    def _must_ask(self, step: StepDefinition, last: Attempt, frame: Frame) -> bool:
+    async def _must_ask(self, step: StepDefinition, last: Attempt, frame: Frame) -> bool:
         """Whether what became of an attempt matters: one that may be sent again in any case needs no person."""
         if last.status is not StepStatus.LOST:
             return True
         try:
-            call, _ = resolve(self.ports, step, frame.scope)
+            call, _ = await evaluated(self.ports, partial(resolve, self.ports, step, frame.scope))
         except Exception:
             return True
         return not call.harmless
@@ -436,7 +458,8 @@ class Interpreter:
         if self.order.definition.output is None:
             return None
         try:
-            return await off_loop(self._kept, render(self.order.definition.output, frame.scope))
+            output = await evaluated(self.ports, partial(render, self.order.definition.output, frame.scope))
+            return (await self._kept(output))[0]
         except Exception as error:
             raise StepFailed("output", failure_of(error, self.ports.redactor)) from error
 
@@ -449,6 +472,10 @@ class Interpreter:
                 return Cancelled(failure=revoked())
             case _:
                 return GivenBack()
+
+
+def _first_item(ports: Ports, loop: StepDefinition, frame: Frame) -> Any:
+    return opened(resolve(ports, loop, frame.scope)[1]["items"])[0]
 
 
 class _Refused(Exception):

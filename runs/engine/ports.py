@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from orchestrator.types import JSONValue
 from runs.engine.records import Attempt, Failure, ResolvedAs
+
+T = TypeVar("T")
 
 
 class StopReason(StrEnum):
@@ -74,6 +76,9 @@ class Journal(Protocol):
 
     async def load(self, loop: str, first: int, count: int) -> None:
         """Bring in what is recorded of iterations of a loop; before that, ``attempts`` knows nothing of them."""
+
+    async def bring(self, read: Callable[[], T]) -> T:
+        """Return what ``read`` returns, which may block and ask for what is stored."""
 
     def forget(self, loop: str, item: int) -> None:
         """Let go of an iteration that has ended: nobody asks for it again."""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator import jsongate
+from orchestrator.large import LARGE_BYTES, Large, pack
 
 if TYPE_CHECKING:
     from orchestrator.types import JSONValue
 
-MAX_BYTES: Final = 10 * 1024 * 1024
+MAX_BYTES: Final = jsongate.MAX_VALUE_BYTES
 # What lies in a row; anything larger has a compressed row of its own.
 INLINE_BYTES: Final = 64 * 1024
 # What is walked in the loop, an item counting as eight characters; anything larger goes to a thread, so that a hundred
 # other runs do not wait for it.
 _QUICK: Final = 64 * 1024
 _ITEM: Final = 8
-# The worst a character or an item comes to as JSON: an integer of 1024 bits with its comma.
-_WORST_BYTES: Final = 310
 _FASTEST: Final = 1
-
-_T = TypeVar("_T")
+_ANY: Final = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +33,37 @@ class Packed:
     data: bytes = field(repr=False)
 
 
-def gated(value: Any) -> JSONValue:
-    """Return ``value`` as plain JSON data: the very same object where it is that. Raises BadJSON naming what is not.
-
-    Tuples become lists: in memory a value must be what is read back after a crash.
-    """
-    plain = _plain(value)
-    if jsongate.room_beside(plain, MAX_BYTES // _WORST_BYTES, per_character=1) < 0:
-        _fitting(jsongate.dump_bytes(plain))
-    return plain
-
-
 def is_quick(value: Any) -> bool:
     """Whether a value is plain JSON data already, and so little of it that it may be walked in the loop."""
     return jsongate.room_beside(value, _QUICK, per_item=_ITEM, per_character=1) >= 0
 
 
-async def kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | None]:
-    """Return a value as it is kept, gated and cleaned, and packed where its row has no place for it. Raises BadJSON.
+def kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | None] | None:
+    """Return a value as it is kept, checked and cleaned, and packed where its row has no place for it.
 
-    Done in a thread: one that is quick needs no more than to be cleaned.
+    None for a large one, which ``kept_large`` takes. Raises BadJSON. For a thread: a value that is quick needs no more
+    than to be cleaned. Tuples become lists: in memory a value must be what is read back after a crash.
     """
-    return await asyncio.to_thread(_kept, value, clean)
-
-
-def _kept(value: Any, clean: Callable[[Any], Any]) -> tuple[JSONValue, Packed | None]:
-    cleaned = clean(_plain(value))
+    if jsongate.room_beside(value, LARGE_BYTES, per_character=1) >= 0:
+        plain = value
+    elif jsongate.room_beside(value, _ANY) >= 0:
+        return None
+    else:
+        try:
+            data = jsongate.dump_bytes(jsongate.check(value, max_items=LARGE_BYTES))
+        except jsongate.BadJSON:
+            # Holds a large value, or is wrong: packing it tells what, and where.
+            return None
+        if len(data) > LARGE_BYTES:
+            return None
+        plain = jsongate.parse(data)
+    cleaned = clean(plain)
     return cleaned, encoded(cleaned)[1]
 
 
-def _plain(value: Any) -> JSONValue:
-    if jsongate.room_beside(value, MAX_BYTES, per_character=1) >= 0:
-        return value  # type: ignore[no-any-return]
-    return jsongate.parse(_fitting(jsongate.dump_bytes(jsongate.check(value, max_items=MAX_BYTES))))
+def kept_large(value: Any, clean: Callable[[Any], Any], *, most: int = MAX_BYTES) -> Large:
+    """Return a large value as it is kept. Raises BadJSON, also for more than ``most`` bytes. For a thread."""
+    return pack(value, clean, most=most)
 
 
 def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
@@ -79,19 +74,8 @@ def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
     return None, Packed(value=value, size=len(data), data=compressed(data))
 
 
-def compressed(data: bytes) -> bytes:
-    """Return JSON as it is stored in a row of its own. Raises BadJSON over MAX_BYTES."""
-    return zlib.compress(_fitting(data), _FASTEST)
-
-
-def _fitting(data: bytes) -> bytes:
-    if len(data) > MAX_BYTES:
-        raise jsongate.BadJSON(f"it has {len(data):,} bytes as JSON, at most {MAX_BYTES:,} are kept")
-    return data
-
-
-async def off_loop(function: Callable[[Any], _T], value: Any) -> _T:
-    """Return ``function(value)``, computed in a thread when the value is large."""
-    if is_quick(value):
-        return function(value)
-    return await asyncio.to_thread(function, value)
+def compressed(data: bytes, *, most: int = MAX_BYTES) -> bytes:
+    """Return JSON as it is stored in a row of its own. Raises BadJSON for more than ``most`` bytes."""
+    if len(data) > most:
+        raise jsongate.BadJSON(f"it has {len(data):,} bytes as JSON, at most {most:,} are kept")
+    return zlib.compress(data, _FASTEST)

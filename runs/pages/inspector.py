@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
+from orchestrator.large import Large
 from orchestrator.types import JSONValue
 from orchestrator.words import short_id
 from runs import selectors
@@ -212,7 +213,10 @@ def _given_values(reading: Reading, given: str | None) -> tuple[Value, ...]:
         url = replace(reading.address, show="output").url
         return (Value(title=title, hint=hint, is_here=False, show_url=url),)
     outcome_ = (selectors.seed_of(reading.run).get("steps") or {}).get(reading.selected) or {}
-    return (Value(title=title, hint=hint, value=outcome_.get("output")),)
+    output = outcome_.get("output")
+    if isinstance(output, Large):
+        return (Value(title=title, hint=hint, missing=_("It is too large to be shown here: see the earlier run.")),)
+    return (Value(title=title, hint=hint, value=output),)
 
 
 def _tabs(reading: Reading, tab: str, log_lines: int) -> tuple[Tab, ...]:

@@ -40,7 +40,9 @@ class Caller:
         """Call and return the JSON of an answer that must be a success."""
         response = self(method, path, body, **headers)
         assert response.status_code < 300, (response.status_code, response.content)
-        return json.loads(response.content) if response.content else None
+        # A download comes in pieces, and has no content as such.
+        content = response.getvalue()
+        return json.loads(content) if content else None
 
 
 MakeCaller = Callable[..., Caller]

@@ -17,6 +17,7 @@ LAYERS: Final = {
     # 0: standard library, pydantic and httpx; the sandbox its engines.
     "integrations.sdk": 0, "integrations.sandbox": 0, "orchestrator.flow": 0, "orchestrator.errors": 0,
     "orchestrator.types": 0, "orchestrator.env": 0, "orchestrator.ids": 0, "orchestrator.jsongate": 0,
+    "orchestrator.large": 0,
     "orchestrator.words": 0, "orchestrator.icons": 0, "orchestrator.drawings": 0, "orchestrator.jsontree": 0,
     "orchestrator.supervise": 0, "orchestrator.server": 0, "orchestrator.fields": 0, "orchestrator.logs": 0,
     "orchestrator.egress": 0, "orchestrator.assets": 0, "orchestrator": 0, "integrations": 0, "runs": 0,

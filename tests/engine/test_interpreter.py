@@ -10,6 +10,7 @@ import pytest
 from integrations.sdk import AuthError, Permanent, RateLimited, RunContext, Transient
 from runs.engine.ports import StopReason
 from runs.engine.records import Cancelled, Failed, Given, GivenBack, Parked, Succeeded
+from runs.engine.values import MAX_BYTES
 from runs.states import FailureKind, StepStatus
 from tests.engine.world import World, order, step
 
@@ -172,7 +173,7 @@ def test_a_step_that_ends_its_process_fails_alone() -> None:
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [({"when": object()}, "$.when is a object"), (float("nan"), "nan"), ("x" * (11 * 1024 * 1024), "10,485,760")],
+    [({"when": object()}, "$.when is a object"), (float("nan"), "nan"), ("x" * MAX_BYTES, "67,108,864")],
 )
 def test_an_output_that_is_no_json_or_too_large_fails_the_step(value: Any, says: str) -> None:
     world = World()

@@ -6,17 +6,29 @@ import asyncio
 import json
 import threading
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.jsongate import BadJSON
+from orchestrator.large import LARGE_BYTES, Large
 from orchestrator.vault.redaction import MASK, Redactor
-from runs.engine.values import INLINE_BYTES, MAX_BYTES, Packed, encoded, gated, is_quick, kept, off_loop
+from runs.engine.keeping import keep
+from runs.engine.values import INLINE_BYTES, MAX_BYTES, Packed, encoded, is_quick
+from tests.engine.world import Journal, World
 
 
-def as_it_is(value: Any) -> Any:
-    return value
+def kept(value: Any, clean: Callable[[Any], Any] | None = None) -> tuple[Any, Packed | None]:
+    """Return a value as the engine keeps it."""
+    world = World()
+    ports = world.ports(Journal(world, 1))
+    if clean is not None:
+        redactor = Redactor()
+        redactor.clean = clean  # type: ignore[method-assign]
+        ports = replace(ports, redactor=redactor)
+    return asyncio.run(keep(ports, value))
 
 
 def unpacked(packed: Packed | None) -> Any:
@@ -28,15 +40,13 @@ def unpacked(packed: Packed | None) -> Any:
 
 @pytest.mark.parametrize("value", [None, "text", 1.5, [], {"a": [1, {"b": None}]}, "x" * 1_000_000, [2**80]])
 def test_plain_data_passes_as_the_very_same_object(value: Any) -> None:
-    assert gated(value) is value
-    assert asyncio.run(kept(value, as_it_is))[0] is value
+    assert kept(value)[0] is value
 
 
 @pytest.mark.parametrize("value", [(1, {"a": (2, 3)}), [(1,)] * 10_000])
 def test_tuples_become_lists(value: Any) -> None:
     plain = json.loads(json.dumps(value))
-    assert gated(value) == plain
-    assert asyncio.run(kept(value, as_it_is))[0] == plain
+    assert kept(value)[0] == plain
 
 
 @pytest.mark.parametrize(
@@ -53,9 +63,7 @@ def test_tuples_become_lists(value: Any) -> None:
 )  # fmt: skip
 def test_what_is_no_json_or_too_large_is_refused(value: Any, message: str) -> None:
     with pytest.raises(BadJSON, match=message):
-        gated(value)
-    with pytest.raises(BadJSON, match=message):
-        asyncio.run(kept(value, as_it_is))
+        kept(value)
 
 
 def test_a_value_that_fits_its_row_is_text_and_a_larger_one_is_packed() -> None:
@@ -76,11 +84,11 @@ def test_a_large_value_is_packed_in_a_thread() -> None:
         return value
 
     large = [{"n": number, "text": "é" * 100} for number in range(1_000)]
-    value, packed = asyncio.run(kept(large, clean))
+    value, packed = kept(large, clean)
     assert value is large
     assert unpacked(packed) == large
     assert [thread is threading.main_thread() for thread in threads] == [False]
-    assert asyncio.run(kept({"n": 1}, clean)) == ({"n": 1}, None)
+    assert kept({"n": 1}, clean) == ({"n": 1}, None)
 
 
 def test_what_is_quick_is_plain_and_little() -> None:
@@ -91,15 +99,15 @@ def test_what_is_quick_is_plain_and_little() -> None:
 
 def test_secrets_are_taken_out_of_what_is_packed() -> None:
     redactor = Redactor(["a-secret"])
-    value, packed = asyncio.run(kept({"text": "x" * INLINE_BYTES + "a-secret"}, redactor.clean))
+    value, packed = kept({"text": "x" * INLINE_BYTES + "a-secret"}, redactor.clean)
     assert value == {"text": "x" * INLINE_BYTES + MASK}
     assert unpacked(packed) == value
 
 
-def test_what_is_large_is_computed_off_the_loop() -> None:
-    def on_main(value: Any) -> bool:
-        return threading.current_thread() is threading.main_thread()
-
-    assert asyncio.run(off_loop(on_main, ["x"] * 100))
-    assert not asyncio.run(off_loop(on_main, ["x"] * 100_000))
-    assert not asyncio.run(off_loop(on_main, "x" * 1_000_000))
+def test_a_value_beyond_a_megabyte_is_kept_packed_and_not_as_objects() -> None:
+    value, packed = kept(["x" * 1_000] * (LARGE_BYTES // 1_000 + 1))
+    assert isinstance(value, Large)
+    assert packed is None
+    assert value.open() == ["x" * 1_000] * (LARGE_BYTES // 1_000 + 1)
+    # Tuples are as little a reason as any.
+    assert kept([(1,)] * 100)[0] == [[1]] * 100

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
@@ -26,6 +26,7 @@ from runs.states import StepStatus
 
 provider = Provider(key="sim", name="Simulated")
 other = Provider(key="chat", name="Chat")
+T = TypeVar("T")
 Behaviour = Callable[["World", RunContext[Any]], Any]
 
 
@@ -325,6 +326,9 @@ class Journal:
             for row in self.durable
             if row.loop == loop and row.item is not None and first <= row.item < first + count
         )
+
+    async def bring(self, read: Callable[[], T]) -> T:
+        return await asyncio.to_thread(read)
 
     def forget(self, loop: str, item: int) -> None:
         for path in [path for path in self.recorded if path.startswith(f"{loop}[{item}].")]:
