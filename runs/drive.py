@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -31,7 +31,9 @@ from runs.adapters import (
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
 from runs.engine.classify import INTERNAL_HINT
+from runs.engine.frame import DEFINITIONS_KEPT
 from runs.engine.interpreter import Interpreter
+from runs.engine.memo import Memo
 from runs.engine.ports import LeaseLost, Ports, StopReason
 from runs.engine.records import (
     Attempt,
@@ -196,7 +198,7 @@ class RunDrive:
             links=RunLinks(run_id=self.claim.run_id),
         )
         self._interpreter = Interpreter(order=order, ports=ports)
-        self._has_calls = any(step.action == "workflow.call" for _, step in order.definition.walk())
+        self._has_calls = _has_calls(order.definition)
         return await self._interpreter.execute()
 
     async def _end(self, outcome: Outcome) -> None:
@@ -313,6 +315,11 @@ class RunDrive:
             if large.stored.root is not None:
                 return large
         return opened(payload)
+
+
+_has_calls: Final = Memo[WorkflowDefinition, bool](
+    lambda definition: any(step.action == "workflow.call" for _, step in definition.walk()), most=DEFINITIONS_KEPT
+)
 
 
 def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, seed: Mapping[str, Any]) -> RunOrder:
