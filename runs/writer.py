@@ -138,9 +138,9 @@ class Writer:
         self.writes += len(batch)
         return results, claimed
 
-    def _commit_alone(self, item: Write | Job) -> Results:
+    def _commit_alone(self, item: Write | Job, *, again: bool = False) -> Results:
         try:
-            return self._commit([item], claims=False)[0]
+            return self._commit([item], again=again, claims=False)[0]
         except _AWAY as error:
             self._wait_for_database([item], error)
             return []
@@ -164,7 +164,7 @@ class Writer:
                     return
                 continue
             except Exception:
-                results = [result for item in batch for result in self._commit_alone(item)]
+                results = [result for item in batch for result in self._commit_alone(item, again=True)]
             self._deliver(results, ())
             return
 

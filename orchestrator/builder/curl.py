@@ -33,7 +33,14 @@ _TAKES: Final = {
     "-o": "", "--output": "", "-m": "", "--max-time": "", "--connect-timeout": "", "--retry": "", "-x": "",
     "--proxy": "", "-w": "", "--write-out": "", "-c": "", "--cookie-jar": "", "--cacert": "", "--resolve": "",
 }  # fmt: skip
-_SECRET_HEADERS: Final = re.compile(r"authorization|cookie|.*(?:api[-_]?key|token|secret).*", re.IGNORECASE)
+_SECRET_HEADERS: Final = re.compile(
+    r".*(?:authorization|cookie|(?:api|auth|access|subscription|private)[-_]?key|token|secret|password).*",
+    re.IGNORECASE,
+)
+_SECRET_QUERY: Final = re.compile(r".*(?:api|access|auth)[-_]?(?:key|token)|client[-_]?secret|password", re.IGNORECASE)
+# Names that may mean another thing as well: of these only what looks like a key is one.
+_MAYBE_SECRET_QUERY: Final = re.compile(r"key|token|sig|signature", re.IGNORECASE)
+_LIKE_A_KEY: Final = re.compile(r"[\w.~+/=-]{16,}")
 # Lines that go on: a backslash in a shell, a caret in Windows's.
 _GOES_ON: Final = re.compile(r"[\\^][ \t]*\r?\n")
 
@@ -168,13 +175,16 @@ def _inputs(command: _Command) -> dict[str, JSONValue]:
     url = command.url if "://" in command.url else f"https://{command.url}"
     try:
         split = urlsplit(url)
-        has_password = split.password is not None
+        has_password = "@" in split.netloc
     except ValueError:
         raise NotCurl(_("The address in the command is none: %(url)s") % {"url": url[:200]}) from None
     if has_password:
         command.secrets.append(_("the password in the address"))
         split = split._replace(netloc=split.netloc.rpartition("@")[2])
     query = _pairs("&".join([split.query, *(command.data if command.in_query else ())]).strip("&"))
+    for name in [name for name, value in (query or {}).items() if _is_secret(name, value)]:
+        query = {kept: value for kept, value in (query or {}).items() if kept != name}
+        command.secrets.append(name)
     inputs: dict[str, JSONValue] = {"url": urlunsplit(split._replace(query="" if query is not None else split.query))}
     if query:
         inputs["query"] = query
@@ -214,7 +224,14 @@ def _body(data: str, headers: dict[str, str]) -> dict[str, JSONValue]:
     return {"raw": data}
 
 
-def _pairs(text: str) -> dict[str, JSONValue] | None:
+def _is_secret(name: str, value: JSONValue) -> bool:
+    """Whether a member of a query signs the request in."""
+    if _SECRET_QUERY.fullmatch(name):
+        return True
+    return bool(_MAYBE_SECRET_QUERY.fullmatch(name) and isinstance(value, str) and _LIKE_A_KEY.fullmatch(value))
+
+
+def _pairs(text: str) -> dict[str, Any] | None:
     """Return a query as names and values, None for one that would not come back as it is."""
     if not text:
         return {}

@@ -48,7 +48,9 @@ class _Room:
             if turn.done() and not turn.cancelled():
                 self.give(size)
             else:
-                self.waiting.remove((turn, size))
+                # It may be out of the queue already: who gave room at the same moment passed it over.
+                with suppress(ValueError):
+                    self.waiting.remove((turn, size))
                 self.give(0)
             raise
 

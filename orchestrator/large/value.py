@@ -105,13 +105,16 @@ class Large:
         held = _held.get()
         if held is not None and place in held:
             return held[place]
-        raise Unready(lambda: {place: self._found(key)})
+        raise Unready(lambda: {place: self._found(key)}, _largest(node, key))
 
     def whole(self) -> Any:
         """Return the value as Python objects. Raises Unready."""
         stored = self.stored
         if stored.plain is not None and self.node is None:
             return stored.plain[0]
+        if not stored.is_known:
+            # How large it is has to be known first: it waits until there is room for so much.
+            raise Unready(stored.learn)
         held, place = _held.get(), (self.node or stored, _WHOLE)
         if held is not None and place in held:
             return held[place]
@@ -227,6 +230,17 @@ def _container(node: Node, key: str | int) -> Node | None:
         elif part.keys is None or key in part.keys:
             return None
     return None
+
+
+def _largest(node: Node, key: str | int) -> int:
+    """Return the bytes of the largest run that is read to find a part: one long text is a run of its own."""
+    if isinstance(key, int):
+        found = _part_at(node, key)
+        return found[0].size if found is not None else 0
+    return max(
+        (part.size for part in node.parts if isinstance(part, Run) and (part.keys is None or key in part.keys)),
+        default=0,
+    )
 
 
 def large_in(value: Any) -> Iterator[Large]:

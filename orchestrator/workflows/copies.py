@@ -17,7 +17,8 @@ from orchestrator.workflows.edits import find_step, free_key, renumber, rows_of,
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Workflow
 
-_REFERENCE: Final = re.compile(r"\bsteps\.([a-z][a-z0-9_]*)")
+# Not a field of that name in something else, like trigger.body.steps.
+_REFERENCE: Final = re.compile(r"(?<![\w.])steps\.([a-z][a-z0-9_]*)")
 
 
 @transaction.atomic

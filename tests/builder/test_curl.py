@@ -75,6 +75,29 @@ def test_what_signs_in_is_left_out_and_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (f"curl -H 'X-Auth-Key: hunter22' {URL}", "X-Auth-Key"),
+        (f"curl -H 'Ocp-Apim-Subscription-Key: hunter22' {URL}", "Ocp-Apim-Subscription-Key"),
+        (f"curl -H 'Proxy-Authorization: Basic hunter22' {URL}", "Proxy-Authorization"),
+        (f"curl '{URL}?api_key=hunter22'", "api_key"),
+        (f"curl -G {URL} -d access_token=hunter22", "access_token"),
+        (f"curl '{URL}?key=hunter22hunter22hunter22'", "key"),
+        (f"curl {URL.replace('://', '://hunter22@')}", "the password in the address"),
+    ],
+)
+def test_secrets_under_other_names_and_in_the_address_are_left_out_too(command: str, name: str) -> None:
+    found = parse(command)
+    assert found.left_out == (name,)
+    assert found.inputs == {"url": URL, "method": "GET"}
+
+
+def test_what_only_sounds_like_a_secret_stays() -> None:
+    query = {"pageToken": "abc", "key": "colour", "max_tokens": "5"}
+    assert parse(f"curl '{URL}?pageToken=abc&key=colour&max_tokens=5'").inputs["query"] == query
+
+
+@pytest.mark.parametrize(
     ("command", "said"),
     [
         ("wget x", "begins with curl"),

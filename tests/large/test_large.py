@@ -242,3 +242,23 @@ def test_looking_does_not_read_by_itself() -> None:
     evaluate = compile_expression("v.a").evaluate
     with pytest.raises(Unready):
         evaluate(Context(scope={"v": large}))
+
+
+def test_it_is_said_how_much_is_opened_before_it_is_so_that_it_waits_for_room() -> None:
+    text = "x" * 300_000
+    source = Kept(pack({"text": text, "list": [text]}, same, most=MOST))
+
+    def sizes(evaluate: Callable[[], Any]) -> list[int]:
+        asked: list[int] = []
+
+        async def bring(missing: Unready) -> Any:
+            asked.append(missing.size)
+            return missing.bring()
+
+        asyncio.run(ready(evaluate, bring))
+        return asked
+
+    whole = Large.at(source)
+    assert max(sizes(whole.whole)) == whole.size > 600_000
+    part = Large.at(source)
+    assert max(sizes(lambda: part.part("text"))) >= len(text)

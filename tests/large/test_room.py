@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from orchestrator.large import give_room, take_room
 from orchestrator.large.room import BYTES_AT_ONCE, COUNTED_BYTES, TAKEN
 
@@ -61,6 +63,21 @@ def test_a_task_that_is_stopped_while_it_waits_leaves_its_place_to_the_next() ->
         await asyncio.sleep(0)
         give_room()
         await asyncio.wait_for(following, timeout=5)
+
+    asyncio.run(main())
+    assert not TAKEN
+
+
+def test_a_task_that_is_stopped_just_when_room_is_given_back_is_stopped_and_nothing_else() -> None:
+    async def main() -> None:
+        await take_room(BYTES_AT_ONCE)
+        stopped = asyncio.create_task(take_room(BYTES_AT_ONCE))
+        await asyncio.sleep(0)
+        stopped.cancel()
+        give_room()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+        await asyncio.wait_for(asyncio.create_task(take_room(BYTES_AT_ONCE)), timeout=5)
 
     asyncio.run(main())
     assert not TAKEN

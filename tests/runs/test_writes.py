@@ -328,3 +328,26 @@ def test_a_database_that_is_away_is_waited_for(tenant: Tenant, monkeypatch: pyte
     assert run.refresh().status == "succeeded"
     assert StepRun.objects.for_tenant(tenant).count() == 1
     assert [options["again"] for options in tries] == [False, True, True]
+
+
+def test_what_may_be_committed_already_is_no_clash_when_each_is_tried_by_itself(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, outcome, step = running(tenant), Outcome(), attempt()
+    real, tries = write_all, []
+
+    def lost_then_refused(owner: str, writes: Any, **options: Any) -> Any:
+        tries.append(options)
+        if len(tries) == 1:
+            raise OperationalError("the answer to the commit was lost")
+        if len(tries) == 2:
+            raise ValueError("a neighbour is refused")
+        return real(owner, writes, **options)
+
+    first = write(run, Outcome(), new=[step])
+    with transaction.atomic():
+        write_all("me", [first])
+    monkeypatch.setattr(writer_module, "write_all", lost_then_refused)
+    Harness().run(write(run, outcome, new=[step]))
+    assert outcome == [None]
+    assert StepRun.objects.for_tenant(tenant).count() == 1

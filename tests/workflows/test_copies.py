@@ -46,6 +46,17 @@ def test_a_step_is_copied_with_its_lanes_and_reads_its_own(actor: Actor, workflo
     assert (again.key, again.lane, again.position) == ("one_3", "then", 1)
 
 
+def test_a_field_that_is_called_steps_is_no_reference_to_a_step(actor: Actor) -> None:
+    text = "{{ trigger.body.steps.one + steps.one.output.v }}"
+    inner = [set_step("one"), set_step("two", text)]
+    choice = {"key": "choice", "action": "flow.if", "config": {}, "lanes": {"then": inner, "else": []}}
+    workflow = services.workflow_create(actor=actor, document={"name": "Fields", "steps": [choice]})
+    services.step_duplicate(actor=actor, workflow=workflow, key="choice")
+    steps = draft_document(Workflow.objects.for_tenant(actor.tenant).get(pk=workflow.pk))["steps"]
+    read = steps[1]["lanes"]["then"][1]["config"]["inputs"]["values"]["v"]
+    assert read == "{{ trigger.body.steps.one + steps.one_2.output.v }}"
+
+
 def test_what_cannot_be_copied_is_told(
     actor: Actor, tenant: Tenant, viewer: User, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
