@@ -139,9 +139,12 @@ class RunJournal:
     def is_full(self) -> bool:
         return self._unwritten + len(self._waiting) >= MOST_UNWRITTEN
 
+    async def catch_up(self) -> None:
+        await self._commit(None)
+
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         self._keep(attempt)
-        if durable or self.is_full:
+        if durable:
             await self._commit(None)
         else:
             self.rides(self)

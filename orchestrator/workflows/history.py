@@ -49,9 +49,9 @@ def begin(workflow: Workflow) -> None:
 def remember(actor: Actor, workflow: Workflow, change: Mapping[str, Any]) -> None:
     """Keep what the draft is after a change, and set ``draft_state``, which the caller saves."""
     states = DraftState.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
-    states.filter(number__gt=workflow.draft_state).delete()
+    undone, _ = states.filter(number__gt=workflow.draft_state).delete()
     last = states.filter(number=workflow.draft_state).first()
-    if last is not None and _goes_on(last, actor, change):
+    if last is not None and not undone and _goes_on(last, actor, change):
         last.document, last.changed_at = _packed(workflow), timezone.now()
         last.save(update_fields=["document", "changed_at"])
         return

@@ -207,6 +207,10 @@ def _travel(actor: Actor, workflow: Workflow, by: int, if_match: int | None) -> 
     require_operation(actor, "workflow.edit")
     workflow = lock_draft(actor, workflow, if_match)
     definition, state = history.neighbour(workflow, by)
+    others = Workflow.objects.for_tenant(actor.tenant).exclude(pk=workflow.pk)
+    if others.filter(slug=definition.slug).exists():
+        # Taken meanwhile: what else was changed then can still be reached.
+        definition = definition.model_copy(update={"slug": workflow.slug})
     _write_columns(workflow, definition)
     workflow.draft_state += by
     _save_slug(workflow)

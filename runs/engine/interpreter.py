@@ -180,6 +180,8 @@ class Interpreter:
     async def _drive(self, step: StepDefinition, path: str, frame: Frame, given: Given | None) -> Attempt:
         """Bring a step to its end, from wherever the journal says it stands; return its last attempt."""
         attempts = list(self.ports.journal.attempts(path))
+        if self.ports.journal.is_full:
+            await self.ports.journal.catch_up()
         if not attempts:
             try:
                 ended = self._before_first(step, path, frame)

@@ -85,7 +85,10 @@ class Journal(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether more is recorded than is written: ``begin`` waits then, and who makes records has to call it."""
+        """Whether so much is recorded and not written yet that nothing more should be begun before ``catch_up``."""
+
+    async def catch_up(self) -> None:
+        """Return once what is recorded is written. Raises LeaseLost."""
 
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         """Write that an attempt starts; with ``durable``, return only once a crash cannot undo that."""

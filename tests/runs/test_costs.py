@@ -14,7 +14,9 @@ from django.db import connection
 from django.db.backends.signals import connection_created
 
 from orchestrator.tenants.models import Tenant
+from runs import journal
 from runs.inserts import ROWS_A_STATEMENT
+from runs.journal import RunJournal
 from runs.models import Run, StepRun
 from tests.runs.ground import Times, drive, make_workflow, start, step
 
@@ -78,3 +80,33 @@ def test_a_run_alone_takes_two_commits(tenant: Tenant) -> None:
         drive(Times(slice=60, idle=0.05))
     assert found["INSERT INTO runs_steprun"] == 1
     assert found["UPDATE runs_run"] == 2
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        step("skipped", run_if="{{ item < 0 }}"),
+        step("fails", inputs={"values": {"x": "{{ item.no }}"}}, on_error="continue"),
+    ],
+    ids=["skipped", "failed"],
+)
+def test_steps_that_call_nothing_wait_for_the_database_too(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, inner: dict[str, Any]
+) -> None:
+    """They make rows as fast as the loop turns, which would fill the memory."""
+    monkeypatch.setattr(journal, "MOST_UNWRITTEN", 20)
+    most = 0
+    keep = RunJournal._keep
+
+    def counted(self: RunJournal, attempt: Any) -> None:
+        nonlocal most
+        keep(self, attempt)
+        most = max(most, self._unwritten + len(self._waiting))
+
+    monkeypatch.setattr(RunJournal, "_keep", counted)
+    loop = step("each", "flow.foreach", inputs={"items": list(range(300)), "concurrency": 2})
+    run = start(make_workflow(tenant, {**loop, "lanes": {"body": [inner]}}))
+    drive(Times(slice=60, idle=0.05))
+    assert Run.unscoped.get(pk=run.pk).status == "succeeded"
+    assert StepRun.unscoped.filter(run=run).count() == 301
+    assert most <= 25

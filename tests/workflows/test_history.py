@@ -112,6 +112,23 @@ def test_what_is_typed_into_one_step_is_undone_as_one(
     assert names == [["First", "Second"], ["First", ""], ["", ""]]
 
 
+def test_a_change_after_an_undo_is_a_state_of_its_own(actor: Actor, workflow: Workflow) -> None:
+    edits.step_update(actor=actor, workflow=workflow, key="a", changes={"name": "First"})
+    edits.step_move(actor=actor, workflow=workflow, key="a", direction="down")
+    undo(actor, workflow)
+    edits.step_update(actor=actor, workflow=workflow, key="a", changes={"name": "Again"})
+    undo(actor, workflow)
+    assert [step["name"] for step in document(workflow)["steps"]] == ["First", ""]
+
+
+def test_a_slug_that_another_workflow_took_stops_nobody(actor: Actor, workflow: Workflow) -> None:
+    services.workflow_patch(actor=actor, workflow=workflow, changes={"slug": "elsewhere", "name": "Moved"})
+    services.workflow_create(actor=actor, document={"name": "Other", "slug": workflow.slug})
+    undo(actor, workflow)
+    found = document(workflow)
+    assert (found["name"], found["slug"]) == ("Orders", "elsewhere")
+
+
 def test_so_many_states_are_kept(actor: Actor, workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "STATES_KEPT", 3)
     for _ in range(5):
