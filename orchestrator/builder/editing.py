@@ -18,9 +18,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from integrations.registry import registry
 from orchestrator import jsongate
-from orchestrator.builder import data, picker, reads, step_form
+from orchestrator.builder import data, picker, step_form
 from orchestrator.builder.board import BACKOFFS, METHODS, Board, fingerprint, input_schema
 from orchestrator.builder.panels import RULE_FIELDS, StepPanel, TriggerPanel
+from orchestrator.builder.readable import as_json
 from orchestrator.errors import Conflict, Invalid, ServiceError
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.names import TriggerType
@@ -115,7 +116,7 @@ def _saved_json(board: Board, key: str) -> HttpResponse:
             "status": status,
             "fact": fact,
             "rule": panel.rule,
-            "reads": {field.name: reads.as_json(field.reads) for field in (*panel.fields, *panel.folded)},
+            "reads": {field.name: as_json(field.reads) for field in (*panel.fields, *panel.folded)},
             "problems": {finding.field: finding.message for finding in reversed(panel.problems)},
             "summary": render_to_string("builder/_problems.html", {"step": panel}),
             **{name: after.header()[name] for name in ("changes", "blocking")},

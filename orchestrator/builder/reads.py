@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from integrations.registry import registry
 from orchestrator.builder.data import first_item, place_of
+from orchestrator.builder.readable import Line, Part
 from orchestrator.flow.expressions import ExpressionError, compile_template
 from orchestrator.flow.values import FUEL, Context, as_text
 from orchestrator.types import JSONValue
@@ -20,22 +20,6 @@ SHOWN: Final = 300
 _FUEL: Final = FUEL // 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A piece of the text; ``is_value`` where it comes from data."""
-
-    text: str
-    is_value: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One text; ``name`` is its key in a field of names and values, else empty."""
-
-    name: str
-    parts: tuple[Part, ...]
-
-
 def reads(board: Board, key: str) -> dict[str, tuple[Line, ...]]:
     """Return how the texts of a step's fields read, by field; one whose data is not known yet is left out."""
     inputs = board.by_key[key].config.inputs
@@ -45,11 +29,6 @@ def reads(board: Board, key: str) -> dict[str, tuple[Line, ...]]:
     scope = _scope(board, key)
     found = {name: tuple(_lines(lines, scope)) for name, lines in texts.items()}
     return {name: lines for name, lines in found.items() if lines}
-
-
-def as_json(lines: Sequence[Line]) -> list[JSONValue]:
-    """Return lines as a script takes them: ``[[name, [[text, is value], …]], …]``."""
-    return [[line.name, [[part.text, part.is_value] for part in line.parts]] for line in lines]
 
 
 def _texts(value: JSONValue) -> Iterator[tuple[str, str]]:

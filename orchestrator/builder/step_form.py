@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 
 from orchestrator import jsongate
-from orchestrator.builder.reads import Line
+from orchestrator.builder.readable import Line
 from orchestrator.types import JSONValue
 
 PREFIX: Final = "in."
