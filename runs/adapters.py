@@ -292,7 +292,7 @@ class RunCalls:
             return LeaseLost(f"run {self.claim.run_id} is driven by somebody else")
         try:
             called_run_start(caller=caller, path=path, slug=workflow, payload=payload, trigger=trigger)
-        except (IntegrationError, TooManyValues) as error:
+        except (IntegrationError, TooManyValues, jsongate.BadJSON, LookupError) as error:
             return error
         return None
 

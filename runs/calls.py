@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from integrations.sdk.errors import InputError
+from orchestrator import jsongate
 from orchestrator.flow.json_schemas import value_problems
 from orchestrator.flow.names import TriggerType
 from orchestrator.large import Large
@@ -21,6 +22,8 @@ from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus
 from runs.values import Split, split, stored_at
 
 MAX_DEPTH: Final = 10
+# What is checked against a schema is opened as a whole, while other runs wait for the same thread.
+TYPED_BYTES: Final = jsongate.MAX_BYTES
 
 
 def called_trigger(*, tenant_id: int, path: str, payload: JSONValue) -> Split:
@@ -100,6 +103,13 @@ def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
         )
     schema = config.get("input")
     if schema:
+        if isinstance(payload, Large) and payload.size > TYPED_BYTES:
+            raise InputError(
+                f"The payload has {payload.size:,} bytes, and a workflow that says what it takes checks at most "
+                f"{TYPED_BYTES:,}.",
+                field="payload",
+                hint=f"Pass only what {slug!r} needs, or take the input's schema out of its trigger.",
+            )
         problems = value_problems(payload.open() if isinstance(payload, Large) else payload, schema)
         if problems:
             path, message = problems[0]

@@ -30,8 +30,8 @@ from orchestrator.jsongate import MAX_VALUE_BYTES
 from orchestrator.large import ALIVE, LARGE_BYTES, Large, RawJSON, pack
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
-from orchestrator.workflows.models import Workflow
-from runs import selectors, services
+from orchestrator.workflows.models import Trigger, Workflow
+from runs import calls, selectors, services
 from runs.journal import history
 from runs.models import Payload, Run, StepRun
 from runs.values import PayloadSource
@@ -185,6 +185,20 @@ def test_a_large_value_passes_through_steps_loops_and_called_workflows(tenant: T
     assert outputs["call"] == {"x": "customer 7", "all": body}
     assert outputs["when"] == {"from": "when"}
     assert outputs["test"] == {"lane": "then"}
+
+
+def test_what_a_called_workflow_checks_is_bounded(tenant: Tenant, reach: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "TYPED_BYTES", 1_000_000)
+    other = make_workflow(tenant, step("a"), slug="other")
+    config = {"input": {"type": "object"}}
+    Trigger.unscoped.create(tenant=tenant, workflow=other, key="t", type="workflow", live_config=config)
+    call = step("call", "workflow.call", inputs={"workflow": "other", "payload": "{{ steps.get.output.body }}"})
+    with serving(OBJECTS) as address:
+        run = start(getting(tenant, reach(address), call))
+        drive()
+    assert run.refresh().status == "failed"
+    assert f"The payload has {len(OBJECTS):,} bytes" in run.error["message"]
+    assert not Run.unscoped.filter(parent=run.pk).exists()
 
 
 def test_lists_of_a_large_value_are_filtered_and_looped_over(tenant: Tenant, reach: Any) -> None:
