@@ -106,7 +106,7 @@ def _told(error: sandbox.CodeFailed) -> InputError:
     place = f"Line {error.line}: " if error.line else ""
     if error.message == sandbox.NO_NETWORK:
         return InputError(error.message, field="code", hint=f"{place}trying again will not help until it is changed.")
-    hint = "Correct the code or its input: trying again with the same gives the same."
+    hint = "Correct the code or its input."
     return InputError(f"{place}{error.message}", field="code", hint=hint)
 
 

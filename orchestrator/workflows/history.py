@@ -41,7 +41,7 @@ def begin(workflow: Workflow) -> None:
     """Keep what the draft is before its first change that is kept; call it with the workflow locked."""
     if not workflow.draft_state:
         workflow.draft_state = 1
-        _keep(workflow, None, {})
+        _keep(workflow, None, {}, _packed(workflow))
         # At once: not every change that is begun comes to anything.
         workflow.save(update_fields=["draft_state"])
 
@@ -49,14 +49,18 @@ def begin(workflow: Workflow) -> None:
 def remember(actor: Actor, workflow: Workflow, change: Mapping[str, Any]) -> None:
     """Keep what the draft is after a change, and set ``draft_state``, which the caller saves."""
     states = DraftState.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
-    undone, _ = states.filter(number__gt=workflow.draft_state).delete()
     last = states.filter(number=workflow.draft_state).first()
+    document = _packed(workflow)
+    if last is not None and bytes(last.document) == document:
+        # Saved as it was, as a test of a step does.
+        return
+    undone, _ = states.filter(number__gt=workflow.draft_state).delete()
     if last is not None and not undone and _goes_on(last, actor, change):
-        last.document, last.changed_at = _packed(workflow), timezone.now()
+        last.document, last.changed_at = document, timezone.now()
         last.save(update_fields=["document", "changed_at"])
         return
     workflow.draft_state += 1
-    _keep(workflow, actor, change)
+    _keep(workflow, actor, change, document)
     states.filter(number__lte=workflow.draft_state - STATES_KEPT).delete()
 
 
@@ -97,12 +101,12 @@ def _goes_on(last: DraftState, actor: Actor, change: Mapping[str, Any]) -> bool:
     return is_same and last.author_id == author_id and timezone.now() - last.changed_at < PAUSE
 
 
-def _keep(workflow: Workflow, actor: Actor | None, change: Mapping[str, Any]) -> None:
+def _keep(workflow: Workflow, actor: Actor | None, change: Mapping[str, Any], document: bytes) -> None:
     state = DraftState(
         tenant_id=workflow.tenant_id,
         workflow=workflow,
         number=workflow.draft_state,
-        document=_packed(workflow),
+        document=document,
         change=dict(change),
         author=actor.user if actor else None,
     )

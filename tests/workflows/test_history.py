@@ -146,6 +146,9 @@ def test_a_change_that_comes_to_nothing_is_no_state(actor: Actor, workflow: Work
     edits.step_move(actor=actor, workflow=workflow, key="a", direction="up")
     workflow.refresh_from_db()
     assert history.reach(workflow) == history.Reach(undo=False, redo=False)
+    edits.step_update(actor=actor, workflow=workflow, key="a", changes={"name": ""})
+    workflow.refresh_from_db()
+    assert history.reach(workflow) == history.Reach(undo=False, redo=False), "saved as it was"
     edits.step_move(actor=actor, workflow=workflow, key="a", direction="down")
     workflow.refresh_from_db()
     assert history.reach(workflow) == history.Reach(undo=True, redo=False)
