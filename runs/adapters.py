@@ -26,7 +26,6 @@ from orchestrator.types import JSONValue
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
 from runs.calls import call_outcome, called_run_start, called_trigger
 from runs.claims import Claimed
-from runs.engine.memo import Memo
 from runs.engine.ports import CallOutcome, Found, LeaseLost, NoCredential, OpenCredential, Stopped, StopReason
 from runs.engine.records import ResolvedAs
 from runs.engine.values import is_quick
@@ -85,14 +84,18 @@ class RegistryCatalog:
     """Actions by key; what is not registered runs by what its inputs are."""
 
     def __init__(self) -> None:
-        self._registered = Memo[Action, Found](lambda action: Found(action=action), most=_MOST_ACTIONS)
+        self._registered: dict[str, Found] = {}
 
     def find(self, key: str, inputs: Mapping[str, JSONValue]) -> Found | None:
         action = registry.get(key)
-        return self._registered(action) if action is not None else _fallback(inputs)
+        if action is None:
+            return _fallback(inputs)
+        found = self._registered.get(key)
+        if found is None or found.action is not action:
+            found = self._registered[key] = Found(action=action)
+        return found
 
 
-_MOST_ACTIONS: Final = 10_000
 # What each stand-in takes of the inputs: a step that was written for another action has more.
 _HTTP_INPUTS: Final = ("url", "method", "query", "headers", "body", "form", "multipart", "raw", "response")
 _CODE_ACTIONS: Final = {"python": "code.python", "javascript": "code.javascript"}

@@ -31,7 +31,6 @@ from runs.adapters import (
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
 from runs.engine.classify import INTERNAL_HINT
-from runs.engine.frame import DEFINITIONS_KEPT
 from runs.engine.interpreter import Interpreter
 from runs.engine.memo import Memo
 from runs.engine.ports import LeaseLost, Ports, StopReason
@@ -318,7 +317,7 @@ class RunDrive:
 
 
 _has_calls: Final = Memo[WorkflowDefinition, bool](
-    lambda definition: any(step.action == "workflow.call" for _, step in definition.walk()), most=DEFINITIONS_KEPT
+    lambda definition: any(step.action == "workflow.call" for _, step in definition.walk())
 )
 
 

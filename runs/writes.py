@@ -253,6 +253,8 @@ def _large(write: Write, large: Large, rows: Rows) -> int:
     """Return the id of the Payload row of a large value, which is there already for one that was read from it."""
     stored = large.stored
     if isinstance(stored.source, PayloadSource):
+        # Another run's value is packed anew when a step gives it: its row goes with that run.
+        assert stored.source.run_id == write.run_id
         return stored.source.ref
     assert stored.data is not None
     row = PayloadRow(id=new_id(), tenant_id=write.tenant_id, run_id=write.run_id, size=stored.size, data=stored.data)

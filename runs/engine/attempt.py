@@ -37,7 +37,6 @@ DEFAULT_TIMEOUT: Final = 30.0
 # The client of an attempt tells more about a late answer than we can: it gets the first word.
 _GRACE: Final = 0.25
 MAX_LOG_BYTES: Final = 256 * 1024
-CONFIGS_KEPT: Final = 10_000
 _NO_CREDENTIAL: Final = OpenCredential()
 _READS: Final = frozenset({"read", "search"})
 
@@ -87,7 +86,7 @@ def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tup
     return Call(found=found, inputs=found.action.validate_inputs(found.inputs)), rendered
 
 
-_rendering: Final = Memo[StepConfig, Rendering](lambda config: compile_value(config.inputs), most=CONFIGS_KEPT)
+_rendering: Final = Memo[StepConfig, Rendering](lambda config: compile_value(config.inputs))
 
 
 def _rendered(inputs: Mapping[str, JSONValue], held: Sequence[str], scope: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,7 +16,6 @@ LOOP: Final = "flow.foreach"
 ANSWERED: Final = frozenset({"flow.approve", "flow.callback"})
 
 Links = Mapping[str, tuple[tuple[str, str], ...]]
-DEFINITIONS_KEPT: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ def _links_by_loop(definition: WorkflowDefinition) -> Links:
 
 
 # It is the same definition for every run of a version.
-links_by_loop: Final = Memo(_links_by_loop, most=DEFINITIONS_KEPT)
+links_by_loop: Final = Memo(_links_by_loop)
 
 
 def loops_around(definition: WorkflowDefinition, key: str) -> tuple[StepDefinition, ...]:
