@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
@@ -15,7 +14,6 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
-from django.utils.translation import ngettext
 
 from integrations.registry import registry
 from integrations.sdk import Action
@@ -35,10 +33,11 @@ from orchestrator.builder.panels import (
     TriggerPanel,
 )
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
+from orchestrator.builder.rule import rule_texts, rule_words
+from orchestrator.builder.step_facts import action_words, after_words, fingerprint, held_by, input_schema, lane_names
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.control import unused_options
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
-from orchestrator.flow.scoping import LOOP
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.types import JSONValue
@@ -67,21 +66,6 @@ _TRIGGERS: Final[Mapping[str, tuple[str, str]]] = {
     "error": (noop("When a run fails"), noop("Error")),
     "workflow": (noop("When another workflow calls it"), noop("Workflow")),
 }
-# What an unregistered step can say: it runs as an HTTP or a sandbox step.
-UNREGISTERED: Final[Mapping[str, Any]] = {
-    "properties": {
-        "url": {"type": "string", "title": "URL", "description": "Given, the step runs as an HTTP request to it."},
-        "method": {"type": "string", "title": "Method", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
-        "headers": {"type": "object", "title": "Headers", "additionalProperties": {"type": "string"}},
-        "body": {"title": "JSON body"},
-        "code": {
-            "type": "string", "title": "Code", "format": "code",
-            "description": "Given instead of a URL, the step runs this code in the sandbox.",
-        },
-        "language": {"type": "string", "title": "Language", "enum": ["python", "javascript"]},
-        "input": {"title": "Input of the code"},
-    }
-}  # fmt: skip
 
 
 class Board:
@@ -201,7 +185,7 @@ class Board:
                 )
                 for name in lane_names(step)
             ),
-            after=_after_words(step),
+            after=after_words(step),
         )
 
     def title(self, step: StepDefinition) -> str:
@@ -275,9 +259,9 @@ class Board:
             fields=tuple(each for each in drawn if not _is_folded(each)),
             folded=folded,
             folded_open=any(each.is_filled or each.error for each in folded),
-            rule_texts=_rule_texts(config) | (posted or {}).get("rule", {}),
+            rule_texts=rule_texts(config) | (posted or {}).get("rule", {}),
             seen=fingerprint(step),
-            rule=_rule(config, unused),
+            rule=rule_words(config, unused),
             unused=unused,
             unused_is_set=any(config.get(option) is not None for option in unused),
             notes=(posted or {}).get("notes", step.notes),
@@ -405,46 +389,6 @@ _RESULT_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def lane_names(step: StepDefinition) -> list[str]:
-    """Return the lanes that a step has, those too that its action always has and the document left out."""
-    action = registry.get(step.action)
-    declared = (action.lanes or ()) if action else ()
-    return [*step.lanes, *(name for name in declared if name not in step.lanes)]
-
-
-def held_by(step: StepDefinition) -> Iterator[StepDefinition]:
-    """Yield all steps that a step holds."""
-    for lane in step.lanes.values():
-        for inner in lane:
-            yield inner
-            yield from held_by(inner)
-
-
-def _after_words(step: StepDefinition) -> str:
-    """Return what stands beside the place behind a step that holds lanes."""
-    if not lane_names(step):
-        return ""
-    return _("after the loop") if step.action == LOOP else _("after all lanes")
-
-
-def input_schema(action: Action | None) -> Mapping[str, Any]:
-    """Return the schema of an action's inputs, or of a step whose action is not registered."""
-    return action.input_json_schema() if action else UNREGISTERED
-
-
-def fingerprint(step: StepDefinition) -> str:
-    """Return what tells two states of a step apart; what its lanes hold is not of it."""
-    # json escapes half a surrogate pair, which pydantic's own JSON refuses.
-    text = json.dumps(step.model_dump(exclude={"lanes"}), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def action_words(key: str) -> str:
-    """Return ``Slack · Send message``, or the key of an action that is not registered."""
-    action = registry.get(key)
-    return f"{action.provider.name} · {action.name}" if action else key
-
-
 def _is_folded(drawn: step_form.Field) -> bool:
     return drawn.advanced and not drawn.required
 
@@ -453,32 +397,3 @@ def _trigger_words(kind: str, config: Mapping[str, JSONValue]) -> str:
     words = _(_TRIGGERS.get(kind, ("", kind))[1])
     methods = config.get("methods")
     return f"{words} · {', '.join(map(str, methods))}" if isinstance(methods, list) and methods else words
-
-
-def _rule_texts(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the fields of the failure rule hold."""
-    retry = config.get("retry") or {}
-    values = {
-        "retry_attempts": retry.get("max_attempts"),
-        "retry_delay": retry.get("delay"),
-        "timeout": config.get("timeout"),
-    }
-    return {
-        **{name: "" if value is None else f"{value:g}" for name, value in values.items()},
-        "retry_backoff": str(retry.get("backoff") or ""),
-        "on_error": str(config.get("on_error")),
-        "run_if": config.get("run_if") or "",
-    }
-
-
-def _rule(config: Mapping[str, Any], unused: Mapping[str, str]) -> str:
-    """Return what happens when a step fails, as a sentence or two; ``unused`` are options that mean nothing on it."""
-    if "retry" in unused:
-        goes_on = config.get("on_error") == "continue"
-        return _("If it fails, the run goes on.") if goes_on else _("If it fails, the run stops here.")
-    retry = config.get("retry") or {}
-    times = int(retry.get("max_attempts") or 3)
-    first = ngettext("Tries once.", "Tries up to %(count)d times when the fault may pass.", times) % {"count": times}
-    goes_on = config.get("on_error") == "continue"
-    then = _("If it still fails, the run goes on.") if goes_on else _("If it still fails, the run stops here.")
-    return f"{first} {then}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -19,9 +19,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from integrations.registry import registry
 from orchestrator import jsongate
 from orchestrator.builder import data, picker, step_form
-from orchestrator.builder.board import BACKOFFS, METHODS, Board, fingerprint, input_schema
+from orchestrator.builder.arranging import after
+from orchestrator.builder.board import BACKOFFS, METHODS, Board
 from orchestrator.builder.panels import RULE_FIELDS, StepPanel, TriggerPanel
 from orchestrator.builder.readable import as_json
+from orchestrator.builder.step_facts import fingerprint, input_schema
 from orchestrator.errors import Conflict, Invalid, ServiceError
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.names import TriggerType
@@ -29,7 +31,7 @@ from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, t
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, page
 from orchestrator.types import JSONValue
-from orchestrator.workflows import copies, edits
+from orchestrator.workflows import edits
 from orchestrator.workflows.models import Workflow
 from runs import services as run_services
 from runs.models import Run
@@ -231,43 +233,6 @@ def _revision(board: Board, stored: StepDefinition) -> int | None:
 
 @require_POST
 @tenant_page(Role.EDITOR)
-def step_move(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
-    """Move a step up or down within its lane."""
-    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    direction: Any = "up" if request.POST.get("direction") == "up" else "down"
-    return _after(
-        request, actor, found, key, lambda: edits.step_move(actor=actor, workflow=found, key=key, direction=direction)
-    )
-
-
-@require_POST
-@tenant_page(Role.EDITOR)
-def step_remove(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
-    """Remove a step and what its lanes hold."""
-    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-
-    def remove() -> None:
-        edits.step_remove(actor=actor, workflow=found, key=key)
-        messages.success(request, _("The step “%(key)s” was removed. Undo brings it back.") % {"key": key})
-
-    return _after(request, actor, found, "", remove)
-
-
-@require_POST
-@tenant_page(Role.EDITOR)
-def step_duplicate(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
-    """Insert a copy behind a step and open it."""
-    found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    try:
-        made = copies.step_duplicate(actor=actor, workflow=found, key=key)
-    except ServiceError as error:
-        messages.error(request, error.message)
-        return redirect("workflow", actor.tenant.slug, pk)
-    return redirect("workflow-step", actor.tenant.slug, pk, made.key)
-
-
-@require_POST
-@tenant_page(Role.EDITOR)
 def step_test(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
     """Run one step of the draft with the stored data of those before it."""
     board = _board(request, actor, pk)
@@ -380,17 +345,7 @@ def trigger_add(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
 def trigger_remove(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
     """Take a trigger out of the draft."""
     found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    return _after(request, actor, found, "", lambda: edits.trigger_remove(actor=actor, workflow=found, key=key))
-
-
-def _after(request: HttpRequest, actor: Actor, found: Workflow, key: str, act: Callable[[], Any]) -> HttpResponse:
-    try:
-        act()
-    except ServiceError as error:
-        messages.error(request, error.message)
-        key = ""
-    parts: Sequence[Any] = (actor.tenant.slug, found.pk, *([key] if key else []))
-    return redirect("workflow-step" if key else "workflow", *parts)
+    return after(request, actor, found, "", lambda: edits.trigger_remove(actor=actor, workflow=found, key=key))
 
 
 def _board(request: HttpRequest, actor: Actor, pk: int) -> Board:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.contrib import messages
@@ -40,26 +40,26 @@ _WORDS: Final[Mapping[str, str]] = {
 @tenant_page(Role.EDITOR)
 def undo(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Make the draft what it was before its last change."""
-    workflow = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    try:
-        workflow, change = services.draft_undo(actor=actor, workflow=workflow)
-    except ServiceError as error:
-        messages.error(request, error.message)
-        return redirect("workflow", actor.tenant.slug, pk)
-    return _there(request, workflow, change, _("Undone: %(change)s."))
+    return _travelled(request, actor, pk, services.draft_undo, _("Undone: %(change)s."))
 
 
 @require_POST
 @tenant_page(Role.EDITOR)
 def redo(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Make the change again that was undone last."""
+    return _travelled(request, actor, pk, services.draft_redo, _("Made again: %(change)s."))
+
+
+def _travelled(
+    request: HttpRequest, actor: Actor, pk: int, travel: Callable[..., tuple[Workflow, Mapping[str, Any]]], said: str
+) -> HttpResponse:
     workflow = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
     try:
-        workflow, change = services.draft_redo(actor=actor, workflow=workflow)
+        workflow, change = travel(actor=actor, workflow=workflow)
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("workflow", actor.tenant.slug, pk)
-    return _there(request, workflow, change, _("Made again: %(change)s."))
+    return _there(request, workflow, change, said)
 
 
 def _there(request: HttpRequest, workflow: Workflow, change: Mapping[str, Any], said: str) -> HttpResponse:

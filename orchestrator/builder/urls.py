@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from orchestrator.builder import editing, lanes, travel
+from orchestrator.builder import arranging, editing, lanes, travel
 from orchestrator.flow.names import KEY_PATTERN
 
 
@@ -29,9 +29,9 @@ urlpatterns = [
     path(f"{_AT}/undo/", travel.undo, name="workflow-undo"),
     path(f"{_AT}/redo/", travel.redo, name="workflow-redo"),
     path(f"{_AT}/steps/<key:key>/", editing.step, name="workflow-step"),
-    path(f"{_AT}/steps/<key:key>/move/", editing.step_move, name="workflow-step-move"),
-    path(f"{_AT}/steps/<key:key>/duplicate/", editing.step_duplicate, name="workflow-step-duplicate"),
-    path(f"{_AT}/steps/<key:key>/remove/", editing.step_remove, name="workflow-step-remove"),
+    path(f"{_AT}/steps/<key:key>/move/", arranging.step_move, name="workflow-step-move"),
+    path(f"{_AT}/steps/<key:key>/duplicate/", arranging.step_duplicate, name="workflow-step-duplicate"),
+    path(f"{_AT}/steps/<key:key>/remove/", arranging.step_remove, name="workflow-step-remove"),
     path(f"{_AT}/steps/<key:key>/lanes/", lanes.step_lanes, name="workflow-step-lanes"),
     path(f"{_AT}/steps/<key:key>/test/", editing.step_test, name="workflow-step-test"),
     path(f"{_AT}/triggers/", editing.trigger_add, name="workflow-trigger-add"),

@@ -30,6 +30,7 @@ from runs.engine.classify import (
 from runs.engine.controls import CONTROLS, Control, Ended, Entered
 from runs.engine.frame import Frame, Links, links_by_loop, loops_around, readable_inside
 from runs.engine.keeping import evaluated, fields, keep
+from runs.engine.lost import goes_on
 from runs.engine.ports import LeaseLost, OutOfTime, Ports, StepFailed, Stopped, StopReason
 from runs.engine.records import (
     Attempt,
@@ -46,7 +47,7 @@ from runs.engine.records import (
 from runs.engine.retry import delay_before_next
 from runs.engine.strands import LaneStopped, Park, Strands, is_final
 from runs.engine.values import Packed, is_quick
-from runs.states import FailureKind, StepStatus
+from runs.states import StepStatus
 
 _DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 _SKIPPED = Given(status=StepStatus.SKIPPED)
@@ -195,7 +196,7 @@ class Interpreter:
             return await self._control(control, step, path, frame, record, given)
         if attempts and attempts[-1].status is StepStatus.RUNNING:
             self._lose(attempts[-1])
-        while not attempts or await self._goes_on(step, path, attempts, frame):
+        while not attempts or await goes_on(self, step, path, attempts, frame):
             seconds = await self._until_next(path, attempts, frame)
             attempts.append(await self._attempt(step, path, attempts, frame, seconds))
         return attempts[-1]
@@ -229,12 +230,12 @@ class Interpreter:
         except Exception as error:
             failure = failure_of(error, self.ports.redactor)
         self.check(frame, path)
-        attempt = self._new(step, path, frame, StepStatus.FAILED if failure else StepStatus.SKIPPED)
+        attempt = self.new(step, path, frame, StepStatus.FAILED if failure else StepStatus.SKIPPED)
         attempt.failure, attempt.finished_at = failure, attempt.started_at
         self.ports.journal.record(attempt, ride=True)
         return attempt
 
-    def _new(self, step: StepDefinition, path: str, frame: Frame, status: StepStatus, number: int = 1) -> Attempt:
+    def new(self, step: StepDefinition, path: str, frame: Frame, status: StepStatus, number: int = 1) -> Attempt:
         """Return an attempt that no action is called for."""
         return Attempt(
             path=path,
@@ -300,7 +301,7 @@ class Interpreter:
         is_new = record is None
         if record is None:
             self.check(frame, path)
-            record = self._new(step, path, frame, control.status)
+            record = self.new(step, path, frame, control.status)
         try:
             if is_new:
                 try:
@@ -351,59 +352,6 @@ class Interpreter:
         attempt.failure = interrupted()
         attempt.finished_at = self.ports.clock.now()
         self.ports.journal.record(attempt, ride=True)
-
-    async def _goes_on(self, step: StepDefinition, path: str, attempts: list[Attempt], frame: Frame) -> bool:
-        """Whether another attempt follows the last one. A person may be asked, and may add the step's end instead."""
-        last = attempts[-1]
-        if last.status not in (StepStatus.FAILED, StepStatus.LOST):
-            return False
-        if last.failure is not None and last.failure.kind is FailureKind.OUTCOME_UNKNOWN:
-            if step.config.on_lost == "ask":
-                return await self._ask(step, path, attempts, frame)
-            return last.status is StepStatus.LOST and await self._runs_again_when_lost(step, frame)
-        return last.retry_at is not None
-
-    async def _runs_again_when_lost(self, step: StepDefinition, frame: Frame) -> bool:
-        try:
-            call, _ = await evaluated(self.ports, partial(resolve, self.ports, step, frame.scope))
-        except Exception:
-            # It cannot even be asked for any more; what it did before is not known.
-            return False
-        if call.found.action.pure:
-            return True
-        return call.repeatable if step.config.on_lost is None else step.config.on_lost == "retry"
-
-    async def _ask(self, step: StepDefinition, path: str, attempts: list[Attempt], frame: Frame) -> bool:
-        """Wait for a person to say what became of the last attempt; return whether it is tried again."""
-        last = attempts[-1]
-        if not await self._must_ask(step, last, frame):
-            return True
-        answer = await self.answered(Waiting(path=path, kind="outcome_unknown"), last.number, frame)
-        assert answer is not None
-        if answer.get("decision") == "succeeded":
-            known = self._new(step, path, frame, StepStatus.SUCCEEDED, number=last.number + 1)
-            known.resolved_as, known.idempotency_key = last.resolved_as, last.idempotency_key
-            known.output, known.finished_at = answer.get("output"), known.started_at
-            known.logs = (
-                {
-                    "at": known.started_at.isoformat(),
-                    "level": "info",
-                    "text": f"Resolved by {answer.get('by') or 'the API'}.",
-                },
-            )
-            self.ports.journal.record(known, ride=True)
-            attempts.append(known)
-        return answer.get("decision") == "retry"
-
-    async def _must_ask(self, step: StepDefinition, last: Attempt, frame: Frame) -> bool:
-        """Whether what became of an attempt matters: one that may be sent again in any case needs no person."""
-        if last.status is not StepStatus.LOST:
-            return True
-        try:
-            call, _ = await evaluated(self.ports, partial(resolve, self.ports, step, frame.scope))
-        except Exception:
-            return True
-        return not call.harmless
 
     async def answered(self, what: Waiting, attempt: int, frame: Frame) -> Mapping[str, Any] | None:
         """Wait for the answer to an attempt; None when its time is over first. Raises Park, LaneStopped, Stopped."""

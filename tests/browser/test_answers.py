@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.chromium import chromium, opened, sign_in
-from tests.product import PASSWORD, Product, product, step, wait_for, workflow
+from tests.browser.chromium import opened, sign_in
+from tests.product import PASSWORD, Product, step, wait_for, workflow
 
 pytestmark = pytest.mark.browser
 FORM = {
@@ -18,19 +17,6 @@ FORM = {
     "properties": {"amount": {"type": "number", "title": "Amount"}, "sure": {"type": "boolean", "title": "Sure"}},
     "required": ["amount"],
 }
-
-
-@pytest.fixture(scope="module")
-def found() -> Iterator[Product]:
-    with product() as made:
-        made.up()
-        yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def asking(found: Product, **inputs: Any) -> tuple[str, str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import axe_findings, chromium, opened, sign_in
-from tests.product import PASSWORD, Product, product, step, workflow
+from tests.browser.chromium import axe_findings, opened, sign_in
+from tests.product import PASSWORD, Product, step, workflow
 
 pytestmark = pytest.mark.browser
 
@@ -16,19 +14,6 @@ STEPS = [
     step("first", "data.set", {"values": {"city": "Oslo"}}),
     step("second", "data.set", {"values": {"text": "hello"}}),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def found() -> Iterator[Product]:
-    with product() as made:
-        made.up()
-        yield made
 
 
 def made(found: Product, page: Page, name: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.chromium import axe_findings, chromium, opened, sign_in
-from tests.product import PASSWORD, Product, product, step, wait_for, workflow
+from tests.browser.chromium import axe_findings, opened, sign_in
+from tests.product import PASSWORD, Product, step, wait_for, workflow
 
 pytestmark = pytest.mark.browser
 
@@ -17,19 +17,6 @@ STEPS = [
     step("second", "http.request", {"url": "https://example.com/{{ steps.first.output.city }}", "method": "POST"}),
     step("third", "data.set", {"values": {"text": "In {{ steps.first.output.city }}: {{ upper(trigger.body.name) }}"}}),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def found() -> Iterator[Product]:
-    with product() as made:
-        made.up()
-        yield made
 
 
 @pytest.fixture(scope="module")

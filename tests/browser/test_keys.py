@@ -8,25 +8,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import axe_findings, chromium, opened, sign_in
-from tests.product import PASSWORD, Product, product, step, workflow
+from tests.browser.chromium import axe_findings, opened, sign_in
+from tests.product import PASSWORD, Product, step, workflow
 
 pytestmark = pytest.mark.browser
 
 STEPS = [step(key, "data.set", {"values": {"n": 1}}) for key in ("first", "second", "third")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def found() -> Iterator[Product]:
-    with product() as made:
-        made.up()
-        yield made
 
 
 @pytest.fixture

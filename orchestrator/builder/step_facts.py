@@ -1,0 +1,71 @@
+"""What a page needs to know of a step by itself: its words, its lanes, its schema, and whether it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+
+from integrations.registry import registry
+from integrations.sdk import Action
+from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.scoping import LOOP
+
+# What an unregistered step can say: it runs as an HTTP or a sandbox step.
+UNREGISTERED: Final[Mapping[str, Any]] = {
+    "properties": {
+        "url": {"type": "string", "title": "URL", "description": "Given, the step runs as an HTTP request to it."},
+        "method": {"type": "string", "title": "Method", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
+        "headers": {"type": "object", "title": "Headers", "additionalProperties": {"type": "string"}},
+        "body": {"title": "JSON body"},
+        "code": {
+            "type": "string", "title": "Code", "format": "code",
+            "description": "Given instead of a URL, the step runs this code in the sandbox.",
+        },
+        "language": {"type": "string", "title": "Language", "enum": ["python", "javascript"]},
+        "input": {"title": "Input of the code"},
+    }
+}  # fmt: skip
+
+
+def action_words(key: str) -> str:
+    """Return ``Slack · Send message``, or the key of an action that is not registered."""
+    action = registry.get(key)
+    return f"{action.provider.name} · {action.name}" if action else key
+
+
+def lane_names(step: StepDefinition) -> list[str]:
+    """Return the lanes that a step has, those too that its action always has and the document left out."""
+    action = registry.get(step.action)
+    declared = (action.lanes or ()) if action else ()
+    return [*step.lanes, *(name for name in declared if name not in step.lanes)]
+
+
+def held_by(step: StepDefinition) -> Iterator[StepDefinition]:
+    """Yield all steps that a step holds."""
+    for lane in step.lanes.values():
+        for inner in lane:
+            yield inner
+            yield from held_by(inner)
+
+
+def after_words(step: StepDefinition) -> str:
+    """Return what stands beside the place behind a step that holds lanes."""
+    if not lane_names(step):
+        return ""
+    return _("after the loop") if step.action == LOOP else _("after all lanes")
+
+
+def input_schema(action: Action | None) -> Mapping[str, Any]:
+    """Return the schema of an action's inputs, or of a step whose action is not registered."""
+    return action.input_json_schema() if action else UNREGISTERED
+
+
+def fingerprint(step: StepDefinition) -> str:
+    """Return what tells two states of a step apart; what its lanes hold is not of it."""
+    # json escapes half a surrogate pair, which pydantic's own JSON refuses.
+    text = json.dumps(step.model_dump(exclude={"lanes"}), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
