@@ -284,7 +284,7 @@ def workflow_test(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
         )
     except jsongate.BadJSON as error:
         key = request.POST.get("trigger", "")
-        said = _("This is not JSON: %(why)s. It was not sent.") % {"why": error}
+        said = _("This was not taken: %(why)s. It was not sent.") % {"why": error}
         if key and any(trigger.key == key for trigger in board.definition.triggers):
             typed = _clean(request.POST.get("payload", ""))
             return _page(board, trigger=board.trigger(key, error=said, sample=typed), status=400)

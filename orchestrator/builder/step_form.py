@@ -149,7 +149,7 @@ def parse(schema: Schema, posted: Mapping[str, Sequence[str]]) -> dict[str, JSON
         try:
             value = _parsed(schema, resolved, name, posted)
         except jsongate.BadJSON as error:
-            wrong[name] = _("This is not JSON: %(why)s. Text goes in quotes.") % {"why": error}
+            wrong[name] = _("This was not taken: %(why)s. Text goes in quotes.") % {"why": error}
             texts[name] = _one(posted, f"{PREFIX}{name}")
             continue
         if value is not None:

@@ -124,13 +124,17 @@ const shown = (key) => key.split(" ").flatMap((part) => part.split("+")).map((pa
   return made;
 });
 
+// What an element says, without what is hidden in it; it may stand in a menu that is closed, and has no innerText then.
+const textOf = (element) => [...element?.childNodes ?? []].filter((node) => !node.hidden)
+  .map((node) => node.textContent.trim()).filter(Boolean).join(" ");
+
 const help = () => {
   const seen = new Set();
   const rows = [...document.querySelectorAll("[data-key]")].filter(({ dataset }) => !seen.has(dataset.key) && seen.add(dataset.key));
   dialog.querySelector("dl").replaceChildren(...rows.map((element) => {
     const row = document.createElement("div"), term = document.createElement("dt"), words = document.createElement("dd");
     term.append(...shown(element.dataset.key));
-    words.textContent = element.getAttribute("aria-label") ?? (element.textContent.trim() || element.labels?.[0]?.textContent.trim() || "");
+    words.textContent = element.getAttribute("aria-label") ?? (textOf(element) || textOf(element.labels?.[0]));
     row.append(term, words);
     return row;
   }));

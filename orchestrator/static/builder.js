@@ -294,6 +294,16 @@ const listen = (box, control, isLong) => {
     getSelection().addRange(range);
     found.classList.add("picked");
   });
+  // Nothing can be typed into a chip: who presses one writes beside it, on the side that was pressed.
+  box.addEventListener("mousedown", (event) => {
+    const pressed = event.target.closest(".tok");
+    if (!pressed) return;
+    event.preventDefault();
+    box.focus();
+    const { left, width } = pressed.getBoundingClientRect();
+    const place = [...box.childNodes].indexOf(pressed) + (event.clientX > left + width / 2 ? 1 : 0);
+    getSelection().collapse(box, place);
+  });
   box.addEventListener("copy", take);
   box.addEventListener("cut", (event) => { take(event); document.execCommand("delete"); });
   box.addEventListener("paste", (event) => {

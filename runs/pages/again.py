@@ -99,7 +99,7 @@ def edited_input(run: Run, posted: Mapping[str, str]) -> dict[str, Any]:
     try:
         value = jsongate.loads(text) if text.strip() else None
     except jsongate.BadJSON as error:
-        said = _("This is not JSON: %(error)s. A text is written in quotation marks.") % {"error": error}
+        said = _("This was not taken: %(error)s. A text is written in quotation marks.") % {"error": error}
         raise Invalid(said) from error
     # As texts: to Python 1 and true are equal.
     same = run.trigger_ref is None and jsongate.dumps(value) == jsongate.dumps(_body(run))

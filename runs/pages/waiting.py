@@ -116,7 +116,7 @@ def _output(text: str) -> JSONValue:
     try:
         return jsongate.loads(text)
     except jsongate.BadJSON as error:
-        said = _("This is not JSON: %(error)s. A text is written in quotation marks.") % {"error": error}
+        said = _("This was not taken: %(error)s. A text is written in quotation marks.") % {"error": error}
         raise Invalid(
             _("The output cannot be read."), problems=[Problem(path="output", message=said, code="json")]
         ) from error

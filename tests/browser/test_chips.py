@@ -71,6 +71,18 @@ def test_a_press_in_the_data_column_puts_a_chip_where_the_caret_is(page: Page) -
     expect(page.locator("#saved")).to_have_text("Saved")
 
 
+def test_who_presses_a_chip_writes_beside_it(page: Page) -> None:
+    field = page.get_by_label("URL")
+    chip = field.locator(".tok")
+    chip.click(position={"x": 3, "y": 8})
+    page.keyboard.type("a")
+    chip.click(position={"x": chip.evaluate("chip => chip.getBoundingClientRect().width") - 3, "y": 8})
+    page.keyboard.type("b")
+    assert stored(page) == "https://example.com/a{{ steps.first.output.city }}b"
+    field.fill("https://example.com/{{ steps.first.output.city }}")
+    expect(page.locator("#saved")).to_have_text("Saved")
+
+
 def test_a_typed_or_pasted_reference_becomes_a_chip_and_goes_in_two_steps(page: Page) -> None:
     field = page.get_by_label("URL")
     field.fill("")

@@ -112,6 +112,8 @@ def test_help_lists_the_keys_and_turns_single_ones_off(page: Page) -> None:
     dialog = page.get_by_role("dialog", name="Keys on this page")
     expect(dialog).to_contain_text("Next step")
     expect(dialog).to_contain_text("Duplicate")
+    # As the button shows itself, and not what is hidden in it.
+    assert re.search(r"Publish( \d+ changes)?$", dialog.locator("div", has_text="Publish").last.inner_text())
     assert axe_findings(page) == []
     dialog.get_by_role("button", name="Turn single keys off").click()
     expect(dialog).to_be_hidden()

@@ -255,7 +255,7 @@ def test_broken_json_is_refused_at_its_field_and_kept_as_typed(builder: Client, 
     answer = builder.post(address("workflow-step", workflow, "odd"), POSTED | {"in.url": "http://x/", "in.body": typed})
     html = answer.content.decode()
     assert answer.status_code == 400
-    assert "This is not JSON" in html
+    assert "This was not taken: not valid JSON" in html
     assert "{&quot;a&quot;: &amp;&lt;b&gt;" in html
     assert re.search(r'id="field-body"[^>]*aria-invalid="true"', html)
     assert "body" not in stored(workflow, "odd").config["inputs"]

@@ -102,7 +102,7 @@ def test_an_input_that_is_no_json_is_shown_as_it_was_typed(browser: Client, tena
     assert answer.status_code == 422
     html = answer.content.decode()
     assert "{n: 2}&lt;b&gt;</textarea>" in html
-    assert "This is not JSON" in html
+    assert "This was not taken: not valid JSON" in html
     assert '<details class="sec" id="again" open>' in html
     assert 'aria-invalid="true" autofocus' in html, "far down on the page, so it is gone to"
     assert Run.objects.for_tenant(tenant).count() == 1

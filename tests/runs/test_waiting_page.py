@@ -144,7 +144,7 @@ def test_an_operator_says_what_became_of_a_lost_call(
     wrong = answer(operator, run, path="send", decision=decision, output="{broken", comment="kept")
     assert wrong.status_code == 422
     (item,) = wrong.context["page"].waits.items
-    assert item.unknown.output_error.startswith("This is not JSON")
+    assert item.unknown.output_error.startswith("This was not taken: not valid JSON")
     assert (item.unknown.output, item.unknown.comment) == ("{broken", "kept")
     assert answer(operator, run, path="send", decision=decision, output='{"id": 7}', attempt="1").status_code == 302
     assert resumed(run).status == status
