@@ -83,7 +83,7 @@ def test_broken_json_is_refused_with_its_field() -> None:
     with pytest.raises(Unreadable) as caught:
         parse(SCHEMA, {"in.body": ['{"a": '], "in.channel": ["#a"]})
     assert set(caught.value.messages) == {"body"}
-    assert "not JSON" in caught.value.messages["body"]
+    assert "not valid JSON" in caught.value.messages["body"]
 
 
 def test_a_choice_can_be_turned_into_text() -> None:
