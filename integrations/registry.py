@@ -1,4 +1,4 @@
-"""The registry of actions: explicit, loud on duplicates, frozen once loaded.
+"""The registry of actions and triggers: explicit, loud on duplicates, frozen once loaded.
 
 ``registry.load()`` imports our own steps, the library and what other packages offer under the entry-point group
 ``orchestrator.integrations``, and collects what each module declared. Nothing registers by being imported elsewhere.
@@ -15,16 +15,29 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict
 
 import httpx
 
+from integrations.builtin.secret import secret
+from integrations.builtin.webhook import webhook as requests
 from integrations.sdk.action import DECLARED, Action
+from integrations.sdk.declaration import Declaration
+from integrations.sdk.polling import PollingTrigger
 from integrations.sdk.provider import Provider
+from integrations.sdk.webhook import WebhookTrigger
+
+# What starts workflows: asked now and then, or called.
+Trigger: TypeAlias = PollingTrigger | WebhookTrigger
 
 ENTRY_POINTS: Final = "orchestrator.integrations"
 ANY_HOST_PROVIDER: Final = "http"
+# What is imported beside a package's declaration, where it is there.
+PARTS: Final = ("actions", "triggers")
+# Providers without actions of their own: credentials are made for them, and used by steps of others.
+_BESIDE: Final = {provider.key: provider for provider in (secret, requests)}
 
 
 class RegistryError(Exception):
@@ -39,28 +52,37 @@ class DuplicateKey(RegistryError):
 class _Table:
     """What is registered; adding makes a new table, so readers never see a half-made one."""
 
-    actions: Mapping[str, Action] = field(default_factory=dict)
+    declared: Mapping[str, Declaration] = field(default_factory=dict)
     providers: Mapping[str, Provider] = field(default_factory=dict)
 
-    def plus(self, actions: Iterable[Action]) -> _Table:
-        by_key, providers = dict(self.actions), dict(self.providers)
-        for action in actions:
-            known = by_key.setdefault(action.key, action)
-            if known is not action:
+    @cached_property
+    def actions(self) -> Mapping[str, Action]:
+        return {key: each for key, each in sorted(self.declared.items()) if isinstance(each, Action)}
+
+    @cached_property
+    def triggers(self) -> Mapping[str, Trigger]:
+        return {key: each for key, each in sorted(self.declared.items()) if isinstance(each, Trigger)}
+
+    def plus(self, declared: Iterable[Declaration]) -> _Table:
+        by_key, providers = dict(self.declared), dict(self.providers)
+        for each in declared:
+            known = by_key.setdefault(each.key, each)
+            if known is not each:
+                what = "trigger" if isinstance(each, Trigger) else "action"
                 raise DuplicateKey(
-                    f"The action {action.key!r} is declared twice, at {known.origin} and {action.origin}: rename one."
+                    f"The {what} {each.key!r} is declared twice, at {known.origin} and {each.origin}: rename one."
                 )
-            provider = providers.setdefault(action.provider.key, action.provider)
-            if provider is not action.provider:
+            provider = providers.setdefault(each.provider.key, each.provider)
+            if provider is not each.provider:
                 raise DuplicateKey(
                     f"The provider {provider.key!r} is declared twice, at {provider.origin} and at "
-                    f"{action.provider.origin}: import the first, or rename one."
+                    f"{each.provider.origin}: import the first, or rename one."
                 )
-        return _Table(actions=by_key, providers=providers)
+        return _Table(declared=by_key, providers=providers)
 
 
 class Registry:
-    """Actions and providers by key. Reading loads it; after that only ``temporarily`` adds."""
+    """Actions, triggers and providers by key. Reading loads it; after that only ``temporarily`` adds."""
 
     def __init__(self) -> None:
         self._table: _Table | None = None
@@ -70,18 +92,37 @@ class Registry:
         """Import and collect everything, once. Raises RegistryError naming the module, or DuplicateKey."""
         with self._lock:
             if self._table is None:
-                self._table = _Table().plus(action for module in _modules() for action in declared_in(module))
+                self._table = _Table(providers=_BESIDE).plus(
+                    each for module in _modules() for each in all_declared_in(module)
+                )
 
     def get(self, key: str) -> Action | None:
         return self._loaded().actions.get(key)
 
     def actions(self) -> tuple[Action, ...]:
         """Return every action, by key."""
-        table = self._loaded().actions
-        return tuple(table[key] for key in sorted(table))
+        return tuple(self._loaded().actions.values())
+
+    def trigger(self, key: str) -> Trigger | None:
+        """Return the trigger of either kind that has a key."""
+        return self._loaded().triggers.get(key)
+
+    def polling(self, key: str) -> PollingTrigger | None:
+        """Return the trigger that is asked now and then."""
+        found = self.trigger(key)
+        return found if isinstance(found, PollingTrigger) else None
+
+    def webhook(self, key: str) -> WebhookTrigger | None:
+        """Return the trigger that the other side calls."""
+        found = self.trigger(key)
+        return found if isinstance(found, WebhookTrigger) else None
+
+    def triggers(self) -> tuple[Trigger, ...]:
+        """Return every trigger of either kind, by key."""
+        return tuple(self._loaded().triggers.values())
 
     def providers(self) -> tuple[Provider, ...]:
-        """Return every provider that has an action, by key."""
+        """Return every provider that has an action or trigger, or whose credentials others' take, by key."""
         table = self._loaded().providers
         return tuple(table[key] for key in sorted(table))
 
@@ -89,11 +130,11 @@ class Registry:
         return self._loaded().providers.get(key)
 
     @contextmanager
-    def temporarily(self, *actions: Action) -> Iterator[None]:
-        """Add actions for the length of a ``with`` block. Raises DuplicateKey as a start would."""
+    def temporarily(self, *declared: Declaration) -> Iterator[None]:
+        """Add actions and triggers for the length of a ``with`` block. Raises DuplicateKey as a start would."""
         with self._lock:
             before = self._loaded()
-            self._table = before.plus(actions)
+            self._table = before.plus(declared)
         try:
             yield
         finally:
@@ -127,7 +168,7 @@ class HttpOptions(TypedDict):
 
 
 def http_options(
-    action: Action, auth: Mapping[str, Any], settings: Mapping[str, Any], overrides: Mapping[str, str]
+    action: Declaration, auth: Mapping[str, Any], settings: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> HttpOptions:
     """Return root, credential and the hosts that get it for one attempt.
 
@@ -148,24 +189,30 @@ def http_options(
 
 def declared_in(module: ModuleType) -> list[Action]:
     """Return the actions declared in a module or, for a package, in what it imported of itself, once each."""
+    return [each for each in all_declared_in(module) if isinstance(each, Action)]
+
+
+def all_declared_in(module: ModuleType) -> list[Declaration]:
+    """Return the same, triggers included."""
     prefix = f"{module.__name__}."
     inner = [found for name, found in sorted(sys.modules.items()) if name.startswith(prefix) and found is not None]
-    actions: dict[int, Action] = {}
+    found: dict[int, Declaration] = {}
     for part in (module, *inner):
-        own = [value for value in vars(part).values() if isinstance(value, Action)]
-        actions.update((id(action), action) for action in (*vars(part).get(DECLARED, ()), *own))
-    return list(actions.values())
+        own = [value for value in vars(part).values() if isinstance(value, Declaration)]
+        found.update((id(each), each) for each in (*vars(part).get(DECLARED, ()), *own))
+    return list(found.values())
 
 
 def load_module(name: str) -> ModuleType:
-    """Import a module that declares actions and, beside a package's declaration, its ``actions``.
+    """Import a module that declares something and, beside a package's declaration, its ``actions`` and ``triggers``.
 
     Raises RegistryError naming the module and the error.
     """
     try:
         module = importlib.import_module(name)
-        if hasattr(module, "__path__") and importlib.util.find_spec(f"{name}.actions") is not None:
-            importlib.import_module(f"{name}.actions")
+        for part in PARTS if hasattr(module, "__path__") else ():
+            if importlib.util.find_spec(f"{name}.{part}") is not None:
+                importlib.import_module(f"{name}.{part}")
     except Exception as error:
         raise RegistryError(f"The integration module {name!r} cannot be loaded: {error!r}") from error
     return module

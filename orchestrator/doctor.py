@@ -34,7 +34,6 @@ _PORTS: Final = {"postgres": 5432, "postgresql": 5432, "redis": 6379, "rediss": 
 _REACH_SECONDS: Final = 5.0
 # Due times are written by the clocks of all hosts: a difference of seconds delays runs, one of minutes loses leases.
 _APART: Final = timedelta(seconds=2)
-_FAR_APART: Final = timedelta(seconds=30)
 _MEGABYTE: Final = 1024 * 1024
 _TIGHT_BYTES: Final = 1024 * _MEGABYTE
 _FULL_BYTES: Final = 100 * _MEGABYTE
@@ -196,7 +195,7 @@ def clock() -> Iterator[Said]:
     apart = server.now() - timezone.now()
     what = f"This machine's clock is {abs(apart).total_seconds():.1f} s {'behind' if apart > timedelta(0) else 'ahead'}"
     if abs(apart) > _APART:
-        state = State.FAIL if abs(apart) > _FAR_APART else State.WARN
+        state = State.FAIL if abs(apart) > health.FAR_APART else State.WARN
         yield state, f"{what} of the database server's, so runs start late. Have both set by NTP."
     else:
         yield State.OK, f"{what}, which does not matter."

@@ -10,7 +10,6 @@ import base64
 import binascii
 import contextlib
 import importlib.util
-import ipaddress
 import json
 import os
 import re
@@ -24,6 +23,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from orchestrator import env_otel
+from orchestrator.env_mail import is_sender
+from orchestrator.env_urls import is_network, is_web_address
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 KEYS_FILE: Final = "keys.env"
 KEY_BYTES: Final = 32
@@ -31,7 +34,7 @@ PROCESS_VARIABLE: Final = "ORCHESTRATOR_PROCESS"
 
 # Only these may make keys on a first start, and only these and the ones that read nothing may run without keys.
 MAKES_KEYS: Final = frozenset({"up", "setup"})
-NEEDS_KEYS: Final = frozenset({"up", "setup", "web", "worker", "token", "tenant", "user", "member", "vault"})
+NEEDS_KEYS: Final = MAKES_KEYS | {"web", "worker", "token", "tenant", "user", "member", "vault", "restored"}
 
 _HOST: Final = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?", re.I
@@ -65,6 +68,8 @@ class Environment:
     admin_password: str | None = field(repr=False)
     workers: int
     email_url: str | None = field(repr=False)
+    email_from: str | None = None
+    telemetry: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def uses_sqlite(self) -> bool:
@@ -91,17 +96,20 @@ def load() -> Environment:
     uses_sqlite = database_url.startswith("sqlite")
     self_made = uses_sqlite and bool(made) and not (values.get("SECRET_KEY") and values.get("VAULT_KEYS"))
     keys = {**made, **values} if uses_sqlite else values
-    redis_url = values.get("REDIS_URL")
-    if redis_url:
+    if redis_url := values.get("REDIS_URL"):
         _check_url("REDIS_URL", redis_url, ("redis", "rediss", "unix"))
         _check_redis(redis_url)
-    base_url = values.get("BASE_URL")
-    if base_url:
+    if base_url := values.get("BASE_URL"):
         _check_url("BASE_URL", base_url, ("http", "https"))
         _check_root("BASE_URL", base_url)
-    email_url = values.get("EMAIL_URL")
-    if email_url:
+    if email_url := values.get("EMAIL_URL"):
         _check_email(email_url)
+    email_from = values.get("EMAIL_FROM")
+    if email_from and not is_sender(email_from):
+        raise ConfigurationError("EMAIL_FROM is no mail address: write it like Orchestrator <flows@example.com>.")
+    telemetry = env_otel.telemetry(values)
+    if problem := env_otel.wrong(telemetry):
+        raise ConfigurationError(problem)
     return Environment(
         data_dir=data_dir,
         debug=_boolean("DEBUG", values.get("DEBUG", "off")),
@@ -120,6 +128,8 @@ def load() -> Environment:
         admin_password=values.get("ORCHESTRATOR_ADMIN_PASSWORD"),
         workers=_positive("WORKERS", values.get("WORKERS", "2")),
         email_url=email_url,
+        email_from=email_from,
+        telemetry=telemetry,
     )
 
 
@@ -158,10 +168,12 @@ def process() -> str:
 
 def require_driver(setting: str, module: str, extra: str) -> None:
     """Raise ConfigurationError when the module that ``setting`` needs is not installed, naming the extra."""
-    if importlib.util.find_spec(module) is None:
-        raise ConfigurationError(
-            f"{setting} needs the package {module}, which is not installed: run `pip install 'orchestrator[{extra}]'`."
-        )
+    with contextlib.suppress(ModuleNotFoundError):  # of a package around it
+        if importlib.util.find_spec(module) is not None:
+            return
+    raise ConfigurationError(
+        f"{setting} needs the package {module}, which is not installed: run `pip install 'orchestrator[{extra}]'`."
+    )
 
 
 def make_folder(folder: Path) -> None:
@@ -302,7 +314,7 @@ def _check_email(url: str) -> None:
 
 
 def _allowed_host(word: str) -> str:
-    if word == "*" or _HOST.fullmatch(word.removeprefix(".")) or _is_network(word.strip("[]")):
+    if word == "*" or _HOST.fullmatch(word.removeprefix(".")) or is_network(word.strip("[]")):
         return word
     raise ConfigurationError(
         f"ALLOWED_HOSTS has {word[:80]!r}, which is not a host name: leave out scheme, port and path."
@@ -310,24 +322,16 @@ def _allowed_host(word: str) -> str:
 
 
 def _reachable(word: str) -> str:
-    if _is_network(word):
+    if is_network(word):
         return word
     host, separator, port = word.rpartition(":")
     host = host if separator else word
     wrong_port = separator and not (port.isdecimal() and 0 < int(port) < 65_536)
-    if wrong_port or not (_HOST.fullmatch(host) or _is_network(host.removeprefix("[").removesuffix("]"))):
+    if wrong_port or not (_HOST.fullmatch(host) or is_network(host.removeprefix("[").removesuffix("]"))):
         raise ConfigurationError(
             f"EGRESS_ALLOW has {word[:80]!r}, which is not a host, a host:port or a network like 10.0.0.0/8."
         )
     return word
-
-
-def _is_network(word: str) -> bool:
-    try:
-        ipaddress.ip_network(word, strict=False)
-    except ValueError:
-        return False
-    return True
 
 
 def _vault_keys(value: str) -> tuple[bytes, ...]:
@@ -362,19 +366,10 @@ def _json_object(name: str, values: Mapping[str, str]) -> dict[str, object]:
 def _string_map(name: str, values: Mapping[str, str]) -> dict[str, str]:
     result: dict[str, str] = {}
     for key, value in _json_object(name, values).items():
-        if not isinstance(value, str) or not _is_web_address(value):
+        if not isinstance(value, str) or not is_web_address(value):
             raise ConfigurationError(f"{name} entry {key!r} is not an http or https URL: correct it.")
         result[key] = value.rstrip("/")
     return result
-
-
-def _is_web_address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
 
 
 def _client_map(values: Mapping[str, str]) -> dict[str, dict[str, str]]:

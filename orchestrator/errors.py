@@ -60,3 +60,15 @@ class Conflict(ServiceError):
 
     code = "conflict"
     status = 409
+
+
+class Limited(ServiceError):
+    """More than may be done in a while was asked for; ``retry_after`` is in how many seconds it may be tried again."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, limit: int, retry_after: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.retry_after = retry_after

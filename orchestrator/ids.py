@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _EPOCH_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -33,6 +33,16 @@ def new_id() -> int:
 def first_id_at(moment: datetime) -> int:
     """Return the least id of a row made at ``moment`` or later: a range of time by the primary key's index."""
     return max(0, int(moment.timestamp() * 1_000) - _EPOCH_MS) << _RANDOM_BITS
+
+
+def moment_of(number: int) -> datetime:
+    """Return when a row was made, to the millisecond, by its id."""
+    return datetime.fromtimestamp(_EPOCH_MS // 1_000, UTC) + timedelta(milliseconds=number >> _RANDOM_BITS)
+
+
+def ids_in(span: timedelta) -> int:
+    """Return how far apart two ids are that were made so long after one another."""
+    return int(span / timedelta(milliseconds=1)) << _RANDOM_BITS
 
 
 # Hours since the epoch of ids: integer division of an id by this, so that a database groups rows by hour without dates.

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from pydantic_core import from_json
 
+from integrations.words import gettext as _
+
 if TYPE_CHECKING:
     from orchestrator.types import JSONValue
 
@@ -39,7 +41,10 @@ class BadJSON(ValueError):
 def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> JSONValue:
     """Parse JSON from outside. Raises BadJSON on wrong UTF-8, syntax, NaN, Infinity, depth or size."""
     if len(data) > max_bytes:
-        raise BadJSON(f"the JSON has {len(data):,} bytes, at most {max_bytes:,} are taken")
+        raise BadJSON(
+            _("the JSON has %(count)s bytes, at most %(most)s are taken")
+            % {"count": f"{len(data):,}", "most": f"{max_bytes:,}"}
+        )
     try:
         value = from_json(data, allow_inf_nan=False, cache_strings="keys")
         if room_beside(value, MAX_ITEMS, max_depth=max_depth) >= 0:
@@ -55,16 +60,16 @@ def _loads_slowly(data: bytes | str, max_depth: int) -> JSONValue:
         # Decoded here: json.loads would guess UTF-16 and UTF-32 as well.
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadJSON("the text is not UTF-8") from error
+        raise BadJSON(_("the text is not UTF-8")) from error
     _check_nesting(text, max_depth)
     try:
         return _DECODER.decode(text)  # type: ignore[no-any-return]
     except RecursionError as error:
-        raise BadJSON(f"the JSON is nested deeper than {max_depth} levels") from error
+        raise BadJSON(_("the JSON is nested deeper than %(most)s levels") % {"most": max_depth}) from error
     except BadJSON:
         raise
     except ValueError as error:
-        raise BadJSON(f"not valid JSON: {error}") from error
+        raise BadJSON(_("not valid JSON: %(error)s") % {"error": error}) from error
 
 
 def parse(data: bytes | str) -> JSONValue:
@@ -85,26 +90,30 @@ def check(value: Any, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS)
         item, depth, path = stack.pop()
         budget -= 1
         if budget < 0:
-            raise BadJSON(f"more than {max_items:,} values")
+            raise BadJSON(_("more than %(most)s values") % {"most": f"{max_items:,}"})
         if depth > max_depth:
-            raise BadJSON(f"nested deeper than {max_depth} levels")
+            raise BadJSON(_("nested deeper than %(most)s levels") % {"most": max_depth})
         if item is None or isinstance(item, (bool, str)):
             continue
         if isinstance(item, int):
             if item.bit_length() > MAX_BITS:
-                raise BadJSON(f"{path} is a number of more than 300 digits")
+                raise BadJSON(_("%(path)s is a number of more than 300 digits") % {"path": path})
         elif isinstance(item, float):
             if not math.isfinite(item):
-                raise BadJSON(f"{path} is {item}, which JSON cannot express")
+                raise BadJSON(_("%(path)s is %(item)s, which JSON cannot express") % {"path": path, "item": item})
         elif isinstance(item, dict):
             for key, child in item.items():
                 if not isinstance(key, str):
-                    raise BadJSON(f"{path} has the key {key!r:.80}, which is not a text")
+                    raise BadJSON(
+                        _("%(path)s has the key %(key).80r, which is not a text") % {"path": path, "key": key}
+                    )
                 stack.append((child, depth + 1, f"{path}.{key:.80}"))
         elif isinstance(item, (list, tuple)):
             stack.extend((child, depth + 1, f"{path}[{index}]") for index, child in enumerate(item))
         else:
-            raise BadJSON(f"{path} is a {type(item).__name__}, which JSON cannot express")
+            raise BadJSON(
+                _("%(path)s is a %(name)s, which JSON cannot express") % {"path": path, "name": type(item).__name__}
+            )
     return value  # type: ignore[no-any-return]
 
 
@@ -191,20 +200,20 @@ def _is_finite(value: Any) -> bool:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise BadJSON(f"{name} is not JSON")
+    raise BadJSON(_("%(name)s is not JSON") % {"name": name})
 
 
 def _whole(digits: str) -> int:
     # Cut first: int() itself refuses thousands of digits, with another error.
     if len(digits) > _MANY_DIGITS and (len(digits) > 2 * _MANY_DIGITS or int(digits).bit_length() > MAX_BITS):
-        raise BadJSON(f"{digits[:20]}… is a number of more than 300 digits")
+        raise BadJSON(_("%(digits)s… is a number of more than 300 digits") % {"digits": digits[:20]})
     return int(digits)
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise BadJSON(f"{digits:.20} is too large a number")
+        raise BadJSON(_("%(digits).20s is too large a number") % {"digits": digits})
     return value
 
 
@@ -222,6 +231,6 @@ def _check_nesting(text: str, max_depth: int) -> None:
         if token in "[{":
             depth += 1
             if depth > max_depth:
-                raise BadJSON(f"nested deeper than {max_depth} levels")
+                raise BadJSON(_("nested deeper than %(most)s levels") % {"most": max_depth})
         elif token in "]}":
             depth -= 1

@@ -1,4 +1,4 @@
-"""Middleware of the whole product: a reference number for each request, security headers, errors as pages."""
+"""Middleware of the whole product: a reference number for each request, security headers, language, errors as pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import structlog
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from orchestrator.errorpages import error_response
 from orchestrator.errors import ServiceError
@@ -23,6 +27,8 @@ _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+# What is called by programs alone, and often.
+_PROGRAMS: Final = ("/h/", "/c/", "/healthz", "/readyz", "/metrics")
 # Without letters and digits that are taken for one another when read out over the telephone.
 _ALPHABET: Final = b"23456789abcdefghjkmnpqrstuvwxyz"
 _LETTERS: Final = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
@@ -60,6 +66,25 @@ class SecurityHeaders:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+class Language(LocaleMiddleware):
+    """Speak a request's own language, by ``Accept-Language``, where there is more than one. Programs get none."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        if len(settings.LANGUAGES) < 2:
+            raise MiddlewareNotUsed("There is one language.")
+        super().__init__(get_response)
+        self._answer = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(_PROGRAMS):
+            return self._answer(request)
+        try:
+            return super().__call__(request)  # type: ignore[return-value]
+        finally:
+            # The thread's next request may be one that is not asked for its language.
+            translation.deactivate()
 
 
 class ServiceErrors:

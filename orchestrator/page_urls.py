@@ -11,4 +11,5 @@ urlpatterns = [
     path("", include("orchestrator.builder.publish_urls")),
     path("", include("runs.urls")),
     path("", include("orchestrator.vault.urls")),
+    path("", include("orchestrator.alerts.urls")),
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 
-from orchestrator import env
+from orchestrator import env, env_mail, env_otel, languages
 
 ENV = env.load()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "orchestrator.tenants",
     "orchestrator.vault",
     "orchestrator.workflows",
+    "orchestrator.alerts",
     "orchestrator.builder",
     "orchestrator.api",
     "runs",
@@ -56,8 +57,9 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "orchestrator.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "orchestrator.assets.Files",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "orchestrator.middleware.Language",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -119,6 +121,8 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 if ENV.redis_url:
     env.require_driver("REDIS_URL", "redis", "redis")
+if ENV.telemetry:
+    env.require_driver(env_otel.ENDPOINT, "opentelemetry.exporter.otlp.proto.http", "otel")
 
 # Blocking threads of one web process; a request that waits for a run may hold at most a quarter of them.
 WEB_THREADS = 16
@@ -159,6 +163,9 @@ CSRF_FAILURE_VIEW = "orchestrator.errorpages.csrf_failure"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
+# One catalogue of all packages; `makemessages` writes it.
+LOCALE_PATHS = [BASE_DIR / "orchestrator" / "locale"]
+LANGUAGES = languages.offered(LOCALE_PATHS[0])
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -170,9 +177,22 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600
 
+# The operator's mail server; without one no mail is sent.
+_mail = urlsplit(ENV.email_url or "")
+EMAIL_HOST = _mail.hostname or ""
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_SSL = _mail.scheme == "smtps"
+EMAIL_USE_TLS = not EMAIL_USE_SSL and env_mail.uses_tls(ENV.email_url or "")
+EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = ENV.email_from or (
+    EMAIL_HOST_USER if "@" in EMAIL_HOST_USER else f"orchestrator@{_base.hostname or 'localhost'}"
+)
+
 # HTTPS settings follow BASE_URL's scheme.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "orchestrator.tenants.sessions"
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
@@ -185,6 +205,11 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+FILE_UPLOAD_HANDLERS = [
+    "orchestrator.uploads.Bounded",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -209,6 +234,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "orchestrator.api.schema.name_components",
+    ],
     "OAS_VERSION": "3.1.1",
 }
 

@@ -11,7 +11,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("orchestrator.health_urls")),
     lazily("api/v1/", "orchestrator.api.urls", namespace="api"),
     lazily("api/", "orchestrator.api.schema_urls", namespace="api-description"),
+    lazily("mcp", "orchestrator.mcp.urls", namespace="mcp"),
     lazily("admin/", "orchestrator.admin_urls", namespace="admin"),
+    lazily("metrics", "orchestrator.metrics_urls", namespace="metrics"),
     lazily("", "runs.answer_urls"),
     lazily("", "orchestrator.page_urls"),
 ]

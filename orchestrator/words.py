@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from functools import lru_cache, wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from django.utils import timezone
+from django.utils.dates import MONTHS_3
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
+
+from integrations.words import declared
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def kept_by_language(maxsize: int) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Keep what a function gives, as ``lru_cache`` does, for each language by itself: there are words in it."""
+
+    def keep(make: Callable[_P, _T]) -> Callable[_P, _T]:
+        @lru_cache(maxsize=maxsize)
+        def made(language: str | None, *given: Any, **named: Any) -> _T:
+            return make(*given, **named)
+
+        @wraps(make)
+        def found(*given: _P.args, **named: _P.kwargs) -> _T:
+            return made(get_language(), *given, **named)  # type: ignore[arg-type]
+
+        return found
+
+    return keep
+
+
+def called(own: str, declared_name: str) -> str:
+    """Return what a step is called: its own name, or its action's where nobody gave it another.
+
+    A new step is stored with the name that its action declares, which is read in everybody's own language.
+    """
+    return declared(declared_name) if own in ("", declared_name) else own
 
 
 @dataclass(frozen=True)
@@ -84,6 +117,10 @@ def ago(moment: datetime | None) -> str:
     return _("%(span)s ago") % {"span": span_words(span)}
 
 
+def _month(moment: datetime) -> str:
+    return str(MONTHS_3[moment.month]).title()
+
+
 def clock(moment: datetime | None) -> str:
     """Return the time of day for today, the date and time before that, in the time zone that is active."""
     if moment is None:
@@ -91,7 +128,7 @@ def clock(moment: datetime | None) -> str:
     local = timezone.localtime(moment)
     if local.date() == timezone.localdate():
         return f"{local:%H:%M:%S}"
-    return f"{local.day} {local:%b %H:%M}"
+    return f"{local.day} {_month(local)} {local:%H:%M}"
 
 
 def full_time(moment: datetime | None) -> str:
@@ -99,7 +136,7 @@ def full_time(moment: datetime | None) -> str:
     if moment is None:
         return ""
     local = timezone.localtime(moment)
-    day = _("today") if local.date() == timezone.localdate() else f"{local.day} {local:%b %Y},"
+    day = _("today") if local.date() == timezone.localdate() else f"{local.day} {_month(local)} {local:%Y},"
     return f"{day} {local:%H:%M:%S %Z}"
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
@@ -17,16 +19,24 @@ from django.db import InterfaceError, OperationalError, connection
 
 from integrations.registry import http_options, registry
 from integrations.sdk.action import Action
-from integrations.sdk.egress import EgressPolicy
+from integrations.sdk.client import Authorize
+from integrations.sdk.declaration import Declaration
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
 from orchestrator import jsongate
+from orchestrator.egress import egress_policy
 from orchestrator.large import TooManyValues, take_room
 from orchestrator.types import JSONValue
-from orchestrator.vault.services import CredentialUnavailable, resolve_credential
 from runs.calls import call_outcome, called_run_start, called_trigger
 from runs.claims import Claimed
-from runs.engine.ports import CallOutcome, Found, LeaseLost, NoCredential, OpenCredential, Stopped, StopReason
+from runs.engine.ports import (
+    CallOutcome,
+    Found,
+    LeaseLost,
+    OpenCredential,
+    Stopped,
+    StopReason,
+)
 from runs.engine.records import ResolvedAs
 from runs.engine.values import is_quick
 from runs.links import link_url
@@ -34,9 +44,9 @@ from runs.models import Answer, Payload, Run
 from runs.values import Split, opened
 from runs.writer import Job
 
+log = logging.getLogger(__name__)
+
 READERS: Final = 3
-# A credential that somebody deletes or changes is out of use this much later.
-CREDENTIAL_SECONDS: Final = 1.0
 # How long one run may keep the loop that it shares with others.
 BREATH_SECONDS: Final = 0.005
 _TRIES: Final = 8
@@ -118,46 +128,6 @@ def _stand_in(key: str, resolved_as: ResolvedAs, inputs: Mapping[str, JSONValue]
     return Found(action=action, resolved_as=resolved_as, inputs=inputs) if action else None
 
 
-class VaultCredentials:
-    """Opened credentials, each kept for a second at most."""
-
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
-        self._open: dict[tuple[int, str, int | None], tuple[float, asyncio.Future[OpenCredential]]] = {}
-
-    async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
-        key = (tenant_id, name, credential_id)
-        at, future = self._open.get(key, (0.0, None))
-        if future is None or time.monotonic() - at > CREDENTIAL_SECONDS:
-            self._forget_old()
-            future = asyncio.ensure_future(self._readers.read(lambda: _opened(tenant_id, name, credential_id)))
-            self._open[key] = (time.monotonic(), future)
-        # Shielded: the run that asked first may be stopped while others wait for the same.
-        return await asyncio.shield(future)
-
-    def _forget_old(self) -> None:
-        limit = time.monotonic() - CREDENTIAL_SECONDS
-        self._open = {key: kept for key, kept in self._open.items() if kept[0] > limit}
-
-
-def _opened(tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
-    try:
-        found = resolve_credential(tenant_id=tenant_id, credential_id=credential_id, name=name)
-    except CredentialUnavailable as error:
-        raise NoCredential(str(error)) from None
-    return OpenCredential(auth=found.auth, settings=found.settings, secrets=found.secrets)
-
-
-def egress_policy() -> EgressPolicy:
-    """Return what steps may reach besides public addresses, as the operator set it."""
-    environment = settings.ENV
-    return EgressPolicy(
-        allow=environment.egress_allow,
-        origins=tuple(environment.base_urls.values()),
-        health_url=f"{settings.BASE_URL}/healthz" if settings.BASE_URL else None,
-    )
-
-
 class PooledClients:
     """HTTP clients of attempts, over the one pool of a driver's loop."""
 
@@ -172,6 +142,7 @@ class PooledClients:
         egress_allow: Sequence[str],
         deadline: datetime,
         idempotency_key: str,
+        traceparent: str,
     ) -> StepHttp:
         return self.pool.client(
             **http_options(action, credential.auth, credential.settings, settings.ENV.base_urls),
@@ -180,7 +151,17 @@ class PooledClients:
             idempotency_key=idempotency_key,
             max_bytes=jsongate.MAX_VALUE_BYTES,
             secrets=credential.secrets,
+            renew=partial(_renewed, action, credential.renew) if credential.renew else None,
+            traceparent=traceparent,
         )
+
+
+async def _renewed(action: Declaration, renew: Callable[[], Awaitable[OpenCredential | None]]) -> Authorize | None:
+    """Return what puts a renewed credential on a request, None where there is no other one."""
+    found = await renew()
+    if found is None:
+        return None
+    return http_options(action, found.auth, found.settings, settings.ENV.base_urls)["authorize"]
 
 
 @dataclass(kw_only=True)

@@ -16,13 +16,22 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from orchestrator.tenants.access import Actor
-from orchestrator.tenants.admin_base import Button, Done, ReadOnlyMixin, ScopedAdmin, TenantFilter, as_id, site
+from orchestrator.tenants.admin_base import (
+    Button,
+    Done,
+    ReadOnlyMixin,
+    ScopedAdmin,
+    TenantFilter,
+    as_id,
+    reach_of,
+    site,
+)
 from orchestrator.tenants.admin_forms import shown
 from orchestrator.types import JSONValue
 from orchestrator.workflows.admin import WorkflowAdmin, WorkflowFilter
-from runs import selectors, services
+from runs import saved, selectors, services
 from runs.attempts import attempts_after
-from runs.models import Answer, Payload, Run, StepRun
+from runs.models import Answer, Payload, Run, SavedView, StepRun
 from runs.states import RunStatus
 
 ATTEMPTS_A_PAGE: Final = 50
@@ -298,3 +307,28 @@ class _RunList(ChangeList):
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> Any:
         return super().get_queryset(*args, **kwargs).defer("trigger", "output", "seed", "error")
+
+
+@admin.register(SavedView, site=site)
+class SavedViewAdmin(ScopedAdmin):
+    """Views of the list of runs: one's own, and for admins everybody's; they are made in the list itself."""
+
+    operations = {"view": "view.own", "delete": "view.own"}  # noqa: RUF012
+    list_display = ("name", "owner", "tenant", "created_at")
+    list_select_related = ("tenant", "owner")
+    list_filter = (TenantFilter, WorkflowFilter)
+    search_fields = ("name",)
+    fields = ("tenant", "owner", "name", "query", "created_at")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows, reach = super().get_queryset(request), reach_of(request)
+        if reach.everywhere:
+            return rows
+        return rows.filter(models.Q(owner=reach.user) | models.Q(tenant_id__in=reach.ids("view.edit")))
+
+    def links(self, obj: Any) -> Sequence[tuple[str, str]]:
+        return [(_("Open in the product"), f"{reverse('run-list', args=[obj.tenant.slug])}?{obj.query}")]
+
+    def remove(self, request: HttpRequest, actor: Actor, obj: Any) -> None:
+        saved.view_delete(actor=actor, view=obj)

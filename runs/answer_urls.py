@@ -5,9 +5,10 @@ from __future__ import annotations
 from django.urls import path
 
 from runs import approvals
-from runs.triggers import callbacks
+from runs.triggers import callbacks, forms
 
 urlpatterns = [
     path("a/<str:token>", approvals.approval, name="approval"),
     path("c/<str:token>", callbacks.receive, name="callback"),
+    path("f/<str:token>", forms.form, name="form"),
 ]

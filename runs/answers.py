@@ -16,6 +16,7 @@ from typing import Final
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 
 from integrations.builtin.flow import ApproveInputs
 from orchestrator import jsongate
@@ -40,11 +41,11 @@ APPROVAL_DECISIONS: Final = ("approved", "rejected")
 LOST_DECISIONS: Final = ("succeeded", "retry", "failed")
 # What a run waits for, in words.
 WAITS: Final = {
-    "approval": "an approval",
-    "callback": "a call back",
-    "time": "a moment to come",
-    "workflow": "another workflow",
-    "outcome_unknown": "somebody to say whether a step happened",
+    "approval": noop("an approval"),
+    "callback": noop("a call back"),
+    "time": noop("a moment to come"),
+    "workflow": noop("another workflow"),
+    "outcome_unknown": noop("somebody to say whether a step happened"),
 }
 
 
@@ -89,8 +90,8 @@ def callback_receive(*, run: Run, path: str, document: JSONValue) -> bool:
     if asked.standing is Standing.ANSWERED:
         return False
     if asked.standing is Standing.NOT_ASKED:
-        raise TooEarly("The workflow has not come to the step that waits for this call. Send it again in a moment.")
-    raise Gone(f"{_over_words(asked)} Sending it again will not help.")
+        raise TooEarly(_("The workflow has not come to the step that waits for this call. Send it again in a moment."))
+    raise Gone(_("%(why)s Sending it again will not help.") % {"why": _over_words(asked)})
 
 
 def run_resolve(
@@ -112,7 +113,7 @@ def run_resolve(
     """
     require_operation(actor, "run.resolve")
     if run.tenant_id != actor.tenant.pk:
-        raise NotFound("There is no such run in this tenant.")
+        raise NotFound(_("There is no such run in this tenant."))
     asked = asked_of(_row(run), path)
     if asked.standing is Standing.OPEN and attempt is not None and attempt != asked.attempt:
         raise _conflict(asked)
@@ -130,8 +131,8 @@ def run_resolve(
         }
     else:
         raise Invalid(
-            f"{path} waits for {WAITS[asked.kind]}, which no decision takes the place of. "
-            "Wait for it, or cancel the run.",
+            _("%(path)s waits for %(waits)s, which no decision takes the place of. Wait for it, or cancel the run.")
+            % {"path": path, "waits": _(WAITS[asked.kind])},
             code="wrong_decision",
         )
     _answer_taken(asked, document, actor)
@@ -208,15 +209,25 @@ def _is_among(actor: Actor, name: str) -> bool:
 def _check_decision(asked: Asked, decision: str, taken: tuple[str, ...]) -> None:
     if decision not in taken:
         raise Invalid(
-            f"{decision!r:.40} does not answer {WAITS[asked.kind]}: send {' or '.join(taken)}.",
-            problems=[Problem(path="decision", message=f"Send {' or '.join(taken)}.", code="wrong_decision")],
+            _("%(decision).40r does not answer %(waits)s: send %(taken)s.")
+            % {"decision": decision, "waits": _(WAITS[asked.kind]), "taken": _(" or ").join(taken)},
+            problems=[
+                Problem(
+                    path="decision",
+                    message=_("Send %(taken)s.") % {"taken": _(" or ").join(taken)},
+                    code="wrong_decision",
+                )
+            ],
             code="wrong_decision",
         )
 
 
 def _checked_comment(comment: str) -> str:
     if len(comment) > MAX_COMMENT:
-        said = f"The comment has {len(comment):,} characters; at most {MAX_COMMENT:,} are kept. Shorten it."
+        said = _("The comment has %(count)s characters; at most %(most)s are kept. Shorten it.") % {
+            "count": f"{len(comment):,}",
+            "most": f"{MAX_COMMENT:,}",
+        }
         raise Invalid(said, problems=[Problem(path="comment", message=said, code="too_long")])
     return comment.strip()
 
@@ -228,7 +239,7 @@ def _checked_form(wanted: ApproveInputs, decision: str, form: JSONValue) -> JSON
     """
     if wanted.form is None:
         if form is not None and form != {}:
-            raise Invalid("This approval has no form. Leave `form` out.", code="no_form")
+            raise Invalid(_("This approval has no form. Leave `form` out."), code="no_form")
         return None
     schema = dict(wanted.form)
     if decision == "rejected":
@@ -236,12 +247,12 @@ def _checked_form(wanted: ApproveInputs, decision: str, form: JSONValue) -> JSON
             return form
         schema["required"] = []
     given = {} if form is None else form
-    found = value_problems(given, schema) if isinstance(given, dict) else [("", "The form is an object.")]
+    found = value_problems(given, schema) if isinstance(given, dict) else [("", _("The form is an object."))]
     if found:
         problems = [
             Problem(path=f"form.{path}" if path else "form", message=message, code="form") for path, message in found
         ]
-        raise Invalid("The form is not filled in as it has to be. Correct it and send it again.", problems=problems)
+        raise Invalid(_("The form is not filled in as it has to be. Correct it and send it again."), problems=problems)
     return given
 
 
@@ -285,7 +296,9 @@ def _split(run: Run, document: JSONValue) -> Split:
     try:
         return split(jsongate.check(document), tenant_id=run.tenant_id, run_id=run.pk, most=jsongate.MAX_BYTES)
     except jsongate.BadJSON as error:
-        raise Invalid(f"The answer cannot be kept: {error}. Send less.", code="too_large") from error
+        raise Invalid(
+            _("The answer cannot be kept: %(error)s. Send less.") % {"error": error}, code="too_large"
+        ) from error
 
 
 def _row(run: Run) -> Run:
@@ -293,7 +306,7 @@ def _row(run: Run) -> Run:
     rows = Run.objects.for_tenant(run.tenant_id).select_related("tenant", "version")
     found = rows.defer("trigger", "output", "seed").filter(pk=run.pk).first()
     if found is None:
-        raise NotFound("This run is not there any more: it was deleted, as old runs are.")
+        raise NotFound(_("This run is not there any more: it was deleted, as old runs are."))
     return found
 
 
@@ -309,13 +322,19 @@ def _conflict(asked: Asked) -> Conflict:
     """Return why there is nothing to answer, and what there is instead."""
     match asked.standing:
         case Standing.ANSWERED:
-            return Conflict(f"This is answered already. {answered_words(asked)} The first answer counts.")
+            return Conflict(
+                _("This is answered already. %(answer)s The first answer counts.") % {"answer": answered_words(asked)}
+            )
         case Standing.OPEN:
             return Conflict(
-                f"The step was tried again meanwhile, and asks about attempt {asked.attempt} now. Look again."
+                _("The step was tried again meanwhile, and asks about attempt %(attempt)s now. Look again.")
+                % {"attempt": asked.attempt}
             )
         case Standing.NOT_ASKED:
-            said = f"The run does not wait for an answer at {asked.path}. {_waits_words(asked.run)}"
+            said = _("The run does not wait for an answer at %(path)s. %(waits)s") % {
+                "path": asked.path,
+                "waits": _waits_words(asked.run),
+            }
             return Conflict(said, code="not_waiting")
         case _:
             return Conflict(_over_words(asked))
@@ -324,20 +343,23 @@ def _conflict(asked: Asked) -> Conflict:
 def _over_words(asked: Asked) -> str:
     run = asked.run
     if RunStatus(run.status).is_terminal:
-        return f"The run has ended ({run.status}), so nothing waits for this any more."
+        return _("The run has ended (%(status)s), so nothing waits for this any more.") % {"status": run.status}
     if run.cancel_requested_at is not None:
-        return "The run is being cancelled, so nothing waits for this any more."
+        return _("The run is being cancelled, so nothing waits for this any more.")
     if asked.standing is Standing.OVER:
-        until = f" It was {full_time(asked.deadline)}." if asked.deadline else ""
-        return f"The time to answer is over.{until}"
-    return f"The step {asked.path} has ended without an answer, so nothing waits for one any more."
+        until = _(" It was %(time)s.") % {"time": full_time(asked.deadline)} if asked.deadline else ""
+        return _("The time to answer is over.%(until)s") % {"until": until}
+    return _("The step %(path)s has ended without an answer, so nothing waits for one any more.") % {"path": asked.path}
 
 
 def _waits_words(run: Run) -> str:
     what = run.waiting_for or {}
     if run.status != RunStatus.WAITING or not what:
-        return f"It is {run.status} and waits for nobody."
-    return f"It waits for {WAITS.get(str(what.get('kind')), 'something else')} at {what.get('path')}."
+        return _("It is %(status)s and waits for nobody.") % {"status": run.status}
+    return _("It waits for %(waits)s at %(path)s.") % {
+        "waits": _(WAITS.get(str(what.get("kind")), noop("something else"))),
+        "path": what.get("path"),
+    }
 
 
 def _name(actor: Actor | None) -> str | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
-from django.conf import settings
 from django.http import StreamingHttpResponse
-from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,22 +14,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import ONCE, PAGED
+from orchestrator.api.schema import ONCE, PAGED, ErrorBody
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid
-from orchestrator.tenants.models import Scope, Tenant
+from orchestrator.tenants.models import Scope
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow
-from runs import selectors, services
+from runs import selectors, services, traceparents
 from runs.answers import MAX_COMMENT, run_resolve
+from runs.api_filters import FILTERS, filter_of_query
+from runs.api_rates import RATE_HEADERS, with_rate
 from runs.asked import MAX_PATH
 from runs.models import Run
-from runs.states import RUN_TERMINAL, RunKind, RunStatus
+from runs.patience import wait_for_end
+from runs.states import RunKind, RunStatus
 
 MAX_WAIT_SECONDS: Final = 60.0
-WAIT_POLL_SECONDS: Final = 0.02
-WAIT_POLL_SLOWEST: Final = 0.25
-MAX_SEARCH: Final = 200
 STARTS_RUNS: Final = {"POST": Scope.RUN}
 PATH: Final = OpenApiParameter(
     "path",
@@ -41,9 +38,6 @@ PATH: Final = OpenApiParameter(
     "`each[3]`, gives what is inside of it too.",
 )
 WAIT: Final = OpenApiParameter("wait", float, description="Seconds to wait for the end, at most 60.")
-
-# A request that waits holds a web thread: at most a quarter of them may, the next one answers at once.
-_waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
 
 
 class RunStart(BaseModel):
@@ -101,6 +95,7 @@ class StepErrorBody(BaseModel):
     message: str
     hint: str
     retryable: bool
+    field: str | None = None
 
 
 class StepBody(BaseModel):
@@ -177,37 +172,17 @@ def _wait_seconds(request: Request) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= MAX_WAIT_SECONDS:
-        raise Invalid(f"wait is {text!r:.40}; send a number of seconds from 0 to {MAX_WAIT_SECONDS:.0f}.")
+        raise Invalid(
+            _("wait is %(text).40r; send a number of seconds from 0 to %(most).0f.")
+            % {"text": text, "most": MAX_WAIT_SECONDS}
+        )
     return seconds
-
-
-def _wait_for_end(tenant: Tenant, run_id: int, seconds: float) -> bool:
-    """Return whether the run ended within ``seconds``; at once False when too many requests wait already.
-
-    Each look is one query by primary key outside any transaction; the longer it takes, the rarer they get.
-    """
-    if not _waiting.acquire(blocking=False):
-        return False
-    try:
-        start = time.monotonic()
-        rows = Run.objects.for_tenant(tenant).filter(pk=run_id, status__in=[s.value for s in RUN_TERMINAL])
-        while not rows.exists():
-            waited = time.monotonic() - start
-            if waited >= seconds:
-                return False
-            pause = min(max(WAIT_POLL_SECONDS, waited / 10), WAIT_POLL_SLOWEST)
-            time.sleep(min(pause, seconds - waited))
-        return True
-    finally:
-        _waiting.release()
 
 
 def _finished_or(view: TenantAPIView, started: Response, seconds: float) -> Response:
     """Return the run that ``started`` names once it ended, or ``started`` when it does not in time."""
-    if seconds <= 0:
-        return started
     run_id = started.data["id"]
-    if _wait_for_end(view.tenant, int(run_id), seconds):
+    if seconds > 0 and wait_for_end(view.tenant, int(run_id), seconds):
         return Response(selectors.run_document(view.find(Run, run_id)))
     return started
 
@@ -217,9 +192,9 @@ class WorkflowRunStart(TenantAPIView):
 
     @extend_schema(
         operation_id="workflows_run",
-        parameters=[WAIT, ONCE],
+        parameters=[WAIT, ONCE, *RATE_HEADERS],
         request=RunStart,
-        responses={200: RunBody, 202: StartedBody},
+        responses={200: RunBody, 202: StartedBody, 429: ErrorBody},
     )
     def post(self, request: Request, pk: str) -> Response:
         """Start a run: 202 at once, or with `?wait=` 200 and the finished run when it ends in time."""
@@ -229,11 +204,15 @@ class WorkflowRunStart(TenantAPIView):
 
         def make() -> Response:
             run = services.run_start_by_actor(
-                actor=self.actor, workflow=workflow, payload=body.payload, version=body.version
+                actor=self.actor,
+                workflow=workflow,
+                payload=body.payload,
+                version=body.version,
+                traceparent=request.headers.get(traceparents.HEADER),
             )
             return Response(started_document(run), status=202)
 
-        return _finished_or(self, self.create(make), seconds)
+        return with_rate(self.tenant, _finished_or(self, self.create(make), seconds))
 
 
 class StepTestStart(TenantAPIView):
@@ -260,36 +239,10 @@ class StepTestStart(TenantAPIView):
 
 
 class RunList(TenantAPIView):
-    @extend_schema(
-        operation_id="runs_list",
-        parameters=[
-            OpenApiParameter("workflow", str),
-            OpenApiParameter("status", enum=[s.value for s in RunStatus]),
-            OpenApiParameter("since", datetime),
-            OpenApiParameter("q", str),
-            *PAGED,
-        ],
-        responses=RunPage,
-    )
+    @extend_schema(operation_id="runs_list", parameters=[*FILTERS, *PAGED], responses=RunPage)
     def get(self, request: Request) -> Response:
         """Runs, newest first."""
-        params = request.query_params
-        status = params.get("status")
-        if status and status not in list(RunStatus):
-            raise Invalid(f"status is {status!r:.40}; send one of {', '.join(RunStatus)}.")
-        since = params.get("since")
-        moment = _moment(since) if since else None
-        q = params.get("q", "")
-        if len(q) > MAX_SEARCH or "\0" in q:
-            raise Invalid(f"q is not valid: send at most {MAX_SEARCH} visible characters.")
-        rows = selectors.run_list(
-            self.tenant,
-            workflow=self.find(Workflow, params["workflow"]) if params.get("workflow") else None,
-            status=status or None,
-            since=moment,
-            q=q or None,
-        )
-        return self.page(rows, selectors.run_summary)
+        return self.page(selectors.run_list(self.tenant, filter_of_query(self)), selectors.run_summary)
 
 
 class RunDetail(TenantAPIView):
@@ -316,7 +269,7 @@ class RunSteps(TenantAPIView):
         run = self.find(Run, pk)
         path = request.query_params.get("path", "")
         if "\0" in path:
-            raise Invalid("path is not valid: send a step's path, like `each[3].send`.")
+            raise Invalid(_("path is not valid: send a step's path, like `each[3].send`."))
         return Response(selectors.step_page(run, cursor=request.query_params.get("cursor"), path=path or None))
 
 
@@ -364,10 +317,16 @@ class RunResolve(TenantAPIView):
 class RunRerun(TenantAPIView):
     scopes = STARTS_RUNS
 
-    @extend_schema(operation_id="runs_rerun", parameters=[ONCE], request=RunAgain, responses={202: StartedBody})
+    @extend_schema(
+        operation_id="runs_rerun",
+        parameters=[WAIT, ONCE, *RATE_HEADERS],
+        request=RunAgain,
+        responses={200: RunBody, 202: StartedBody, 429: ErrorBody},
+    )
     def post(self, request: Request, pk: str) -> Response:
         """Start the same again as a new run: from the start or from a step, with the same or another payload."""
         body = parse_body(RunAgain, self.body())
+        seconds = _wait_seconds(request)
         earlier = self.find(Run, pk)
 
         def make() -> Response:
@@ -380,16 +339,4 @@ class RunRerun(TenantAPIView):
             )
             return Response(started_document(run), status=202)
 
-        return self.create(make)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = parse_datetime(text.replace(" ", "+"))
-        # Into UTC here: a time at the edge of the calendar has none, and the database would break on it.
-        moment = moment.astimezone(UTC) if moment and moment.tzinfo else None
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None:
-        raise Invalid(f"since is {text!r:.40}; send an ISO 8601 time with its offset, like 2026-01-31T09:00:00Z.")
-    return moment
+        return with_rate(self.tenant, _finished_or(self, self.create(make), seconds))

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from orchestrator.errorpages import error_response
 from orchestrator.errors import NotFound, ServiceError
-from orchestrator.tenants.access import Actor, actor_for_user
+from orchestrator.tenants.access import Actor, SecondFactorNeeded, SingleSignOnNeeded, actor_for_session
 from orchestrator.tenants.shell import private, theme_of
 from runs import answers
 from runs.asked import Asked, asked_at
@@ -33,7 +33,7 @@ def approval(request: HttpRequest, token: str) -> HttpResponseBase:
     if is_personal and user is None:
         return _unlisted(redirect_to_login(request.get_full_path()))
     # Where the address is enough, who happens to be signed in is nobody's business.
-    actor = _actor(user, asked) if is_personal else None
+    actor = _actor(request, user, asked) if is_personal else None
     if request.method == "POST":
         return _answered(request, asked, actor)
     return _page(request, asked, actor, thanks="thanks" in request.GET)
@@ -62,13 +62,13 @@ def _answered(request: HttpRequest, asked: Asked, actor: Actor | None) -> HttpRe
     return _unlisted(HttpResponseRedirect(f"{request.path}?thanks"))
 
 
-def _actor(user: User | None, asked: Asked) -> Actor | None:
-    """Return a person as a member of the tenant that asks, None for anybody else."""
+def _actor(request: HttpRequest, user: User | None, asked: Asked) -> Actor | None:
+    """Return a person as a member of the tenant that asks, None for anybody else and whom it asks for more."""
     if user is None:
         return None
     try:
-        return actor_for_user(user, asked.run.tenant.slug)
-    except NotFound:
+        return actor_for_session(user, asked.run.tenant.slug, request.session)
+    except (NotFound, SecondFactorNeeded, SingleSignOnNeeded):
         return None
 
 

@@ -15,6 +15,7 @@ from itertools import islice, product
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from integrations.builtin.flow import ApproveInputs, CallbackInputs
@@ -124,7 +125,9 @@ def asked_of(run: Run, path: str) -> Asked:
     """Return what is asked at a path of a run. Raises NotFound for a path that is none of its workflow's."""
     place = places(run.version.definition).get(key_of_path(path)) if is_path(path) else None
     if place is None or tuple(_LOOP_IN_PATH.findall(path)) not in ((), place.loops):
-        raise NotFound("This run's workflow has no step at that path. Take it from the run's `waiting_for` or `steps`.")
+        raise NotFound(
+            _("This run's workflow has no step at that path. Take it from the run's `waiting_for` or `steps`.")
+        )
     row = _attempts(run).filter(path=path).order_by("-attempt").first()
     answers = Answer.objects.for_tenant(run.tenant_id).filter(run=run.pk, path=path)
     answer = answers.filter(attempt=row.attempt).first() if row else None

@@ -24,7 +24,7 @@ def attempts_after(run: Run, *, cursor: int = 0, path: str | None = None, limit:
     ``path`` is a step's, and then what its lanes hold comes with it, or that of one iteration, like ``each[3]``.
     """
     rows = StepRun.objects.for_tenant(run.tenant_id).filter(run=run)
-    few, many = _split(run, path)
+    few, many = rows_split(run, path)
     found: list[StepRun] = []
     if few is not None:
         found += rows.filter(few).annotate(place=IN_ORDER).filter(place__gt=cursor).order_by("place")[:limit]
@@ -33,8 +33,11 @@ def attempts_after(run: Run, *, cursor: int = 0, path: str | None = None, limit:
     return sorted(found, key=lambda row: row.pk)[:limit]
 
 
-def _split(run: Run, path: str | None) -> tuple[Q | None, Q | None]:
-    """Return what finds the few rows that are asked for, and what finds the many, which are in loops."""
+def rows_split(run: Run, path: str | None) -> tuple[Q | None, Q | None]:
+    """Return what finds the few rows that are asked for, and what finds the many, which are in loops.
+
+    The many are to be narrowed to those with an item as well, for the sake of their index.
+    """
     steps = list(walk(tree(run.version.definition)))
     if path is None:
         if not any(step.is_loop for step in steps):

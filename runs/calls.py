@@ -9,7 +9,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from integrations.sdk.errors import InputError
+from integrations.words import gettext as _
 from orchestrator import jsongate
+from orchestrator.flow.calls import MAX_DEPTH
 from orchestrator.flow.json_schemas import value_problems
 from orchestrator.flow.names import TriggerType
 from orchestrator.large import Large
@@ -21,7 +23,6 @@ from runs.models import Payload, Run
 from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus
 from runs.values import Split, split, stored_at
 
-MAX_DEPTH: Final = 10
 # What is checked against a schema is opened as a whole, while other runs wait for the same thread.
 TYPED_BYTES: Final = jsongate.MAX_BYTES
 
@@ -80,41 +81,49 @@ def _callable(caller: Run, slug: str, payload: JSONValue) -> Workflow:
     """Return the workflow that a step calls. Raises InputError."""
     found = Workflow.objects.for_tenant(caller.tenant_id).filter(slug=slug).select_related("published_version").first()
     if found is None:
-        raise InputError(f"There is no workflow {slug!r:.80} to call.", field="workflow")
+        raise InputError(_("There is no workflow %(slug).80r to call.") % {"slug": slug}, field="workflow")
     if found.published_version is None:
-        raise InputError(f"The workflow {slug!r} is not published, so it cannot be called.", field="workflow")
+        raise InputError(
+            _("The workflow %(slug)r is not published, so it cannot be called.") % {"slug": slug}, field="workflow"
+        )
     if not found.enabled:
         raise InputError(
-            f"The workflow {slug!r} is switched off.", field="workflow", hint="Switch it on and run again from here."
+            _("The workflow %(slug)r is switched off.") % {"slug": slug},
+            field="workflow",
+            hint=_("Switch it on and run again from here."),
         )
     config = _live_config(found)
     callers = config.get("callers")
     if callers is not None and caller.workflow.slug not in callers:
         raise InputError(
-            f"The workflow {slug!r} may not be called by {caller.workflow.slug!r}.",
+            _("The workflow %(slug)r may not be called by %(caller)r.")
+            % {"slug": slug, "caller": caller.workflow.slug},
             field="workflow",
-            hint="Add it to the callers of that workflow's trigger.",
+            hint=_("Add it to the callers of that workflow's trigger."),
         )
     if caller.depth >= MAX_DEPTH:
         raise InputError(
-            f"Workflows call each other {MAX_DEPTH} deep here, which is the most there may be.",
+            _("Workflows call each other %(most)s deep here, which is the most there may be.") % {"most": MAX_DEPTH},
             field="workflow",
-            hint="Look for workflows that call each other in a circle.",
+            hint=_("Look for workflows that call each other in a circle."),
         )
     schema = config.get("input")
     if schema:
         if isinstance(payload, Large) and payload.size > TYPED_BYTES:
             raise InputError(
-                f"The payload has {payload.size:,} bytes, and a workflow that says what it takes checks at most "
-                f"{TYPED_BYTES:,}.",
+                _("The payload has %(size)s bytes, and a workflow that says what it takes checks at most %(most)s.")
+                % {"size": f"{payload.size:,}", "most": f"{TYPED_BYTES:,}"},
                 field="payload",
-                hint=f"Pass only what {slug!r} needs, or take the input's schema out of its trigger.",
+                hint=_("Pass only what %(slug)r needs, or take the input's schema out of its trigger.")
+                % {"slug": slug},
             )
         problems = value_problems(payload.open() if isinstance(payload, Large) else payload, schema)
         if problems:
             path, message = problems[0]
             raise InputError(
-                f"The payload does not fit what {slug!r} takes: {path or 'payload'}: {message}", field="payload"
+                _("The payload does not fit what %(slug)r takes: %(path)s: %(message)s")
+                % {"slug": slug, "path": path or "payload", "message": message},
+                field="payload",
             )
     return found
 
@@ -143,9 +152,14 @@ def _output(run: Run) -> JSONValue:
 
 def _failure(run: Run) -> Failure:
     error = run.error or {}
-    reason = error.get("message") or "it was cancelled"
+    failed = run.status == RunStatus.FAILED
+    said = (
+        _("The called run %(number)s failed: %(why)s")
+        if failed
+        else _("The called run %(number)s was stopped: %(why)s")
+    )
     return Failure(
         kind=FailureKind(error.get("kind") or FailureKind.PERMANENT),
-        message=f"The called run {run.pk} {'failed' if run.status == RunStatus.FAILED else 'was stopped'}: {reason}",
-        hint=str(error.get("hint") or "Open that run to see why."),
+        message=said % {"number": run.pk, "why": error.get("message") or _("it was cancelled")},
+        hint=str(error.get("hint") or _("Open that run to see why.")),
     )

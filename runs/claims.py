@@ -20,6 +20,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from orchestrator.tenants.selectors import Authority, valid_authorities
+from runs import tracing
 from runs.clock import DatabaseClock
 from runs.endings import end_open_steps, end_undriven, runs_ended
 from runs.engine.classify import crowded_out, poisoned, replaced, revoked
@@ -223,6 +224,7 @@ class Claimer:
         if ended:
             end_open_steps(ended, now=now, lost=True)
             runs_ended(ended, now=now)
+            tracing.undriven_ended(ended, now=now)
         return going_on
 
     def _admitted(self, rows: Sequence[dict[str, Any]], now: datetime) -> Sequence[dict[str, Any]]:

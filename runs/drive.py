@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from orchestrator import jsongate
+from integrations.words import gettext as _
+from orchestrator import jsongate, logs
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.large import LARGE_BYTES, Large
 from orchestrator.types import JSONValue
@@ -25,11 +28,11 @@ from runs.adapters import (
     RunClock,
     RunControl,
     RunLinks,
-    VaultCredentials,
     answers_of,
 )
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
+from runs.credentials import VaultCredentials
 from runs.engine.classify import INTERNAL_HINT
 from runs.engine.interpreter import Interpreter
 from runs.engine.memo import Memo
@@ -48,13 +51,19 @@ from runs.engine.records import (
 )
 from runs.journal import RunJournal, history, history_of_loop
 from runs.limits import Limits
+from runs.links import run_url
 from runs.models import Payload
 from runs.plans import Plan, Plans, TenantFacts
 from runs.slots import Slots
 from runs.states import FailureKind, RunStatus, StepStatus
+from runs.traceparents import trace_id
+from runs.tracing import Facts, RunTrace
 from runs.values import SEED_LEVELS, opened, stored_at, unfolded
 from runs.writer import Job
 from runs.writes import Ending, Write
+
+if TYPE_CHECKING:
+    from runs.spans import Spans
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +85,7 @@ class Shared:
     owner: str
     put: Callable[[Write | Job], None]
     rides: Callable[[RunJournal], None]
+    spans: Spans | None = None
 
 
 class RunDrive:
@@ -94,6 +104,7 @@ class RunDrive:
         self._holds_place = True
         self._has_calls = False
         self._is_ending = False
+        self._trace = None if shared.spans is None else _trace(shared.spans, claim)
         self._journal = RunJournal(
             run_id=claim.run_id,
             tenant_id=claim.tenant_id,
@@ -103,9 +114,13 @@ class RunDrive:
             broken=self._on_broken,
             read_loop=self._read_loop,
             read=shared.readers.read,
+            written=None if self._trace is None else partial(_tell, self._trace),
         )
-        self._task = asyncio.get_running_loop().create_task(self._main())
-        self._task.add_done_callback(lambda _: self._over(ended))
+        # Every line that is logged in it says which run it is about.
+        self._context = contextvars.copy_context()
+        self._context.run(logs.about, partial(_log_fields, claim, is_traced=self._trace is not None))
+        self._task = asyncio.get_running_loop().create_task(self._main(), context=self._context)
+        self._task.add_done_callback(lambda _: self._over(ended), context=self._context)
 
     def stop(self, reason: StopReason, *, now: bool) -> None:
         """Have the run stop before its next step, or at once with ``now``; a lost lease outranks other reasons."""
@@ -117,7 +132,7 @@ class RunDrive:
     def inform(self, signals: int) -> None:
         """Have the run read what was answered to it since, if there is more than it knows of."""
         if signals > self._inbox.signals and (self._informing is None or self._informing.done()):
-            self._informing = asyncio.get_running_loop().create_task(self._read_answers(signals))
+            self._informing = asyncio.get_running_loop().create_task(self._read_answers(signals), context=self._context)
 
     async def _read_answers(self, signals: int) -> None:
         claim = self.claim
@@ -195,6 +210,7 @@ class RunDrive:
                 claim=self.claim, owner=self._shared.owner, readers=self._shared.readers, put=self._shared.put
             ),
             links=RunLinks(run_id=self.claim.run_id),
+            trace=self._trace,
         )
         self._interpreter = Interpreter(order=order, ports=ports)
         self._has_calls = _has_calls(order.definition)
@@ -209,8 +225,8 @@ class RunDrive:
         log.error("Run %s: given up", self.claim.run_id, exc_info=error)
         failure = Failure(
             kind=FailureKind.INTERNAL,
-            message=f"The run could not go on: {type(error).__name__}.",
-            hint=INTERNAL_HINT,
+            message=_("The run could not go on: %(name)s.") % {"name": type(error).__name__},
+            hint=_(INTERNAL_HINT),
         )
         try:
             await self._end(Failed(failure=failure))
@@ -284,13 +300,18 @@ class RunDrive:
         claim, plans = self.claim, self._shared.plans
         plan, facts = plans.kept(claim.version_id), plans.kept_tenant(claim.tenant_id)
         if plan is not None and facts is not None and claim.fresh and claim.trigger_ref is None and not claim.seed:
-            return _order(claim, plan, facts, claim.trigger, {})
-        order, recorded, answers = await self._shared.readers.read(self._read)
+            return self._known(_order(claim, plan, facts, claim.trigger, {}), facts)
+        order, found, recorded, answers = await self._shared.readers.read(self._read)
         self._journal.take_up(recorded)
         self._inbox.answers = answers
+        return self._known(order, found)
+
+    def _known(self, order: RunOrder, facts: TenantFacts) -> RunOrder:
+        if self._trace is not None:
+            self._trace.know(order, tenant=facts.slug)
         return order
 
-    def _read(self) -> tuple[RunOrder, list[Attempt], Mapping[tuple[str, int], Mapping[str, Any]]]:
+    def _read(self) -> tuple[RunOrder, TenantFacts, list[Attempt], Mapping[tuple[str, int], Mapping[str, Any]]]:
         """Read what is not kept, in a reader's thread."""
         claim, plans = self.claim, self._shared.plans
         plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
@@ -302,7 +323,7 @@ class RunDrive:
         keys = (step.key for _, step in plan.definition.walk())
         recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id, keys)
         answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
-        return _order(claim, plan, facts, trigger, seed), recorded, answers
+        return _order(claim, plan, facts, trigger, seed), facts, recorded, answers
 
     def _stored(self, ref: int, beyond: int) -> Any:
         """Return a value that the run was given: ``beyond`` so many bytes it is read as it is needed."""
@@ -321,14 +342,44 @@ _has_calls: Final = Memo[WorkflowDefinition, bool](
 )
 
 
+def _trace(spans: Spans, claim: Claimed) -> RunTrace:
+    facts = Facts(
+        run_id=claim.run_id,
+        tenant_id=claim.tenant_id,
+        workflow_id=claim.workflow_id,
+        kind=claim.kind,
+        trigger_type=claim.trigger_type,
+        created_at=claim.created_at,
+        parent_id=claim.parent_id,
+    )
+    return RunTrace(spans, facts)
+
+
+def _tell(trace: RunTrace, attempts: Sequence[Attempt], ending: Ending | None) -> None:
+    """Have a trace hear of what is committed. Not the run's task: it may be stopped as soon as the run has ended."""
+    try:
+        trace.written(attempts)
+        if ending is not None and ending.finished_at is not None:
+            trace.ended(ending.status, ending.failure, path=ending.path, at=ending.finished_at)
+    except Exception:
+        # The run waits for what comes after this.
+        log.exception("Run %s: its trace has a gap", trace.facts.run_id)
+
+
+def _log_fields(claim: Claimed, *, is_traced: bool) -> dict[str, str]:
+    fields = {"run_id": str(claim.run_id), "tenant_id": str(claim.tenant_id)}
+    return {**fields, "trace_id": f"{trace_id(claim.run_id):032x}"} if is_traced else fields
+
+
 def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, seed: Mapping[str, Any]) -> RunOrder:
     return RunOrder(
         run_id=claim.run_id,
         tenant_id=claim.tenant_id,
         definition=plan.definition,
         bindings=plan.bindings,
-        trigger=trigger,
-        run={"id": str(claim.run_id), "started_at": claim.created_at.isoformat(), "kind": claim.kind, "links": {}},
+        # Only a webhook that keeps the bytes it got has them; every other trigger reads as having none.
+        trigger={"raw": None, **trigger} if isinstance(trigger, dict) else trigger,
+        run=_run_scope(claim, facts),
         workflow=_workflow_scope(claim, plan.definition, plan.number),
         variables=facts.variables,
         egress_allow=facts.egress_allow,
@@ -336,6 +387,16 @@ def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, s
         only=seed.get("only"),
         active_seconds=claim.active_ms / 1000,
     )
+
+
+def _run_scope(claim: Claimed, facts: TenantFacts) -> dict[str, JSONValue]:
+    return {
+        "id": str(claim.run_id),
+        "url": run_url(facts.slug, claim.run_id),
+        "started_at": claim.created_at.isoformat(),
+        "kind": claim.kind,
+        "links": {},
+    }
 
 
 def _workflow_scope(claim: Claimed, definition: WorkflowDefinition, number: int | None) -> dict[str, JSONValue]:

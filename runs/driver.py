@@ -29,10 +29,13 @@ from django.conf import settings
 
 from integrations import sandbox
 from integrations.registry import registry
-from runs import bell, doorbell
-from runs.adapters import PooledClients, Readers, RegistryCatalog, VaultCredentials
+from runs import bell, doorbell, tracing
+from runs.adapters import PooledClients, Readers, RegistryCatalog
+from runs.alerts import Alerts
+from runs.checks import CredentialChecks
 from runs.claims import Claimed, Claimer
 from runs.clock import DatabaseClock
+from runs.credentials import VaultCredentials
 from runs.drive import RunDrive, Shared
 from runs.engine.ports import StopReason
 from runs.heartbeat import Heartbeat
@@ -40,7 +43,9 @@ from runs.journal import RIDE_SECONDS, RunJournal
 from runs.looks import Looks
 from runs.owners import new_owner
 from runs.plans import Plans
+from runs.polls import Polls
 from runs.slots import Slots
+from runs.subscriptions import Subscriptions
 from runs.writer import Job, Writer
 from runs.writes import Write
 
@@ -53,6 +58,8 @@ SUCCESSION_SECONDS: Final = 2.0
 # How long calls under way may take at the slice's end, and when the process is asked to stop.
 HAND_OVER_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
+# How long an ending driver waits for tokens that were asked for, at most.
+RENEWAL_SECONDS: Final = 5.0
 STEP_THREADS: Final = 32
 # What no event tells: that every process is to stop, and that time has passed.
 _TICK: Final = 0.25
@@ -165,12 +172,12 @@ class Driver:
     async def main(self) -> None:
         """Drive until the slice's end, until asked to stop, or until idle without the bell."""
         self._loop = asyncio.get_running_loop()
-        readers, clients = Readers(), PooledClients()
+        readers, clients, spans = Readers(), PooledClients(), tracing.here()
         self._shared = Shared(
             readers=readers,
             plans=Plans(),
             catalog=RegistryCatalog(),
-            credentials=VaultCredentials(readers),
+            credentials=VaultCredentials(readers, self._put),
             clients=clients,
             clock=self._clock,
             slots=self.slots,
@@ -178,6 +185,7 @@ class Driver:
             owner=self.owner,
             put=self._put,
             rides=self._ride,
+            spans=spans,
         )
         heart = Heartbeat(driver=self.owner, host=socket.gethostname(), pid=os.getpid(), put=self._put)
         try:
@@ -187,16 +195,53 @@ class Driver:
             await self._round_trip()
             self._worked_at = time.monotonic()
             beating = asyncio.create_task(heart.beat(self._active, self._claimer, self._clock))
+            checks = CredentialChecks(
+                readers=readers,
+                credentials=self._shared.credentials,
+                put=self._put,
+                is_first=lambda: self.looks.has_bell,
+            )
+            checking = asyncio.create_task(checks.watch())
+            rounds = [
+                made(
+                    readers=readers,
+                    credentials=self._shared.credentials,
+                    clients=clients,
+                    clock=self._clock,
+                    put=self._put,
+                    is_first=lambda: self.looks.has_bell,
+                )
+                for made in (Polls, Subscriptions)
+            ]
+            watching = [asyncio.create_task(each.watch()) for each in rounds]
+            alerts = Alerts(
+                readers=readers,
+                credentials=self._shared.credentials,
+                clients=clients,
+                clock=self._clock,
+                put=self._put,
+                is_first=lambda: self.looks.has_bell,
+            )
+            alerting = asyncio.create_task(alerts.watch())
             await self._slices()
             beating.cancel()
+            checking.cancel()
+            alerting.cancel()
+            alerts.close()
+            for task, each in zip(watching, rounds, strict=True):
+                task.cancel()
+                each.close()
             heart.leave()
         finally:
             if self.writer.is_alive:
                 self._pass_on()
+                await self._shared.credentials.settle(RENEWAL_SECONDS)
                 await asyncio.to_thread(self.writer.close)
             await clients.pool.aclose()
             await sandbox.aclose()
             await asyncio.to_thread(readers.close)
+            if spans is not None:
+                await asyncio.to_thread(spans.flush)
 
     async def _slices(self) -> None:
         began = time.monotonic()

@@ -2,13 +2,14 @@
 
 1. The run that called it is woken.
 2. Runs that it called are cancelled, unless they have ended: nobody waits for them any more.
-3. A live run that failed starts its workflow's error workflow.
+3. A live run that failed starts its workflow's error workflow, and those whose triggers hear of it.
 4. A run that a limit held back takes its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,13 +17,15 @@ from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from orchestrator.flow.names import TriggerType
-from orchestrator.workflows.models import Workflow, WorkflowVersion
-from runs import limits
+from orchestrator.workflows.models import Trigger, Workflow, WorkflowVersion
+from runs import limits, tracing
 from runs.engine.classify import interrupted
 from runs.engine.records import Failure
 from runs.models import Run, StepRun
 from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus, StepStatus
 
+# Triggers that are told of one batch of failures.
+MOST_LISTENING: Final = 200
 _ALIVE: Final = [status.value for status in RunStatus if status not in RUN_TERMINAL]
 _OPEN: Final = [StepStatus.RUNNING.value, StepStatus.WAITING.value]
 
@@ -79,6 +82,7 @@ def end_undriven(run_ids: Iterable[int], status: RunStatus, failure: Failure | N
         ended = list(Run.unscoped.filter(pk__in=wanted, status=status, finished_at=now).values_list("pk", flat=True))
         end_open_steps(ended, now=now)
         runs_ended(ended, now=now)
+        tracing.undriven_ended(ended, now=now)
     return count
 
 
@@ -102,7 +106,9 @@ def _is_reported(row: Mapping[str, Any]) -> bool:
     return bool(row["status"] == RunStatus.FAILED)
 
 
-def _start_error_workflows(failed: list[dict[str, Any]]) -> None:
+def _start_error_workflows(failed: Sequence[Mapping[str, Any]]) -> None:
+    """Start what is told of these failures: by the failed workflow's setting, and by triggers of others."""
+    failed = _outside_error_workflows(failed) if failed else ()
     if not failed:
         return
     rows = WorkflowVersion.unscoped.filter(pk__in={row["version_id"] for row in failed})
@@ -110,22 +116,71 @@ def _start_error_workflows(failed: list[dict[str, Any]]) -> None:
         pk: (definition.get("settings") or {}).get("error_workflow")
         for pk, definition in rows.values_list("pk", "definition")
     }
+    listening = _listening({row["tenant_id"] for row in failed})
     for row in failed:
         slug = slugs.get(row["version_id"])
-        if slug:
-            _start_error_workflow(row, slug)
+        triggers = listening.get(row["tenant_id"], ())
+        if slug or triggers:
+            _tell(row, slug, triggers)
 
 
-def _start_error_workflow(row: Mapping[str, Any], slug: str) -> None:
-    """Insert a run of the error workflow that is told of the failed run; nothing where it cannot run."""
+def _outside_error_workflows(failed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the failures of runs that no error workflow called, at whatever depth: they would start it again."""
+    above = {row["pk"]: row["parent_id"] for row in failed}
+    inside: set[int] = set()
+    while wanted := {parent for parent in above.values() if parent is not None}:
+        parents = {
+            pk: (parent, kind)
+            for pk, parent, kind in Run.unscoped.filter(pk__in=wanted).values_list("pk", "parent_id", "trigger_type")
+        }
+        for pk, parent in above.items():
+            next_up, kind = parents.get(parent, (None, "")) if parent is not None else (None, "")
+            if kind == TriggerType.ERROR:
+                inside.add(pk)
+            above[pk] = None if pk in inside else next_up
+    return [row for row in failed if row["pk"] not in inside]
+
+
+def _listening(tenant_ids: Collection[int]) -> dict[int, list[Trigger]]:
+    """Return the live triggers that hear of failures, by tenant; one query."""
+    rows = Trigger.unscoped.filter(
+        tenant__in=tenant_ids,
+        type=TriggerType.ERROR.value,
+        live_config__isnull=False,
+        workflow__enabled=True,
+        workflow__published_version__isnull=False,
+    )
+    found: dict[int, list[Trigger]] = defaultdict(list)
+    for row in rows.select_related("workflow").order_by("pk")[:MOST_LISTENING]:
+        found[row.tenant_id].append(row)
+    return found
+
+
+def _tell(row: Mapping[str, Any], slug: str | None, triggers: Sequence[Trigger]) -> None:
+    """Insert a run of each error workflow that hears of a failed run; nothing where it cannot run."""
     workflows = Workflow.objects.for_tenant(row["tenant_id"])
-    found = workflows.filter(slug=slug, enabled=True, published_version__isnull=False).first()
     failed = workflows.filter(pk=row["workflow_id"]).values("pk", "name", "slug").first()
-    if found is None or found.published_version_id is None or failed is None or found.pk == row["workflow_id"]:
+    if failed is None:
         return
+    told: dict[int, tuple[Workflow, str]] = {}
+    if slug:
+        chosen = workflows.filter(slug=slug, enabled=True, published_version__isnull=False).first()
+        if chosen is not None:
+            told[chosen.pk] = (chosen, "")
+    for trigger in triggers:
+        listed = (trigger.live_config or {}).get("workflows")
+        if listed is None or failed["slug"] in listed:
+            told.setdefault(trigger.workflow_id, (trigger.workflow, trigger.key))
+    told.pop(row["workflow_id"], None)
+    Run.unscoped.bulk_create(
+        [_error_run(row, failed, workflow, key) for workflow, key in told.values()], ignore_conflicts=True
+    )
+
+
+def _error_run(row: Mapping[str, Any], failed: Mapping[str, Any], workflow: Workflow, key: str) -> Run:
     trigger = {
         "type": TriggerType.ERROR.value,
-        "key": "",
+        "key": key,
         "body": {
             "run": {"id": str(row["pk"])},
             "workflow": {"id": str(failed["pk"]), "name": failed["name"], "slug": failed["slug"]},
@@ -136,16 +191,14 @@ def _start_error_workflow(row: Mapping[str, Any], slug: str) -> None:
         "method": None,
         "received_at": timezone.now().isoformat(),
     }
-    Run.unscoped.bulk_create(
-        [
-            Run(
-                tenant_id=row["tenant_id"],
-                workflow_id=found.pk,
-                version_id=found.published_version_id,
-                trigger_type=TriggerType.ERROR.value,
-                trigger=trigger,
-                dedupe_key=f"error:{row['pk']}",
-            )
-        ],
-        ignore_conflicts=True,
+    assert workflow.published_version_id is not None
+    return Run(
+        tenant_id=row["tenant_id"],
+        workflow_id=workflow.pk,
+        version_id=workflow.published_version_id,
+        trigger_type=TriggerType.ERROR.value,
+        trigger_key=key,
+        trigger=trigger,
+        # Once of each workflow for a failure, whoever asks for it.
+        dedupe_key=f"error:{row['pk']}",
     )

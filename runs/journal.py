@@ -97,8 +97,8 @@ ReadLoop = Callable[[str, int, int], Awaitable[Sequence[Attempt]]]
 class RunJournal:
     """The Journal of one run; it lives in the loop.
 
-    ``broken`` is told when a write that nobody waits for failed; ``read_loop`` is ``history_of_loop`` of this run,
-    ``read`` has a thread do something that blocks.
+    ``broken`` is told when a write that nobody waits for failed, ``written`` what a commit wrote; ``read_loop`` is
+    ``history_of_loop`` of this run, ``read`` has a thread do something that blocks.
     """
 
     run_id: int
@@ -109,6 +109,7 @@ class RunJournal:
     broken: Callable[[BaseException], None]
     read_loop: ReadLoop
     read: Read
+    written: Callable[[Sequence[Attempt], Ending | None], None] | None = None
     _recorded: dict[str, list[Attempt]] = field(default_factory=dict)
     # Paths by loop and item, for what has to be let go.
     _of_items: dict[tuple[str, int], set[str]] = field(default_factory=dict)
@@ -201,6 +202,8 @@ class RunJournal:
 
         def done(error: BaseException | None) -> None:
             self._unwritten -= count
+            if self.written is not None and error is None:
+                self.written([*new, *ended], ending)
             then(error)
 
         self.put(

@@ -1,4 +1,4 @@
-"""Addresses at which others answer a step: ``/a/<token>`` for approvals, ``/c/<token>`` for callbacks.
+"""Addresses of a run: its page, and those at which others answer a step, ``/a/<token>`` and ``/c/<token>``.
 
 A token is the run's id and a signature over run and path, so it is known before the step runs and needs no row of its
 own; nobody can guess it, and no dump of the database holds it.
@@ -25,6 +25,11 @@ _SIGNATURE_BYTES: Final = 16
 def link_url(action: str, run_id: int, path: str) -> str:
     """Return the address of a step of an action that others answer, whole where BASE_URL is set."""
     return f"{settings.BASE_URL or ''}{PATHS[action]}{token_of(run_id, path)}"
+
+
+def run_url(tenant_slug: str, run_id: int) -> str:
+    """Return the address of a run's page, whole where BASE_URL is set."""
+    return f"{settings.BASE_URL or ''}/w/{tenant_slug}/runs/{run_id}/"
 
 
 def token_of(run_id: int, path: str) -> str:

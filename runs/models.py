@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
 from orchestrator.tenants.scoping import TenantOwned
-from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus, StepStatus
+from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus, StepStatus, SubscriptionStatus
 
 
 def _choices(enum: type[RunStatus] | type[StepStatus] | type[FailureKind] | type[RunKind]) -> list[tuple[str, str]]:
@@ -145,6 +145,12 @@ class Run(TenantOwned):
             models.Index(fields=("workflow",), condition=Q(status=RunStatus.WAITING.value), name="run_waiting"),
             models.Index(fields=("parent",), condition=Q(parent__isnull=False), name="run_children"),
             models.Index(fields=("rerun_of",), condition=Q(rerun_of__isnull=False), name="run_reruns"),
+            # What alerts look for: failures of late, which are few among all runs.
+            models.Index(
+                fields=("finished_at", "workflow"),
+                condition=Q(status=RunStatus.FAILED.value, kind=RunKind.LIVE.value),
+                name="run_failed",
+            ),
             models.Index(fields=("started_by",), condition=Q(started_by__isnull=False), name="run_started_by"),
         )
 
@@ -229,6 +235,117 @@ class Answer(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.path} in run {self.run_id}"
+
+
+class Sample(TenantOwned):
+    """A request to a webhook that started nothing: an example of what it gets, the last few for each trigger."""
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    workflow = models.ForeignKey("workflows.Workflow", on_delete=models.CASCADE, related_name="samples")
+    trigger = models.ForeignKey("workflows.Trigger", on_delete=models.CASCADE, related_name="samples")
+    document = JSONTextField(help_text="What expressions would have read as `trigger`.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"sample {self.pk} of {self.trigger_id}"
+
+
+class TestData(TenantOwned):
+    """What somebody chose for a draft's examples and tests in place of the latest: an earlier run, or a sample.
+
+    Its id says when: tests of steps made after it count more.
+    """
+
+    __test__ = False  # no test, whatever a collector of them thinks of the name
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    workflow = models.OneToOneField("workflows.Workflow", on_delete=models.CASCADE, related_name="test_data")
+    run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="+")
+    sample = models.ForeignKey(Sample, null=True, on_delete=models.CASCADE, related_name="+")
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(run__isnull=True, sample__isnull=False) | Q(run__isnull=False, sample__isnull=True),
+                name="testdata_is_one_of_two",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"data of {self.workflow_id}"
+
+
+class Subscription(TenantOwned):
+    """That a provider is to call a trigger's address, and what came of telling it.
+
+    It outlives its trigger until the provider has been told that too. ``sealed`` holds the secret that is shared with
+    the provider and the address that it calls, as JSON; ``next_at`` is when it is talked to next, which is also the
+    lease of who does.
+    """
+
+    trigger = models.ForeignKey("workflows.Trigger", null=True, on_delete=models.SET_NULL, related_name="subscriptions")
+    declared = models.CharField(max_length=128, help_text="The key of the integration's trigger.")
+    inputs = JSONTextField(default=dict)
+    credential = models.ForeignKey("vault.Credential", null=True, on_delete=models.SET_NULL, related_name="+")
+    credential_name = models.CharField(max_length=100, blank=True, default="")
+    of = models.CharField(max_length=64, help_text="What it is for: another one is another subscription.")
+    status = models.CharField(
+        max_length=8, choices=[(each.value, each.value) for each in SubscriptionStatus], editable=False
+    )
+    state = JSONTextField(default=dict, help_text='{"id", "state"} as the provider\'s function gave them.')
+    sealed = models.BinaryField(null=True, editable=False)
+    key_id = models.CharField(max_length=16, blank=True, default="", editable=False, db_index=True)
+    expires_at = models.DateTimeField(null=True, default=None)
+    told_at = models.DateTimeField(null=True, default=None, help_text="When the provider last agreed.")
+    failures = models.PositiveIntegerField(default=0)
+    error = JSONTextField(null=True, default=None, help_text='{"kind", "message", "hint"} of the last failure.')
+    unread = JSONTextField(
+        null=True, default=None, help_text='{"at", "message"}: the last request was genuine, and could not be read.'
+    )
+    next_at = models.DateTimeField(null=True, default=None)
+    since = models.DateTimeField(null=True, default=None, help_text="Since when somebody talks to the provider.")
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("id",)
+        indexes = (
+            models.Index(fields=("next_at",), condition=Q(next_at__isnull=False), name="subscription_due"),
+            models.Index(fields=("status",), condition=Q(trigger__isnull=True), name="subscription_left"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(status__in=[each.value for each in SubscriptionStatus]), name="subscription_status_known"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.declared} of trigger {self.trigger_id}"
+
+
+class SavedView(TenantOwned):
+    """Filters of the list of runs that a person keeps under a name, for themselves, as the query of its address.
+
+    One that names a workflow goes with it: its address would lead nowhere.
+    """
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    workflow = models.ForeignKey("workflows.Workflow", null=True, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2_000)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("owner", "tenant", "name"), name="savedview_name_once"),)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class WorkerBeat(models.Model):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, product
 from typing import Any, Final
 
+from django.db.models import QuerySet
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
+from integrations.words import declared
 from orchestrator.types import JSONValue
+from orchestrator.words import called
+from orchestrator.workflows.models import WorkflowVersion
 from runs.engine.frame import LOOP
 from runs.paths import item_path
 
@@ -24,6 +30,7 @@ WAITS: Final = ("flow.wait", "flow.approve", "flow.callback", "workflow.call")
 CALL: Final = "workflow.call"
 # How many items of each loop are looked at for a sample, by how deep a step is in loops.
 _FIRST_ITEMS: Final = (0, 5, 2, 1)
+_KEPT: Final = 64
 _LANE_WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("flow.if", "then"): noop("Then"),
     ("flow.if", "else"): noop("Else"),
@@ -73,6 +80,10 @@ class StepOutline:
         return self.config.get("on_error") == "continue"
 
 
+# By version and language: lanes have names that are translated.
+_trees: OrderedDict[tuple[int, str, str], tuple[StepOutline, ...]] = OrderedDict()
+
+
 def outline(definition: Mapping[str, Any] | None) -> tuple[StepOutline, ...]:
     """Return all steps of a version's document, each before the steps in its lanes."""
     return tuple(walk(tree(definition)))
@@ -81,6 +92,28 @@ def outline(definition: Mapping[str, Any] | None) -> tuple[StepOutline, ...]:
 def tree(definition: Mapping[str, Any] | None) -> tuple[StepOutline, ...]:
     """Return the outermost steps of a version's document, with what their lanes hold."""
     return _steps((definition or {}).get("steps"), count(2), 0, ())
+
+
+def tree_of(version: WorkflowVersion) -> tuple[StepOutline, ...]:
+    """Return a version's tree: it never changes, and may have thousands of steps, so the last few are kept."""
+    asked = _asked(version)
+    found = _trees.pop(asked, None)
+    _trees[asked] = found = tree(version.definition) if found is None else found
+    while len(_trees) > _KEPT:
+        _trees.popitem(last=False)
+    return found
+
+
+def trees_of(versions: QuerySet[WorkflowVersion]) -> dict[int, tuple[StepOutline, ...]]:
+    """Return the trees of several versions by their id; a query, and one more where some are not kept."""
+    found = {version.pk: version for version in versions.defer("definition")}
+    unknown = [version.pk for version in found.values() if _asked(version) not in _trees]
+    found |= {version.pk: version for version in versions.filter(pk__in=unknown)} if unknown else {}
+    return {pk: tree_of(version) for pk, version in found.items()}
+
+
+def _asked(version: WorkflowVersion) -> tuple[int, str, str]:
+    return version.pk, version.checksum, get_language() or ""
 
 
 def walk(steps: Iterable[StepOutline]) -> Iterator[StepOutline]:
@@ -145,13 +178,13 @@ def lane_words(action: str, lane: str) -> str:
 def step_name(name: str, action: str, key: str) -> str:
     """Return what a step is called: its own name, else its action's, else its key."""
     known = registry.get(action)
-    return name or (known.name if known else "") or key
+    return (called(name, known.name) if known else name) or key
 
 
 def action_words(action: str) -> str:
     """Return ``Slack · Send message``, or the key of an action that is not registered."""
     known = registry.get(action)
-    return f"{known.provider.name} · {known.name}" if known else action
+    return f"{declared(known.provider.name)} · {declared(known.name)}" if known else action
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

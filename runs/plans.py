@@ -19,7 +19,7 @@ TENANTS_KEPT: Final = 2_000
 # A variable or an egress list that somebody changes is in force for the runs that start this much later.
 TENANT_SECONDS: Final = 1.0
 # By hand: the first run after a pause waits for these, and the ORM would take longer than the rest of its claim.
-_EGRESS: Final = f"SELECT egress_allow FROM {Tenant._meta.db_table} WHERE id = %s"  # noqa: S608
+_TENANT: Final = f"SELECT slug, egress_allow FROM {Tenant._meta.db_table} WHERE id = %s"  # noqa: S608
 _VARIABLES: Final = f"SELECT key, value FROM {Variable._meta.db_table} WHERE tenant_id = %s"  # noqa: S608
 
 
@@ -34,6 +34,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantFacts:
+    slug: str
     egress_allow: tuple[str, ...]
     variables: Mapping[str, JSONValue]
     read_at: float
@@ -71,12 +72,12 @@ class Plans:
 
     def read_tenant(self, tenant_id: int) -> TenantFacts:
         """Return what runs of a tenant need to know of it. Raises Tenant.DoesNotExist."""
-        found = read(Tenant, ("egress_allow",), _EGRESS, [tenant_id])
+        found = read(Tenant, ("slug", "egress_allow"), _TENANT, [tenant_id])
         if not found:
             raise Tenant.DoesNotExist
         variables = {row["key"]: row["value"] for row in read(Variable, ("key", "value"), _VARIABLES, [tenant_id])}
         egress = tuple(found[0]["egress_allow"] or ())
-        facts = TenantFacts(egress_allow=egress, variables=variables, read_at=time.monotonic())
+        facts = TenantFacts(slug=found[0]["slug"], egress_allow=egress, variables=variables, read_at=time.monotonic())
         self._tenants[tenant_id] = facts
         _keep_newest(self._tenants, TENANTS_KEPT)
         return facts

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
 from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from runs import selectors
@@ -52,7 +54,7 @@ def outcomes_before(run: Run, definition: WorkflowDefinition, start: str) -> Out
     parts = _parts(start)
     chain = _chain(definition, parts[-1][0])
     if chain is None:
-        raise NotFound(f"This workflow has no step {start!r:.80}.")
+        raise NotFound(_("This workflow has no step %(start).80r.") % {"start": start})
     loops = [level.step.key for level in chain[:-1] if level.step.action == LOOP]
     items = _items(run, parts, loops)
     if items is None:
@@ -67,7 +69,9 @@ def _parts(start: str) -> list[tuple[str, int | None]]:
     for part in start.split("."):
         found = _PART.fullmatch(part)
         if found is None:
-            raise NotFound(f"{start!r:.80} is no step's path: write a key, or a path like each[3].send.")
+            raise NotFound(
+                _("%(start).80r is no step's path: write a key, or a path like each[3].send.") % {"start": start}
+            )
         parts.append((found[1], None if found[2] is None else int(found[2])))
     return parts
 
@@ -90,15 +94,18 @@ def _items(run: Run, parts: Sequence[tuple[str, int | None]], loops: Sequence[st
     """Return the iteration of each loop around the step, or None where the loop starts again as a whole."""
     if not loops:
         if len(parts) > 1:
-            raise NotFound(f"The step {parts[-1][0]!r} is in no loop: name it by its key alone.")
+            raise NotFound(_("The step %(key)r is in no loop: name it by its key alone.") % {"key": parts[-1][0]})
         return []
     named = parts[:-1] if len(parts) > 1 else _failed_in(run, parts[-1][0])
     if named is None:
         return None
-    if [key for key, _ in named] != list(loops) or any(item is None for _, item in named):
+    if [key for key, _index in named] != list(loops) or any(item is None for _key, item in named):
         wanted = ".".join([*(f"{key}[0]" for key in loops), parts[-1][0]])
-        raise NotFound(f"{parts[-1][0]!r} is inside {' and '.join(loops)}: write a path like {wanted}.")
-    return [item for _, item in named if item is not None]
+        raise NotFound(
+            _("%(key)r is inside %(loops)s: write a path like %(wanted)s.")
+            % {"key": parts[-1][0], "loops": _(" and ").join(loops), "wanted": wanted}
+        )
+    return [item for _key, item in named if item is not None]
 
 
 def _failed_in(run: Run, key: str) -> list[tuple[str, int | None]] | None:
@@ -141,7 +148,8 @@ class _Taken:
         outcome = outcomes.get(f"{prefix}{step.key}")
         if outcome is None or not _is_passed(step, outcome):
             raise Invalid(
-                f"The step {step.key!r} comes before {start!r} and has no result in that run: run again from it.",
+                _("The step %(key)r comes before %(start)r and has no result in that run: run again from it.")
+                % {"key": step.key, "start": start},
                 code="no_outcome",
             )
         for inner in (step, *readable_inside(step)):
@@ -157,7 +165,8 @@ class _Taken:
             lane = self._lane_taken(path)
             if lane != level.lane:
                 raise Conflict(
-                    f"That run did not take the lane {level.lane!r} of {step.key!r}: run again from {step.key!r}.",
+                    _("That run did not take the lane %(lane)r of %(key)r: run again from %(key)r.")
+                    % {"lane": level.lane, "key": step.key},
                     code="other_lane",
                 )
             self.found[path]["output"] = {"lane": lane}

@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
-from orchestrator import jsongate
 from orchestrator.errors import NotFound
-from orchestrator.large import Large, Stored
+from orchestrator.large import Stored
 from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
-from orchestrator.workflows.drafts import draft_document
 from orchestrator.workflows.models import Workflow
 from runs.attempts import attempts_after
 from runs.models import Payload, Run, StepRun
-from runs.outline import sample_paths, tree
 from runs.states import RunKind, StepStatus
 from runs.values import SEED_LEVELS, PayloadSource, lean, opened, unfolded
 
 STEPS_A_PAGE: Final = 200
-# How far back the data picker and a step test look for an output.
-_RUNS_LOOKED_AT: Final = 20
 _PASSED: Final = [StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.FAILED, StepStatus.LOST]
 _LIST_DEFERS: Final = ("trigger", "output", "seed", "version__definition", "version__bindings")
 
 
-def run_list(
-    tenant: Tenant,
-    *,
-    workflow: Workflow | None = None,
-    status: str | None = None,
-    since: datetime | None = None,
-    q: str | None = None,
-) -> QuerySet[Run]:
-    """Return the tenant's runs, newest first, without their large columns; ``q`` is an id or part of a name.
+@dataclass(frozen=True, kw_only=True)
+class RunFilter:
+    """What a list of runs is narrowed to by the API; ``q`` is an id or part of a workflow's name."""
+
+    workflow: Workflow | None = None
+    status: str | None = None
+    since: datetime | None = None
+    q: str | None = None
+
+
+def run_list(tenant: Tenant, wanted: RunFilter) -> QuerySet[Run]:
+    """Return the tenant's runs, newest first, without their large columns.
 
     Tests of single steps are left out: they are part of building, not of what the workflow did.
     """
     rows = Run.objects.for_tenant(tenant).exclude(kind=RunKind.STEP)
-    if workflow is not None:
-        rows = rows.filter(workflow=workflow)
-    if status is not None:
-        rows = rows.filter(status=status)
-    if since is not None:
-        rows = rows.filter(created_at__gte=since)
-    if q:
-        rows = rows.filter(_matching(tenant, q.strip()))
+    if wanted.workflow is not None:
+        rows = rows.filter(workflow=wanted.workflow)
+    if wanted.status is not None:
+        rows = rows.filter(status=wanted.status)
+    if wanted.since is not None:
+        rows = rows.filter(created_at__gte=wanted.since)
+    if wanted.q:
+        rows = rows.filter(_matching(tenant, wanted.q.strip()))
     return rows.select_related("version", "workflow").defer(*_LIST_DEFERS).order_by("-id")
 
 
@@ -100,7 +100,7 @@ def step_page(run: Run, *, cursor: str | None = None, path: str | None = None) -
     ``path`` is that of a step, with which comes what its lanes hold, or of an iteration, like ``each[3]``.
     """
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
-        raise NotFound("There is no such page: start again without a cursor.")
+        raise NotFound(_("There is no such page: start again without a cursor."))
     steps, more = _steps_after(run, cursor=int(cursor or 0), path=path)
     sizes = _sizes(run, _refs(steps))
     return {
@@ -150,7 +150,7 @@ def payload_value(run: Run, ref: int) -> JSONValue:
 def _payload(run: Run, ref: int) -> Payload:
     payload = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk=ref).first()
     if payload is None:
-        raise NotFound("This run has no such value.")
+        raise NotFound(_("This run has no such value."))
     return payload
 
 
@@ -158,7 +158,7 @@ def payload_pieces(run: Run, ref: int) -> tuple[int, Iterator[bytes]]:
     """Return the bytes of JSON that a large value has, and these in pieces. Raises NotFound as ``payload_value``."""
     size = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk=ref).values_list("size", flat=True).first()
     if size is None:
-        raise NotFound("This run has no such value.")
+        raise NotFound(_("This run has no such value."))
     return size, Stored(source=PayloadSource(tenant_id=run.tenant_id, run_id=run.pk, ref=ref)).pieces()
 
 
@@ -175,58 +175,6 @@ def seed_of(run: Run) -> dict[str, Any]:
         return dict(seed)
     value = unfolded(lean(_payload(run, seed["ref"])), SEED_LEVELS)
     return value if isinstance(value, dict) else {}
-
-
-def last_trigger(workflow: Workflow, *, packed: bool = False) -> dict[str, JSONValue] | None:
-    """Return the trigger of the workflow's latest run, live or test, or None before the first.
-
-    What is large in it is Large with ``packed``; else it is opened, and null where it is more than a body may have.
-    """
-    runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
-    latest = runs.only("tenant_id", "trigger", "trigger_ref").order_by("-id").first()
-    trigger = trigger_of(latest) if latest else None
-    return trigger if trigger is None or packed else {name: _opened(value) for name, value in trigger.items()}
-
-
-def _opened(value: Any) -> JSONValue:
-    if not isinstance(value, Large):
-        return value  # type: ignore[no-any-return]
-    found: JSONValue = value.open() if value.size <= jsongate.MAX_BYTES else None
-    return found
-
-
-def last_outputs(
-    workflow: Workflow, *, paths: Collection[str] | None = None, largest: int | None = None
-) -> dict[str, dict[str, JSONValue]]:
-    """Return each step's latest success among the workflow's last runs, as ``{key: {"output", "status", "run"}}``.
-
-    ``paths`` are where to look, by default those of the draft's steps; outputs beyond ``largest`` bytes are left out.
-    """
-    rows = _last_rows(workflow, paths).filter(status=StepStatus.SUCCEEDED)
-    # Two steps: the outputs of twenty runs may be large, and one of each key is wanted.
-    latest = dict(rows.values_list("key", "pk"))
-    found = list(rows.filter(pk__in=latest.values()).only("run_id", "tenant_id", "key", "output", "output_ref"))
-    payloads = Payload.objects.for_tenant(workflow.tenant_id).filter(
-        run__in={row.run_id for row in found}, pk__in=[row.output_ref for row in found if row.output_ref is not None]
-    )
-    stored = (payloads if largest is None else payloads.filter(size__lte=largest)).in_bulk()
-    return {
-        row.key: {
-            "output": row.output if row.output_ref is None else lean(stored[row.output_ref]),
-            "status": StepStatus.SUCCEEDED.value,
-            "run": str(row.run_id),
-        }
-        for row in found
-        if row.output_ref is None or row.output_ref in stored
-    }
-
-
-def _last_rows(workflow: Workflow, paths: Collection[str] | None) -> QuerySet[StepRun]:
-    """Return attempts of the workflow's last runs at these paths, oldest first: of loops the first few items."""
-    runs = Run.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow).order_by("-id")
-    ids = list(runs.values_list("pk", flat=True)[:_RUNS_LOOKED_AT])
-    wanted = sample_paths(tree(draft_document(workflow))) if paths is None else list(paths)
-    return StepRun.objects.for_tenant(workflow.tenant_id).filter(run__in=ids, path__in=wanted).order_by("id")
 
 
 def step_outcomes(run: Run, *, loop: str = "", item: int | None = None) -> dict[str, dict[str, JSONValue]]:
@@ -302,9 +250,3 @@ def _shown(run: Run, value: JSONValue, ref: int | None, sizes: Mapping[int, int]
 
 def _body(trigger: Any) -> JSONValue:
     return trigger.get("body") if isinstance(trigger, dict) else None
-
-
-def last_attempts(workflow: Workflow, *, paths: Collection[str] | None = None) -> dict[str, StepRun]:
-    """Return each step's latest attempt among the workflow's last runs, without its data: what an outline shows."""
-    wanted = ("tenant_id", "run_id", "key", "status", "failure_kind", "started_at", "finished_at")
-    return {row.key: row for row in _last_rows(workflow, paths).only(*wanted)}

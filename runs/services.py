@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from orchestrator import jsongate
 from orchestrator.errors import Conflict, Invalid, NotFound
@@ -19,9 +20,10 @@ from orchestrator.tenants.permissions import require_operation
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from orchestrator.workflows.publishing import draft_snapshot
-from runs import doorbell, selectors
+from runs import doorbell, samples, selectors, traceparents
 from runs.endings import end_undriven
 from runs.models import Payload, Run
+from runs.rates import check_tenant_rate
 from runs.reruns import outcomes_before
 from runs.states import RunKind, RunStatus, StepStatus
 from runs.values import Split, split
@@ -30,13 +32,16 @@ VersionChoice = Literal["published", "draft"] | int
 _NOT_GIVEN: Final[Any] = object()
 
 
-def manual_trigger(payload: JSONValue) -> dict[str, JSONValue]:
-    """Return what a run started by hand or by the API sees as ``trigger``: the payload is its ``body``."""
+def manual_trigger(payload: JSONValue, *, traceparent: str | None = None) -> dict[str, JSONValue]:
+    """Return what a run started by hand or by the API sees as ``trigger``: the payload is its ``body``.
+
+    ``traceparent`` is the header of who asked for it; one that is none is left out.
+    """
     return {
         "type": "manual",
         "key": "",
         "body": payload,
-        "headers": {},
+        "headers": {traceparents.HEADER: traceparent} if traceparents.parsed(traceparent) else {},
         "query": {},
         "method": None,
         "received_at": timezone.now().isoformat(),
@@ -118,23 +123,53 @@ def run_start_by_actor(
     payload: JSONValue = None,
     version: VersionChoice = "published",
     kind: RunKind | None = None,
+    traceparent: str | None = None,
 ) -> Run:
     """Start a run for a person or token. Raises Conflict when nothing is published, NotFound for an unknown number.
 
-    A disabled workflow may be started; a run of the draft is a test unless ``kind`` says otherwise.
+    A disabled workflow may be started; a run of the draft is a test unless ``kind`` says otherwise. Raises Limited
+    where the tenant has started as many within a minute as it may, as do the others that start whole runs.
     """
     pinned = _version(actor, workflow, version)
+    check_tenant_rate(actor.tenant)
+    if pinned.number is None:
+        # Whoever runs the draft as a whole wants to see what that gives.
+        samples.data_choose(actor=actor, workflow=workflow)
     run = run_start(
         tenant=actor.tenant,
         workflow=workflow,
         version=pinned,
-        trigger=manual_trigger(payload),
+        trigger=manual_trigger(payload, traceparent=traceparent),
         trigger_type="manual",
         kind=kind or (RunKind.TEST if pinned.number is None else RunKind.LIVE),
         actor=actor,
     )
     audit.record(actor=actor, action="run.started", target=run, detail={"workflow": workflow.slug})
     return run
+
+
+@transaction.atomic
+def draft_test(*, actor: Actor, workflow: Workflow, requests: Sequence[samples.Request]) -> list[Run]:
+    """Run the draft as a whole with each of these requests, as tests that see them as a live run would."""
+    require_operation(actor, "run.test")
+    version = draft_snapshot(actor=actor, workflow=workflow)
+    samples.data_choose(actor=actor, workflow=workflow)
+    runs = []
+    for request in requests:
+        check_tenant_rate(actor.tenant)
+        run = run_start(
+            tenant=actor.tenant,
+            workflow=workflow,
+            version=version,
+            trigger=request.trigger,
+            trigger_type=request.trigger_type,
+            trigger_key=request.trigger_key,
+            kind=RunKind.TEST,
+            actor=actor,
+        )
+        audit.record(actor=actor, action="run.started", target=run, detail={"workflow": workflow.slug})
+        runs.append(run)
+    return runs
 
 
 @transaction.atomic
@@ -154,12 +189,15 @@ def step_test(
     require_operation(actor, "run.test")
     version = draft_snapshot(actor=actor, workflow=workflow)
     _known_step(WorkflowDefinition.model_validate(version.definition), key)
+    chosen = samples.data_chosen(workflow)
     outcomes = (
-        selectors.last_outputs(workflow)
+        samples.last_outputs(workflow, chosen=chosen)
         if given is None
         else {name: {"output": value, "status": StepStatus.SUCCEEDED.value} for name, value in given.items()}
     )
-    trigger = selectors.last_trigger(workflow, packed=True) if payload is _NOT_GIVEN else manual_trigger(payload)
+    trigger = (
+        samples.last_trigger(workflow, chosen=chosen, packed=True) if payload is _NOT_GIVEN else manual_trigger(payload)
+    )
     return run_start(
         tenant=actor.tenant,
         workflow=workflow,
@@ -169,6 +207,27 @@ def step_test(
         kind=RunKind.STEP,
         actor=actor,
         seed={"only": key, "steps": {name: outcome for name, outcome in outcomes.items() if name != key}},
+    )
+
+
+@transaction.atomic
+def run_start_until(*, actor: Actor, workflow: Workflow, key: str) -> Run:
+    """Run the steps of the draft that come before one, with the trigger that the draft is built with.
+
+    Of the lanes around the step only its own are run, as far as to it. Raises NotFound for a step that is not there.
+    """
+    require_operation(actor, "run.test")
+    check_tenant_rate(actor.tenant)
+    version = draft_snapshot(actor=actor, workflow=workflow, until=key)
+    chosen = samples.data_chosen(workflow)
+    return run_start(
+        tenant=actor.tenant,
+        workflow=workflow,
+        version=version,
+        trigger=samples.last_trigger(workflow, chosen=chosen, packed=True) or manual_trigger(None),
+        trigger_type="manual",
+        kind=RunKind.TEST,
+        actor=actor,
     )
 
 
@@ -185,7 +244,7 @@ def run_cancel(*, actor: Actor, run: Run) -> Run:
     if not end_undriven(rows.values_list("pk", flat=True), RunStatus.CANCELLED, None, now=now):
         driven = rows.filter(status=RunStatus.RUNNING)
         if not driven.update(revision=F("revision") + 1):
-            raise Conflict("This run has ended, so there is nothing left to cancel.")
+            raise Conflict(_("This run has ended, so there is nothing left to cancel."))
     audit.record(actor=actor, action="run.cancelled", target=run)
     # Its caller may go on now, and what a limit held back.
     transaction.on_commit(doorbell.ring)
@@ -208,7 +267,8 @@ def run_rerun(
     """
     require_operation(actor, "run.rerun")
     if not RunStatus(run.status).is_terminal:
-        raise Conflict("This run has not ended. Wait for its end or cancel it, then run it again.")
+        raise Conflict(_("This run has not ended. Wait for its end or cancel it, then run it again."))
+    check_tenant_rate(actor.tenant)
     workflow = run.workflow
     pinned = run.version if version == "same" else _version(actor, workflow, version)
     again = run_start(
@@ -250,21 +310,23 @@ def _version(actor: Actor, workflow: Workflow, choice: VersionChoice) -> Workflo
     require_operation(actor, "run.start")
     if choice == "published":
         if workflow.published_version is None:
-            raise Conflict("This workflow is not published yet: publish it, or run its draft.", code="unpublished")
+            raise Conflict(_("This workflow is not published yet: publish it, or run its draft."), code="unpublished")
         return workflow.published_version
     found = WorkflowVersion.objects.for_tenant(actor.tenant).filter(workflow=workflow, number=choice).first()
     if found is None:
-        raise NotFound(f"This workflow has no version {choice}.")
+        raise NotFound(_("This workflow has no version %(choice)s.") % {"choice": choice})
     return found
 
 
 def _known_step(definition: WorkflowDefinition, key: str) -> None:
-    if all(step.key != key for _, step in definition.walk()):
-        raise NotFound(f"This workflow has no step {key!r:.80}.")
+    if all(step.key != key for _path, step in definition.walk()):
+        raise NotFound(_("This workflow has no step %(key).80r.") % {"key": key})
 
 
 def _split(value: JSONValue, run: Run, what: str) -> Split:
     try:
         return split(value, tenant_id=run.tenant_id, run_id=run.pk)
     except jsongate.BadJSON as error:
-        raise Invalid(f"The run's {what} cannot be kept: {error}.", code="too_large") from error
+        raise Invalid(
+            _("The run's %(what)s cannot be kept: %(error)s.") % {"what": what, "error": error}, code="too_large"
+        ) from error

@@ -50,6 +50,15 @@ class RunKind(StrEnum):
     STEP = "step"
 
 
+class SubscriptionStatus(StrEnum):
+    """``pending`` the provider is yet to be told, ``manual`` a person tells it, ``ending`` it is to be untold."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    MANUAL = "manual"
+    ENDING = "ending"
+
+
 RUN_TERMINAL: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 RUN_TRANSITIONS: Final[dict[RunStatus, frozenset[RunStatus]]] = {

@@ -1,4 +1,4 @@
-"""What a ticker looks after: drivers that are gone, and what is past its retention."""
+"""What a ticker looks after: drivers that are gone, versions that may go back, and what is past its retention."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.claims import next_due, release_dead
 from runs.clock import DatabaseClock
 from runs.limits import release_all
-from runs.models import Answer, Payload, Run, StepRun, WorkerBeat
+from runs.models import Answer, Payload, Run, StepRun, TestData, WorkerBeat
 from runs.owners import is_surely_gone
 from runs.states import RUN_TERMINAL, RunStatus
+from runs.watches import look_at_watched
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,16 @@ class Work(StrEnum):
 
 
 def sweep() -> None:
-    """Look once: free what dead drivers hold and what a limit holds back no more, and now and then prune a little."""
+    """Look once: free what dead drivers hold and what a limit holds back no more, now and then prune a little, and let
+    versions that fail go back.
+    """
     now = _clock().now()
     free_dead_drivers(now)
     release_all(now=now)
     if _is_time_for("prune", PRUNE_EVERY_SECONDS):
         prune(seconds=PRUNE_SECONDS)
+    # Last: what is wrong with one workflow's watch must not keep the rest from being done.
+    look_at_watched()
 
 
 def state_of_work(now: datetime) -> Work:
@@ -146,6 +151,7 @@ def delete_runs(ids: Iterable[int]) -> None:
     for rows in (
         Payload.unscoped.filter(run__in=wanted),
         Answer.unscoped.filter(run__in=wanted),
+        TestData.unscoped.filter(run__in=wanted),
         StepRun.unscoped.filter(run__in=wanted),
         Run.unscoped.filter(pk__in=wanted),
     ):

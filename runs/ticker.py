@@ -19,7 +19,7 @@ from typing import Final
 
 from django.db import DatabaseError, connection
 
-from runs import bell, doorbell, sweeper
+from runs import bell, doorbell, schedules, sweeper
 from runs.clock import DatabaseClock
 from runs.models import WorkerBeat
 from runs.sweeper import Work
@@ -31,6 +31,8 @@ SWEEP_SECONDS: Final = 1.0
 # While a driver hears the bell and nothing is due, ticks are rarer; while nothing is driven either, sweeps are.
 CALM_SECONDS: Final = 1.0
 CALM_SWEEP_SECONDS: Final = 5.0
+# A slot whose workflow is just being published is looked at again this soon.
+LEAST_PAUSE: Final = 0.02
 # A driver that was called takes a while to begin, and its message may go to another machine.
 CALL_SECONDS: Final = 1.0
 WEDGED_SECONDS: Final = 10.0
@@ -50,6 +52,7 @@ class Ticker:
         self._called_at = float("-inf")
         self._is_calm = False
         self._work = Work.DUE
+        self._until_next: float | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._main, name="ticker", daemon=True).start()
@@ -69,14 +72,16 @@ class Ticker:
                 self._is_calm = False
                 log.exception("A tick failed")
                 connection.close()
-            time.sleep(CALM_SECONDS if self._is_calm else TICK_SECONDS)
+            time.sleep(self._pause())
 
     def tick(self, now: float) -> None:
         """Look once: ring for what is due, sweep now and then, and give the alarm when nothing moves."""
+        moment = self._clock.now()
+        self._fire(moment)
         if now - self._swept_at >= (CALM_SWEEP_SECONDS if self._work is Work.NONE else SWEEP_SECONDS):
             self._swept_at = now
             sweeper.sweep()
-        self._work = sweeper.state_of_work(self._clock.now())
+        self._work = sweeper.state_of_work(moment)
         self._is_calm = self._work is not Work.DUE and self._is_somebody_waiting(now)
         if self._work is not Work.DUE:
             self._since = None
@@ -89,6 +94,26 @@ class Ticker:
         elif now - self._since > WEDGED_SECONDS:
             log.critical("Work has been due for %s s and no driver moves", WEDGED_SECONDS)
             self._wedged()
+
+    def _fire(self, moment: datetime) -> None:
+        """Fire the schedules that are due, and see how long it is to the next."""
+        try:
+            at = schedules.next_at()
+            if at is not None and at <= moment:
+                schedules.fire(moment)
+                at = schedules.next_at()
+        except DatabaseError:
+            raise
+        except Exception:
+            # One that cannot be fired must not keep drivers from being looked after.
+            log.exception("Schedules could not be fired")
+            at = None
+        self._until_next = None if at is None else (at - moment).total_seconds()
+
+    def _pause(self) -> float:
+        """Return how long to sleep: to the next slot, if that comes before the next tick."""
+        pause = CALM_SECONDS if self._is_calm else TICK_SECONDS
+        return pause if self._until_next is None else min(pause, max(self._until_next, LEAST_PAUSE))
 
     def _is_somebody_waiting(self, now: float) -> bool:
         """Whether a driver of this machine holds the bell; else one is called, now and then."""

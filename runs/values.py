@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import BinaryField, QuerySet, Value
 from django.db.models.functions import Greatest, Length, Substr
 
+from integrations.words import gettext as _
 from orchestrator import jsongate
 from orchestrator.large import LARGE_BYTES, Large, Stored
 from runs.engine.values import INLINE_BYTES, compressed, kept, kept_large
@@ -113,5 +114,5 @@ def opened(payload: Payload) -> JSONValue:
     """Return the value of a Payload row. Raises jsongate.BadJSON for a row that is not what was written."""
     data = zlib.decompressobj().decompress(payload.data, payload.size + 1)
     if len(data) != payload.size:
-        raise jsongate.BadJSON("the stored value is damaged")
+        raise jsongate.BadJSON(_("the stored value is damaged"))
     return jsongate.parse(data)

@@ -10,7 +10,7 @@ import logging
 
 from django.db import transaction
 
-from runs import doorbell, sweeper
+from runs import doorbell, sweeper, tracing
 from runs.claims import Claimer
 from runs.clock import DatabaseClock
 from runs.models import WorkerBeat
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 def spread() -> None:
     """Ask what a ticker asks, claim without keeping it, and pack a message. Nothing is changed, and nothing raised."""
     try:
+        if tracing.is_on():
+            tracing.load()
         clock = DatabaseClock()
         clock.synchronise()
         sweeper.free_dead_drivers(clock.now())

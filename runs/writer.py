@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import threading
@@ -40,6 +41,22 @@ class Job:
 
     work: Callable[[], Any]
     done: Callable[[Any, BaseException | None], None]
+
+
+async def written(put: Callable[[Job], None], work: Callable[[], Any]) -> Any:
+    """Have the writer's thread do ``work``; return what it returned, or raise what it raised."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def done(value: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    put(Job(work=work, done=done))
+    return await future
 
 
 class Writer:
@@ -146,7 +163,7 @@ class Writer:
             return []
         except Exception as error:
             refused = error
-            log.exception("A write was refused")
+            log.exception("A write was refused", extra=_named(item))
             if isinstance(item, Job):
                 return [lambda: item.done(None, refused)]
             return [lambda: item.done(refused)]
@@ -167,6 +184,11 @@ class Writer:
                 results = [result for item in batch for result in self._commit_alone(item, again=True)]
             self._deliver(results, ())
             return
+
+
+def _named(item: Write | Job) -> dict[str, str] | None:
+    """Return the fields of a line about a run's write."""
+    return {"run_id": str(item.run_id), "tenant_id": str(item.tenant_id)} if isinstance(item, Write) else None
 
 
 def _result(job: Job, value: Any) -> Callable[[], None]:

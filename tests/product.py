@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,11 +57,12 @@ class Product:
     def log(self) -> str:
         return (self.folder / "product.log").read_text(errors="replace")
 
-    def manage(self, *arguments: str) -> str:
-        """Run one command to its end and return what it printed."""
+    def manage(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
+        """Run one command to its end and return what it printed; ``input`` is what it reads."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
+            input=input,
         )  # fmt: skip
         assert done.returncode == 0, f"{arguments} failed: {done.stdout}{done.stderr}"
         return done.stdout
@@ -79,9 +81,11 @@ class Product:
 
     def up(self) -> subprocess.Popen[bytes]:
         top = self.start("up", "--port", str(self.port))
-        if not self.token:
-            self.token = self.manage("token", "create", "--tenant", "demo", "--user", "admin").splitlines()[-1]
+        self.token = self.token or self.make_token()
         return top
+
+    def make_token(self) -> str:
+        return self.manage("token", "create", "--tenant", "demo", "--user", "admin").splitlines()[-1]
 
     def stop(self, top: subprocess.Popen[bytes]) -> int:
         """End a command as Ctrl-C does and return its exit status."""
@@ -144,8 +148,12 @@ class Product:
 
 
 @contextmanager
-def product(*, keys: bool = False, **environment: str) -> Iterator[Product]:
-    """Yield an installation in a folder of its own, not started yet; afterwards nothing of it is left."""
+def product(*, keys: bool = False, first_start: bool = False, **environment: str) -> Iterator[Product]:
+    """Yield an installation in a folder of its own, not started yet; afterwards nothing of it is left.
+
+    On SQLite it is set up already, unless its ``first_start`` is what a test is about. ``keys`` gives it keys of its
+    own in the environment.
+    """
     with tempfile.TemporaryDirectory(prefix="orchestrator-product-", ignore_cleanup_errors=True) as folder:
         mark = secrets.token_hex(8)
         values = {name: value for name, value in os.environ.items() if name not in _CLEARED}
@@ -155,10 +163,29 @@ def product(*, keys: bool = False, **environment: str) -> Iterator[Product]:
             values |= {"SECRET_KEY": secrets.token_urlsafe(50), "VAULT_KEYS": vault_key}
         values |= environment
         found = Product(folder=Path(folder), port=free_port(), environment=values, mark=mark)
+        if not first_start and not keys and "DATABASE_URL" not in environment:
+            found.token = _put(found.folder, _set_up())
         try:
             yield found
         finally:
             found.end()
+
+
+@cache
+def _set_up() -> tuple[dict[str, bytes], str]:
+    """Set an installation up once; return its files and a token. It takes seconds of migrations and commands."""
+    with product(first_start=True) as found:
+        found.manage("setup", "--no-demo")
+        token = found.make_token()
+        return {path.name: path.read_bytes() for path in found.folder.iterdir() if path.is_file()}, token
+
+
+def _put(folder: Path, made: tuple[dict[str, bytes], str]) -> str:
+    files, token = made
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)
+    return token
 
 
 def free_port() -> int:

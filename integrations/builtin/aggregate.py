@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from integrations.builtin.lists import Rank, look_up, rank, words_for
 from integrations.sdk import InputError
+from integrations.words import gettext as _
 
 Op: TypeAlias = Literal["count", "sum", "min", "max", "avg", "list"]
 # A value with the index of the item it is from.
@@ -49,7 +50,7 @@ def _count(op: str, found: Sequence[Found], paths: Sequence[str]) -> int:
 
 
 def _list(op: str, found: Sequence[Found], paths: Sequence[str]) -> list[Any]:
-    return [value for _, value in found]
+    return [value for _index, value in found]
 
 
 def _least(op: str, found: Sequence[Found], paths: Sequence[str]) -> Any:
@@ -66,7 +67,7 @@ def _sum(op: str, found: Sequence[Found], paths: Sequence[str]) -> int | float:
         # fsum: ten times 0.1 is 1, in whatever order.
         return sum(values) if all(type(value) is int for value in values) else math.fsum(values)
     except OverflowError:
-        raise InputError(f"{op}: the result is too large for a number.", field="operations") from None
+        raise InputError(_("%(op)s: the result is too large for a number.") % {"op": op}, field="operations") from None
 
 
 def _average(op: str, found: Sequence[Found], paths: Sequence[str]) -> int | float | None:
@@ -78,19 +79,20 @@ def _average(op: str, found: Sequence[Found], paths: Sequence[str]) -> int | flo
     try:
         return total / len(found)
     except OverflowError:
-        raise InputError(f"{op}: the result is too large for a number.", field="operations") from None
+        raise InputError(_("%(op)s: the result is too large for a number.") % {"op": op}, field="operations") from None
 
 
 def _numbers(op: str, found: Sequence[Found], paths: Sequence[str]) -> list[int | float]:
     for index, value in found:
         if type(value) is not int and type(value) is not float:
-            place = f" at {' or '.join(paths)}" if paths else ""
+            place = _(" at %(paths)s") % {"paths": _(" or ").join(paths)} if paths else ""
             raise InputError(
-                f"{op} takes numbers, and the item with index {index} has {words_for(value)}{place}.",
+                _("%(op)s takes numbers, and the item with index %(index)s has %(what)s%(place)s.")
+                % {"op": op, "index": index, "what": words_for(value), "place": place},
                 field="operations",
-                hint="Leave such items out with data.filter, or make numbers of them with number() in a loop.",
+                hint=_("Leave such items out with data.filter, or make numbers of them with number() in a loop."),
             )
-    return [value for _, value in found]
+    return [value for _index, value in found]
 
 
 _OPS: Final[Mapping[Op, Callable[[str, Sequence[Found], Sequence[str]], Any]]] = {

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from integrations import sandbox
 from integrations.sandbox.outcome import MAX_INPUT_BYTES
 from integrations.sdk import InputError, JSONValue, Provider, RunContext, action, ui
+from integrations.words import gettext as _
 
 code = Provider(
     key="code",
@@ -34,7 +35,7 @@ class PythonInputs(BaseModel):
         description="Define main(input) and return JSON; without it the last expression is the result. "
         "There is json, math, re, datetime and random, but no network, files or packages.",
         examples=[_PYTHON],
-        json_schema_extra=ui(format="code"),
+        json_schema_extra=ui(format="code", language="python"),
     )
     input: JSONValue = Field(
         None, title="Input", description="Any JSON value; the code gets it as input.", examples=[{"numbers": [1, 2, 3]}]
@@ -48,7 +49,7 @@ class JavaScriptInputs(BaseModel):
         description="Define main(input) and return JSON, or export an object with run({ inputs }). "
         "There is no fetch, URL, Buffer, setTimeout, Intl or import.",
         examples=[_JAVASCRIPT],
-        json_schema_extra=ui(format="code"),
+        json_schema_extra=ui(format="code", language="javascript"),
     )
     input: JSONValue = Field(
         None, title="Input", description="Any JSON value; the code gets it as input.", examples=[{"numbers": [1, 2, 3]}]
@@ -103,11 +104,15 @@ async def _run(ctx: RunContext[Any], run: Callable[..., Awaitable[sandbox.Outcom
 
 def _told(error: sandbox.CodeFailed) -> InputError:
     """Return a failure of the code: the same code on the same input fails the same way, so none is tried again."""
-    place = f"Line {error.line}: " if error.line else ""
-    if error.message == sandbox.NO_NETWORK:
-        return InputError(error.message, field="code", hint=f"{place}trying again will not help until it is changed.")
-    hint = "Correct the code or its input."
-    return InputError(f"{place}{error.message}", field="code", hint=hint)
+    line = {"line": error.line}
+    if isinstance(error, sandbox.NoNetwork):
+        if error.line:
+            hint = _("Line %(line)d: trying again will not help until it is changed.") % line
+        else:
+            hint = _("trying again will not help until it is changed.")
+        return InputError(error.message, field="code", hint=hint)
+    message = _("Line %(line)d: %(why)s") % {**line, "why": error.message} if error.line else error.message
+    return InputError(message, field="code", hint=_("Correct the code or its input."))
 
 
 def _write(ctx: RunContext[Any], lines: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from integrations.builtin.aggregate import Op, group, reduce
 from integrations.builtin.lists import Items, Rank, is_null, rank, words_for
 from integrations.sdk import InputError, JSONValue, Provider, RunContext, Timeout, action
+from integrations.words import gettext as _
 
 data = Provider(
     key="data",
@@ -103,9 +104,10 @@ def _filtered(ctx: RunContext[FilterInputs]) -> list[Any]:
     for index, (item, holds) in enumerate(_evaluated(ctx, "where")):
         if not isinstance(holds, bool):
             raise InputError(
-                f"where gives true or false, and for the item with index {index} it gave {words_for(holds)}.",
+                _("where gives true or false, and for the item with index %(index)s it gave %(what)s.")
+                % {"index": index, "what": words_for(holds)},
                 field="where",
-                hint="Compare something: {{ item.amount > 0 }}.",
+                hint=_("Compare something: {{ item.amount > 0 }}."),
             )
         if holds:
             kept.append(item)
@@ -239,7 +241,7 @@ class AggregateInputs(_ListInputs):
             if operation.name in seen:
                 raise PydanticCustomError(
                     "name_twice",
-                    'Two results are named {name}: give one another name with "as"',
+                    _('Two results are named {name}: give one another name with "as"'),
                     {"name": operation.name},
                 )
             seen.add(operation.name)
@@ -287,7 +289,10 @@ def _evaluated(ctx: RunContext[Any], name: str) -> Iterator[tuple[Any, Any]]:
     """Yield each item with the value of a per-item input. Raises Timeout: a thread is not stopped from outside."""
     for index, item in enumerate(ctx.inputs.items):
         if index % _TIME_EVERY == 0 and index and not ctx.remaining():
-            raise Timeout(f"There was no time for more than {index} of {len(ctx.inputs.items)} items.")
+            raise Timeout(
+                _("There was no time for more than %(index)s of %(count)s items.")
+                % {"index": index, "count": len(ctx.inputs.items)}
+            )
         yield item, ctx.evaluate(name, item, index)
 
 

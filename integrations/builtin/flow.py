@@ -25,6 +25,8 @@ from pydantic_core import PydanticCustomError
 
 from integrations.builtin.lists import Items, words_for
 from integrations.sdk import InputError, JSONValue, Provider, RunContext, action, ui
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 
 flow = Provider(
     key="flow",
@@ -51,8 +53,8 @@ class _Inputs(BaseModel):
 def engine_only(key: str) -> NoReturn:
     """Raise InputError: there is no run whose steps could be driven."""
     raise InputError(
-        f"{key} cannot be tried by itself: it decides what the run it is part of does next.",
-        hint="Put it into a workflow and run that.",
+        _("%(key)s cannot be tried by itself: it decides what the run it is part of does next.") % {"key": key},
+        hint=_("Put it into a workflow and run that."),
     )
 
 
@@ -61,16 +63,16 @@ def _only(kinds: tuple[type, ...], wanted: str) -> Callable[[Any], Any]:
         if type(value) in kinds:
             return value
         raise PydanticCustomError(
-            "json_type", "{wanted} is needed, and this is {what}", {"wanted": wanted, "what": words_for(value)}
+            "json_type", _("{wanted} is needed, and this is {what}"), {"wanted": _(wanted), "what": words_for(value)}
         )
 
     return check
 
 
-_TruthValue = Annotated[StrictBool, BeforeValidator(_only((bool,), "True or false"))]
+_TruthValue = Annotated[StrictBool, BeforeValidator(_only((bool,), gettext_noop("True or false")))]
 _Scalar = Annotated[
     str | bool | int | float | None,
-    BeforeValidator(_only((str, bool, int, float, type(None)), "A text, a number, true, false or null")),
+    BeforeValidator(_only((str, bool, int, float, type(None)), gettext_noop("A text, a number, true, false or null"))),
 ]
 
 
@@ -221,7 +223,7 @@ def _moment(value: Any) -> Any:
             return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         pass
-    raise PydanticCustomError("datetime_parsing", "Write a date and time like 2026-03-01T09:00:00Z")
+    raise PydanticCustomError("datetime_parsing", _("Write a date and time like 2026-03-01T09:00:00Z"))
 
 
 class WaitInputs(_Inputs):
@@ -241,8 +243,8 @@ class WaitInputs(_Inputs):
         if isinstance(given, dict):
             count = sum(given.get(name) is not None for name in ("seconds", "until"))
             if count != 1:
-                what = "one of seconds and until, not both" if count else "seconds or until"
-                raise PydanticCustomError("wait_one", "Fill in {what}", {"what": what})
+                what = _("one of seconds and until, not both") if count else _("seconds or until")
+                raise PydanticCustomError("wait_one", _("Fill in {what}"), {"what": what})
         return given
 
 

@@ -25,7 +25,8 @@ from integrations.sdk import (
     status,
     ui,
 )
-from integrations.sdk.client import IDEMPOTENT_METHODS, RequestOptions, Response
+from integrations.sdk.client import IDEMPOTENT_METHODS, SAFE_METHODS, RequestOptions, Response
+from integrations.words import gettext as _
 from orchestrator import jsongate
 from orchestrator.large import LARGE_BYTES, RawJSON
 
@@ -37,7 +38,7 @@ http = Provider(
     category="Logic",
     tile="http",
     quality="silver",
-    auth=[BearerToken(), ApiKey(configurable=True), Basic(), OAuth2()],
+    auth=[BearerToken(), ApiKey(configurable=True), Basic(), OAuth2(configurable=True)],
 )
 
 MAX_DEPTH: Final = 64
@@ -124,7 +125,10 @@ class RequestInputs(BaseModel):
     def _one_body(self) -> RequestInputs:
         given = [name for name in ("body", "form", "multipart", "raw") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"send one of {' and '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
+            raise ValueError(
+                (_("send one of %(given)s, not both") if len(given) == 2 else _("send one of %(given)s, not all"))
+                % {"given": _(" and ").join(given)}
+            )
         return self
 
 
@@ -148,6 +152,7 @@ class RequestOutput(BaseModel):
     effect="update",
     synonyms=("api", "call", "fetch", "curl", "rest", "webhook", "get", "post"),
     idempotent=lambda inputs: inputs.method in IDEMPOTENT_METHODS or inputs.idempotent,
+    reads_when=lambda inputs: inputs.method in SAFE_METHODS,
     summary=lambda output: f"{output['status']}",
 )
 async def request(ctx: RunContext[RequestInputs]) -> dict[str, Any]:
@@ -185,12 +190,14 @@ def _part(part: Part) -> tuple[str, tuple[str | None, bytes] | tuple[str | None,
         for text in (part.name, part.filename or "", part.content_type or "")
         for character in "\r\n\0"
     ):
-        raise InputError("A part's name, file name and type hold no line breaks.", field="multipart")
+        raise InputError(_("A part's name, file name and type hold no line breaks."), field="multipart")
     if part.base64 is not None:
         try:
             content = base64.b64decode(part.base64, validate=True)
         except ValueError:
-            raise InputError(f"The content of part {part.name!r:.60} is not base64.", field="multipart") from None
+            raise InputError(
+                _("The content of part %(name).60r is not base64.") % {"name": part.name}, field="multipart"
+            ) from None
     else:
         content = (part.value or "").encode("utf-8", "surrogatepass")
     return (part.name, (part.filename, content, part.content_type) if part.content_type else (part.filename, content))
@@ -241,9 +248,11 @@ def _json(response: Response) -> JSONValue:
     while stack:
         item, depth = stack.pop()
         if depth > MAX_DEPTH:
-            raise response.error(f"The answer is nested deeper than {MAX_DEPTH} levels.", kind=Permanent)
+            raise response.error(
+                _("The answer is nested deeper than %(most)s levels.") % {"most": MAX_DEPTH}, kind=Permanent
+            )
         if isinstance(item, float) and not math.isfinite(item):
-            raise response.error("The answer holds a number that JSON cannot express.", kind=Permanent)
+            raise response.error(_("The answer holds a number that JSON cannot express."), kind=Permanent)
         if isinstance(item, dict):
             stack.extend((child, depth + 1) for child in item.values())
         elif isinstance(item, list):
@@ -253,4 +262,7 @@ def _json(response: Response) -> JSONValue:
 
 def _refused(response: Response, error: jsongate.BadJSON) -> Exception:
     """Return the error of a large answer that a run cannot keep, which is found when it is read."""
-    return response.error(f"{status.host_of(response)} sent an answer that is not JSON: {error}.", kind=Permanent)
+    return response.error(
+        _("%(host)s sent an answer that is not JSON: %(error)s.") % {"host": status.host_of(response), "error": error},
+        kind=Permanent,
+    )

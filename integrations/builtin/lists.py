@@ -9,18 +9,21 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
+
 _WORDS: Final[Mapping[type, str]] = {
-    dict: "an object",
-    str: "a text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    type(None): "null",
+    dict: gettext_noop("an object"),
+    str: gettext_noop("a text"),
+    bool: gettext_noop("true or false"),
+    int: gettext_noop("a number"),
+    float: gettext_noop("a number"),
+    type(None): gettext_noop("null"),
 }
 _HINTS: Final[Mapping[type, str]] = {
-    dict: ": give the list inside it",
-    str: ": parse_json() makes one of JSON",
-    type(None): ": default(…, []) gives an empty one",
+    dict: gettext_noop(": give the list inside it"),
+    str: gettext_noop(": parse_json() makes one of JSON"),
+    type(None): gettext_noop(": default(…, []) gives an empty one"),
 }
 _PART: Final = re.compile(r"([^.\[\]]+)|\[(-?\d{1,9})\]")
 _NULL: Final = 9
@@ -30,15 +33,15 @@ Rank: TypeAlias = tuple[int, Any]
 
 def words_for(value: Any) -> str:
     """Return what a value is, in words: ``an object``."""
-    return _WORDS.get(type(value), "a list")
+    return _(_WORDS.get(type(value), gettext_noop("a list")))
 
 
 def _only_a_list(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return value
-    hint = _HINTS.get(type(value), "")
+    hint = _(_HINTS[type(value)]) if type(value) in _HINTS else ""
     raise PydanticCustomError(
-        "list_type", "A list is needed, and this is {what}{hint}", {"what": words_for(value), "hint": hint}
+        "list_type", _("A list is needed, and this is {what}{hint}"), {"what": words_for(value), "hint": hint}
     )
 
 

@@ -4,7 +4,7 @@ What runs belongs to one event loop: it is made at the first use in that loop, n
 ``aclose``. Every process ends by itself when the one that started it is gone.
 """
 
-from integrations.sandbox.outcome import NO_NETWORK, CodeFailed, Outcome, OverLimit
+from integrations.sandbox.outcome import NO_NETWORK, CodeFailed, NoNetwork, Outcome, OverLimit
 from integrations.sandbox.pools import aclose, run_javascript, run_python
 
-__all__ = ["NO_NETWORK", "CodeFailed", "Outcome", "OverLimit", "aclose", "run_javascript", "run_python"]
+__all__ = ["NO_NETWORK", "CodeFailed", "NoNetwork", "Outcome", "OverLimit", "aclose", "run_javascript", "run_python"]

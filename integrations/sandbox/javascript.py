@@ -15,14 +15,15 @@ from typing import Any, Final
 from integrations.sandbox.outcome import (
     MAX_MEMORY,
     MAX_OUTPUT_BYTES,
-    NO_NETWORK,
     CodeFailed,
+    NoNetwork,
     Outcome,
     OverLimit,
     input_text,
     log_lines,
     plain,
 )
+from integrations.words import gettext as _
 
 _CHILD: Final = str(Path(__file__).with_name("javascript_child.py"))
 _LENGTH: Final = struct.Struct(">I")
@@ -32,7 +33,7 @@ _GRACE_SECONDS: Final = 1.0
 _START_SECONDS: Final = 20.0
 _RUNS_A_CHILD: Final = 500
 # A static import is a syntax error that says little; `require` and the like are told when they are met.
-_IMPORT: Final = re.compile(r"^\s*import\s*[\w*{'\"]|^[^/'\"`]*\bimport\s*\(", re.M)
+_IMPORT: Final = re.compile(r"^[^\S\n]*import\s*[\w*{'\"]|^[^/'\"`\n]*\bimport\s*\(", re.M)
 _EXPORTS: Final = (
     (re.compile(r"^([ \t]*)export\s+default\s+", re.M), r"\1module.exports = "),
     (re.compile(r"^([ \t]*)export\s+(?:const|let|var)\s+([A-Za-z_$][\w$]*)\s*=", re.M), r"\1var \2 = exports.\2 ="),
@@ -61,13 +62,16 @@ class JavaScriptPool:
         """Run ``code`` on ``value``. Raises CodeFailed, or OverLimit."""
         raw = input_text(code, value)
         if _IMPORT.search(code):
-            raise CodeFailed(NO_NETWORK, line=_line_of(code))
+            raise NoNetwork(line=_line_of(code))
         async with self._places:
             child = self._free.pop() if self._free else await _Child.start()
             try:
                 answer = await child.ask({"code": _program(code), "input": raw, "seconds": seconds}, seconds)
             except _Ended:
-                raise OverLimit(f"The code ran longer than {seconds:g} s, or used too much, and was stopped.") from None
+                raise OverLimit(
+                    _("The code ran longer than %(seconds)g s, or used too much, and was stopped.")
+                    % {"seconds": seconds}
+                ) from None
             except BaseException:
                 self._end(child)
                 raise
@@ -174,20 +178,27 @@ def _outcome(answer: dict[str, Any], seconds: float) -> Outcome:
         case "value":
             return Outcome(value=plain(answer.get("value")), log=log)
         case "time":
-            raise OverLimit(f"The code ran longer than {seconds:g} s and was stopped. Do less at a time.", log=log)
+            raise OverLimit(
+                _("The code ran longer than %(seconds)g s and was stopped. Do less at a time.") % {"seconds": seconds},
+                log=log,
+            )
         case "memory":
-            megabytes = MAX_MEMORY // 1024 // 1024
-            words = f"The code used more than {megabytes} MB and was stopped. Hold less at a time."
-            raise OverLimit(words, log=log)
+            words = _("The code used more than %(most)d MB and was stopped. Hold less at a time.")
+            raise OverLimit(words % {"most": MAX_MEMORY // 1024 // 1024}, log=log)
         case "output":
-            raise OverLimit(f"The code returned more than {MAX_OUTPUT_BYTES:,} bytes. Return less of it.", log=log)
-    message, line = str(answer.get("message", ""))[:2_000], answer.get("line")
+            raise OverLimit(
+                _("The code returned more than %(most)s bytes. Return less of it.") % {"most": f"{MAX_OUTPUT_BYTES:,}"},
+                log=log,
+            )
+    message = str(answer.get("message", ""))[:2_000]
+    line = answer.get("line") if isinstance(answer.get("line"), int) else None
     absent = _ABSENT.match(message.partition(": ")[2])
     if absent and absent.group(1) in _OUTSIDE:
-        message = NO_NETWORK
-    elif absent and absent.group(1) in _LACKING:
-        message = f"There is no {absent.group(1)} in code steps: they have the language itself and console."
-    raise CodeFailed(message, line=line if isinstance(line, int) else None, log=log)
+        raise NoNetwork(line=line, log=log)
+    if absent and absent.group(1) in _LACKING:
+        lacking = _("There is no %(name)s in code steps: they have the language itself and console.")
+        message = lacking % {"name": absent.group(1)}
+    raise CodeFailed(message, line=line, log=log)
 
 
 def _line_of(code: str) -> int:

@@ -7,7 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-NO_NETWORK: Final = "Code steps have no network or packages: write it as a Python action or an HTTP step"
+from integrations.words import gettext as _
+from integrations.words import gettext_noop, ngettext
+
+NO_NETWORK: Final = gettext_noop("Code steps have no network or packages: write it as a Python action or an HTTP step")
 
 MAX_SECONDS: Final = 30.0
 MAX_MEMORY: Final = 64 * 1024 * 1024
@@ -40,13 +43,26 @@ class OverLimit(CodeFailed):
     """The code met a limit of the sandbox."""
 
 
+class NoNetwork(CodeFailed):
+    """The code reaches for what is outside the sandbox."""
+
+    def __init__(self, *, line: int | None = None, log: tuple[str, ...] = ()) -> None:
+        super().__init__(_(NO_NETWORK), line=line, log=log)
+
+
 def input_text(code: str, value: Any) -> str:
     """Return the input as JSON text. Raises OverLimit for code or input that is too large."""
     if len(code.encode("utf-8", "surrogatepass")) > MAX_CODE_BYTES:
-        raise OverLimit(f"The code has more than {MAX_CODE_BYTES:,} bytes. Move some of it into a Python action.")
+        raise OverLimit(
+            _("The code has more than %(most)s bytes. Move some of it into a Python action.")
+            % {"most": f"{MAX_CODE_BYTES:,}"}
+        )
     text = json.dumps(value)
     if len(text) > MAX_INPUT_BYTES:
-        raise OverLimit(f"The input has more than {MAX_INPUT_BYTES:,} bytes. Give the code only what it needs.")
+        raise OverLimit(
+            _("The input has more than %(most)s bytes. Give the code only what it needs.")
+            % {"most": f"{MAX_INPUT_BYTES:,}"}
+        )
     return text
 
 
@@ -59,34 +75,47 @@ def plain(value: Any) -> Any:
 def _plain(value: Any, budget: list[int], depth: int) -> Any:
     budget[0] -= len(value) + 2 if isinstance(value, str) else 8
     if budget[0] < 0:
-        raise OverLimit(f"The code returned more than {MAX_OUTPUT_BYTES:,} bytes. Return less of it.")
+        raise OverLimit(
+            _("The code returned more than %(most)s bytes. Return less of it.") % {"most": f"{MAX_OUTPUT_BYTES:,}"}
+        )
     if depth > MAX_DEPTH:
-        raise OverLimit(f"What the code returned is nested deeper than {MAX_DEPTH} levels. Return a flatter value.")
+        raise OverLimit(
+            _("What the code returned is nested deeper than %(most)s levels. Return a flatter value.")
+            % {"most": MAX_DEPTH}
+        )
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
         return _number(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise CodeFailed(f"The code returned {value}, which JSON has no number for. Return null or text instead.")
+            raise CodeFailed(
+                _("The code returned %(value)s, which JSON has no number for. Return null or text instead.")
+                % {"value": value}
+            )
         return value
     if isinstance(value, list | tuple):
         return [_plain(item, budget, depth + 1) for item in value]
     if isinstance(value, dict):
         return {_name(key): _plain(item, budget, depth + 1) for key, item in value.items()}
     kind = type(value).__name__
-    raise CodeFailed(f"The code returned a {kind}, which is no JSON. Return text, numbers, lists or dictionaries.")
+    raise CodeFailed(
+        _("The code returned a %(kind)s, which is no JSON. Return text, numbers, lists or dictionaries.")
+        % {"kind": kind}
+    )
 
 
 def _number(value: int) -> int:
     if value.bit_length() > 1_024:
-        raise OverLimit("The code returned a whole number of more than 300 digits. Return it as text.")
+        raise OverLimit(_("The code returned a whole number of more than 300 digits. Return it as text."))
     return value
 
 
 def _name(key: Any) -> str:
     if not isinstance(key, str):
-        raise CodeFailed(f"The code returned a dictionary with the key {key!r:.40}. JSON's keys are text.")
+        raise CodeFailed(
+            _("The code returned a dictionary with the key %(key).40r. JSON's keys are text.") % {"key": key}
+        )
     return key
 
 
@@ -94,5 +123,9 @@ def log_lines(text: str) -> tuple[str, ...]:
     """Return what was printed as lines, cut to the limits."""
     lines = text[:MAX_LOG_BYTES].splitlines()
     if len(lines) > MAX_LOG_LINES:
-        return (*lines[:MAX_LOG_LINES], f"… {len(lines) - MAX_LOG_LINES} more lines")
+        more = len(lines) - MAX_LOG_LINES
+        return (
+            *lines[:MAX_LOG_LINES],
+            ngettext("… %(count)d more line", "… %(count)d more lines", more) % {"count": more},
+        )
     return tuple(lines)

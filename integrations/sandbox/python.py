@@ -26,14 +26,15 @@ from integrations.sandbox.outcome import (
     MAX_MEMORY,
     MAX_RECURSION,
     MAX_SECONDS,
-    NO_NETWORK,
     CodeFailed,
+    NoNetwork,
     Outcome,
     OverLimit,
     input_text,
     log_lines,
     plain,
 )
+from integrations.words import gettext as _
 
 # Tracebacks name a feed by its number, and the author's code is the second.
 _CODE: Final = "<python-input-1>"
@@ -151,7 +152,7 @@ async def _kept(value: Any) -> Any:
 
 def _data(value: Any) -> Any:
     if isinstance(value, str) and _FUNCTION.fullmatch(value):
-        raise CodeFailed("The code returned a function, which is no JSON. Call it, and return what it gives.")
+        raise CodeFailed(_("The code returned a function, which is no JSON. Call it, and return what it gives."))
     return value
 
 
@@ -160,7 +161,7 @@ def _explained(error: MontyError, seconds: float, log: tuple[str, ...]) -> CodeF
     if isinstance(error, MontyCrashedError):
         if error.timed_out:
             return _too_long(seconds, log)
-        return OverLimit("The code's process ended before it had a result. Do less at a time.", log=log)
+        return OverLimit(_("The code's process ended before it had a result. Do less at a time."), log=log)
     if not isinstance(error, MontyRuntimeError | MontySyntaxError):
         return CodeFailed(str(error), log=log)
     inner, line, text = error.exception(), _line(error), error.display("type-msg")
@@ -168,16 +169,16 @@ def _explained(error: MontyError, seconds: float, log: tuple[str, ...]) -> CodeF
     if isinstance(inner, TimeoutError) and "time limit exceeded" in text and line is None:
         return _too_long(seconds, log)
     if isinstance(inner, MemoryError) and "memory limit" in text:
-        words = f"The code used more than {MAX_MEMORY // 1024 // 1024} MB and was stopped. Hold less at a time."
-        return OverLimit(words, line=line, log=log)
+        words = _("The code used more than %(most)d MB and was stopped. Hold less at a time.")
+        return OverLimit(words % {"most": MAX_MEMORY // 1024 // 1024}, line=line, log=log)
     if isinstance(inner, RecursionError):
-        words = f"The code called itself deeper than {MAX_RECURSION} times. Use a loop."
-        return OverLimit(words, line=line, log=log)
+        words = _("The code called itself deeper than %(most)d times. Use a loop.")
+        return OverLimit(words % {"most": MAX_RECURSION}, line=line, log=log)
     if isinstance(inner, TimeoutError) and "sleep limit" in text:
-        return CodeFailed("Code steps do not sleep: use a wait step.", line=line, log=log)
+        return CodeFailed(_("Code steps do not sleep: use a wait step."), line=line, log=log)
     if isinstance(inner, ImportError | PermissionError) or _ENVIRONMENT in text:
-        return CodeFailed(NO_NETWORK, line=line, log=log)
-    return CodeFailed(text[:2_000].replace("The monty syntax parser", "This Python"), line=line, log=log)
+        return NoNetwork(line=line, log=log)
+    return CodeFailed(text[:2_000].replace("The monty syntax parser", _("This Python")), line=line, log=log)
 
 
 def _line(error: MontyRuntimeError | MontySyntaxError) -> int | None:
@@ -187,4 +188,6 @@ def _line(error: MontyRuntimeError | MontySyntaxError) -> int | None:
 
 
 def _too_long(seconds: float, log: tuple[str, ...]) -> OverLimit:
-    return OverLimit(f"The code ran longer than {seconds:g} s and was stopped. Do less at a time.", log=log)
+    return OverLimit(
+        _("The code ran longer than %(seconds)g s and was stopped. Do less at a time.") % {"seconds": seconds}, log=log
+    )

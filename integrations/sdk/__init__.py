@@ -17,8 +17,19 @@ from integrations.sdk.errors import (
     Transient,
 )
 from integrations.sdk.fields import ui
+from integrations.sdk.options import Option, Options, OptionsContext
+from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import JSONObject, JSONValue
+from integrations.sdk.webhook import (
+    Hmac,
+    Subscription,
+    WebhookContext,
+    WebhookReply,
+    WebhookRequest,
+    WebhookTrigger,
+    webhook,
+)
 
 __all__ = [
     "Account",
@@ -31,23 +42,37 @@ __all__ = [
     "Basic",
     "BearerToken",
     "DeclarationError",
+    "Hmac",
     "InputError",
     "IntegrationError",
+    "Item",
     "JSONObject",
     "JSONValue",
     "LogLine",
     "NoAuth",
     "NotFound",
     "OAuth2",
+    "Option",
+    "Options",
+    "OptionsContext",
     "OutcomeUnknown",
     "Permanent",
     "PermissionMissing",
+    "Polled",
+    "PollingTrigger",
     "Provider",
     "RateLimited",
     "RunContext",
     "StepLog",
+    "Subscription",
     "Timeout",
     "Transient",
+    "WebhookContext",
+    "WebhookReply",
+    "WebhookRequest",
+    "WebhookTrigger",
     "action",
+    "polling",
     "ui",
+    "webhook",
 ]

@@ -11,14 +11,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from urllib.parse import quote
 
 from integrations.sdk.errors import AuthError
 from integrations.sdk.types import AuthType
+from integrations.words import gettext as _
 
 if TYPE_CHECKING:
     import httpx
 
     from integrations.sdk.client import StepHttp
+    from integrations.sdk.dialling import Dial
 
 
 class AuthView(Mapping[str, Any]):
@@ -50,7 +53,9 @@ class AuthView(Mapping[str, Any]):
         for name in ("access_token", "token", "api_key"):
             if name in self._values:
                 return str(self._values[name])
-        raise AuthError("This step needs a credential, and none was given.", hint="Choose one in the step's form.")
+        raise AuthError(
+            _("This step needs a credential, and none was given."), hint=_("Choose one in the step's form.")
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """Return every value that must not be shown."""
@@ -68,11 +73,15 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class AuthContext:
-    """What a credential's ``test`` gets; ``http`` carries the credential to the provider's hosts as in a step."""
+    """What a credential's ``test`` gets; ``http`` carries the credential to the provider's hosts as in a step.
+
+    ``dial`` connects to a host that speaks no HTTP, under the same guard; it blocks, so call it in a thread.
+    """
 
     auth: AuthView
     http: StepHttp
     settings: Mapping[str, Any] = field(default_factory=dict)
+    dial: Dial | None = None
 
 
 AuthTest: TypeAlias = Callable[[AuthContext], Awaitable[Account]]
@@ -80,11 +89,12 @@ AuthTest: TypeAlias = Callable[[AuthContext], Awaitable[Account]]
 
 @dataclass(frozen=True, kw_only=True)
 class AuthField:
-    """One field of a credential's form."""
+    """One field of a credential's form; ``docs_url`` is where to find its value, if not where the kind's is."""
 
     name: str
     label: str
     help: str = ""
+    docs_url: str = ""
     secret: bool = True
     required: bool = True
 
@@ -117,6 +127,13 @@ class AuthKind:
         """Put the credential on ``request``."""
 
 
+def _put_into_path(request: httpx.Request, place: str, value: str) -> None:
+    """Put a credential where ``place`` stands in the path, and nowhere else: no part of it ends the segment."""
+    path, mark, query = request.url.raw_path.partition(b"?")
+    put = path.replace(place.encode(), quote(value, safe=":").encode(), 1)
+    request.url = request.url.copy_with(raw_path=put + mark + query)
+
+
 @dataclass(frozen=True)
 class NoAuth(AuthKind):
     """Nothing to fill in."""
@@ -127,24 +144,31 @@ class NoAuth(AuthKind):
 
 @dataclass(frozen=True)
 class BearerToken(AuthKind):
-    """A token in the Authorization header; ``prefix`` is the word before it."""
+    """A token in the Authorization header, after the word ``prefix``; ``path`` is as of ApiKey."""
 
     type = "bearer_token"
     default_label = "Bearer token"
     _: KW_ONLY
     prefix: str = "Bearer"
+    path: str = ""
 
     @property
     def fields(self) -> tuple[AuthField, ...]:
         return (AuthField(name="token", label="Token", help=self.help),)
 
     def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        if self.path:
+            _put_into_path(request, self.path, str(auth["token"]))
+            return
         request.headers["Authorization"] = f"{self.prefix} {auth['token']}".strip()
 
 
 @dataclass(frozen=True)
 class ApiKey(AuthKind):
-    """A key in a header or a query parameter; a configurable one lets the credential's settings name which."""
+    """A key in a header, a query parameter or the path; a configurable one lets the credential's settings name which.
+
+    ``path`` is what an address that is asked has in its place, ``:token`` for one: the key is nowhere but on the wire.
+    """
 
     type = "api_key"
     default_label = "API key"
@@ -152,6 +176,7 @@ class ApiKey(AuthKind):
     header: str = "X-API-Key"
     prefix: str = ""
     query: str = ""
+    path: str = ""
     configurable: bool = False
 
     @property
@@ -159,6 +184,9 @@ class ApiKey(AuthKind):
         return (AuthField(name="api_key", label="API key", help=self.help),)
 
     def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        if self.path:
+            _put_into_path(request, self.path, str(auth["api_key"]))
+            return
         header, query = self.header, self.query
         if self.configurable:
             header, query = settings.get("header") or header, settings.get("query") or query
@@ -194,7 +222,9 @@ class Basic(AuthKind):
 class OAuth2(AuthKind):
     """A sign-in at the provider; the access token goes into the Authorization header.
 
-    ``token_path`` names the keys under which the token answer holds the tokens, empty for the top level.
+    ``client_auth``, ``token_request`` and ``token_headers`` say how the token endpoint is asked; ``token_path`` names
+    the keys under which its answer holds the tokens, empty for the top level. ``refresh_skew`` is how long before its
+    end a token is renewed. A ``configurable`` one takes the addresses and scopes from the credential's settings.
     """
 
     type = "oauth2"
@@ -207,19 +237,22 @@ class OAuth2(AuthKind):
     scope_separator: str = " "
     pkce: bool = True
     client_auth: Literal["post", "basic"] = "post"
+    token_request: Literal["form", "json"] = "form"
+    token_headers: Mapping[str, str] = field(default_factory=dict)
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     token_path: tuple[str, ...] = ()
     refresh_skew: timedelta = timedelta(minutes=2)
     prefix: str = "Bearer"
+    configurable: bool = False
 
     @property
     def fields(self) -> tuple[AuthField, ...]:
         return (
-            AuthField(name="access_token", label="Access token", help=self.help),
-            AuthField(name="refresh_token", label="Refresh token", required=False),
-            AuthField(name="expires_at", label="Expires at", secret=False, required=False),
             AuthField(name="client_id", label="Client id", secret=False, required=False),
             AuthField(name="client_secret", label="Client secret", required=False),
+            AuthField(name="access_token", label="Access token", help=self.help, required=False),
+            AuthField(name="refresh_token", label="Refresh token", required=False),
+            AuthField(name="expires_at", label="Expires at", secret=False, required=False),
         )
 
     def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

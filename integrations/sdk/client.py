@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json as jsonlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -31,17 +31,22 @@ from integrations.sdk.errors import (
 )
 from integrations.sdk.headers import CONTROL_BYTE, HeaderItems, checked
 from integrations.sdk.redaction import redact
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 
 USER_AGENT: Final = "Orchestrator/0.1"
 # Of an answer, where whoever makes the client says nothing else.
 MAX_BYTES: Final = 10 * 1024 * 1024
+# What only asks (RFC 9110, 9.2.1).
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 KEYED_METHODS: Final = frozenset({"POST", "PATCH"})
 METHODS: Final = IDEMPOTENT_METHODS | KEYED_METHODS
 
-_UNFIT: Final = "The credential has characters that a request cannot carry."
+_UNFIT: Final = gettext_noop("The credential has characters that a request cannot carry.")
 
 Authorize = Callable[[httpx.Request], None]
+Renew = Callable[[], Awaitable[Authorize | None]]
 
 
 class WireError(Exception):
@@ -115,9 +120,13 @@ class Response(httpx.Response):
         hint: str = "",
         detail: str = "",
         kind: type[IntegrationError] | None = None,
+        pause: float | None = None,
     ) -> IntegrationError:
-        """Return the classified error, with the provider's own message where given and no secret in it."""
-        error = status.error_for(self, message, hint=hint, detail=detail, kind=kind)
+        """Return the classified error, with the provider's own message where given and no secret in it.
+
+        ``pause`` is in seconds, where the provider says in the body how long to wait, and not in a header.
+        """
+        error = status.error_for(self, message, hint=hint, detail=detail, kind=kind, pause=pause)
         error.message, error.hint, error.detail = map(self._hide, (error.message, error.hint, error.detail))
         error.args = (error.message,)
         return error
@@ -133,7 +142,9 @@ class Response(httpx.Response):
         try:
             return jsonlib.loads(self.content, parse_constant=_refuse_constant, **kwargs)
         except (ValueError, RecursionError):
-            raise self.error(f"{status.host_of(self)} sent an answer that is not JSON.", kind=Permanent) from None
+            raise self.error(
+                _("%(host)s sent an answer that is not JSON.") % {"host": status.host_of(self)}, kind=Permanent
+            ) from None
 
     def json_object(self) -> dict[str, Any]:
         """Return the body as a JSON object. Raises Permanent when it is something else."""
@@ -144,7 +155,9 @@ class Response(httpx.Response):
 
     def unexpected(self) -> IntegrationError:
         """Return the error of an answer that lacks what its description promises."""
-        return self.error(f"{status.host_of(self)} sent an answer of an unexpected form.", kind=Permanent)
+        return self.error(
+            _("%(host)s sent an answer of an unexpected form.") % {"host": status.host_of(self)}, kind=Permanent
+        )
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} from {status.host_of(self)}>"
@@ -178,7 +191,9 @@ class StepHttp:
 
     Relative paths join ``base_url``. ``authorize`` puts the credential on requests to ``auth_hosts`` (None: every
     host) and on no other; ``egress_allow`` narrows the hosts that may be reached, empty for every public one.
-    ``withheld`` lists hosts that were asked without the credential because it does not belong to them.
+    ``withheld`` lists hosts that were asked without the credential because it does not belong to them. ``renew`` is
+    asked once for another credential where this one is refused (401), and the request is sent again with it: a request
+    that is refused so was not taken. ``traceparent`` goes with every request that has no such header of its own.
     """
 
     wire: Wire
@@ -191,6 +206,8 @@ class StepHttp:
     max_bytes: int = MAX_BYTES
     secrets: Sequence[str] = ()
     withheld: list[str] = field(default_factory=list)
+    renew: Renew | None = None
+    traceparent: str = ""
     _keyed: int = 0
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
@@ -236,7 +253,7 @@ class StepHttp:
 
     async def _follow(self, request: httpx.Request, flight: Flight, *, follow: bool) -> Response:
         confidential = True
-        for _ in range(redirects.MAX_REDIRECTS + 1):
+        for _turn in range(redirects.MAX_REDIRECTS + 1):
             response = await self._send(request, flight, confidential=confidential)
             target = redirects.target(response) if follow else None
             if target is None:
@@ -246,17 +263,25 @@ class StepHttp:
             same_origin, request = redirects.next_request(request, response.status_code, target)
             confidential = confidential and same_origin
         raise Permanent(
-            f"{request.url.host} led from one address to the next more than {redirects.MAX_REDIRECTS} times."
+            _("%(host)s led from one address to the next more than %(most)s times.")
+            % {"host": request.url.host, "most": redirects.MAX_REDIRECTS}
         )
 
     async def _send(self, request: httpx.Request, flight: Flight, *, confidential: bool) -> Response:
         if self.egress_allow and not host_is_listed(request.url, self.egress_allow):
             raise AddressRefused(
-                f"{request.url.host} is not among the hosts that this workspace may reach.",
-                hint="An administrator of the workspace can add it to its list.",
+                _("%(host)s is not among the hosts that this workspace may reach.") % {"host": request.url.host},
+                hint=_("An administrator of the workspace can add it to its list."),
             )
         wired = self._authorized(request) if confidential else request
         answer = await self.wire.exchange(wired, flight, self.max_bytes)
+        if answer.status == httpx.codes.UNAUTHORIZED and wired is not request and self.renew is not None:
+            renew, self.renew = self.renew, None
+            flight.sent = False
+            if (authorize := await renew()) is not None:
+                self.authorize = authorize
+                wired = self._authorized(request)
+                answer = await self.wire.exchange(wired, flight, self.max_bytes)
         response = Response.of(answer, request)
         response._hide = partial(_redact_added, request, wired, self.secrets)
         return response
@@ -274,15 +299,17 @@ class StepHttp:
             self.authorize(wired)
         except UnicodeError:
             # Not passed on: it would show the secret.
-            raise AuthError(_UNFIT, hint="Enter it again.") from None
+            raise AuthError(_(_UNFIT), hint=_("Enter it again.")) from None
         if any(CONTROL_BYTE.search(value) for _, value in wired.headers.raw):
-            raise AuthError(_UNFIT, hint="Enter it again.")
+            raise AuthError(_(_UNFIT), hint=_("Enter it again."))
         return wired
 
     async def _build(self, method: str, url: str, options: RequestOptions) -> httpx.Request:
         method = method.upper()
         if method not in METHODS:
-            raise InputError(f"{method[:20]!r} is not a method that can be sent.", field="method")
+            raise InputError(
+                _("%(method)r is not a method that can be sent.") % {"method": method[:20]}, field="method"
+            )
         headers = self._headers(method, options.get("headers"))
         try:
             target = self._url(url, options.get("params"))
@@ -297,9 +324,11 @@ class StepHttp:
             )
             await request.aread()
         except httpx.InvalidURL:
-            raise InputError("The address cannot be read as a URL.", field="url") from None
+            raise InputError(_("The address cannot be read as a URL."), field="url") from None
         except (ValueError, TypeError) as error:
-            raise InputError(f"The request's body or parameters cannot be written: {type(error).__name__}.") from None
+            raise InputError(
+                _("The request's body or parameters cannot be written: %(kind)s.") % {"kind": type(error).__name__}
+            ) from None
         return request
 
     def _headers(self, method: str, given: HeaderItems | None) -> list[tuple[str, str]]:
@@ -308,6 +337,8 @@ class StepHttp:
         defaults = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", ACCEPT_ENCODING)]
         if self.idempotency_key and method in KEYED_METHODS:
             defaults.append(("Idempotency-Key", self._next_key()))
+        if self.traceparent:
+            defaults.append(("traceparent", self.traceparent))
         return [(name, value) for name, value in defaults if name.lower() not in names] + pairs
 
     def _next_key(self) -> str:
@@ -321,7 +352,7 @@ class StepHttp:
     def _url(self, url: str, params: Any) -> httpx.URL:
         absolute = "://" in url.partition("?")[0].partition("#")[0]
         if not absolute and not self.base_url:
-            raise InputError("The address must start with http:// or https://.", field="url")
+            raise InputError(_("The address must start with http:// or https://."), field="url")
         parsed = _parse_url(url if absolute else f"{self.base_url.rstrip('/')}/{url.lstrip('/')}")
         return parsed.copy_merge_params(params) if params else parsed
 
@@ -331,10 +362,14 @@ class StepHttp:
 
 def _redact_added(bare: httpx.Request, wired: httpx.Request, secrets: Sequence[str], text: str) -> str:
     """Take out of ``text`` the known secrets and whatever the credential added to the request."""
-    before = {*bare.headers.values(), *bare.url.params.values()}
-    after = (*wired.headers.values(), *wired.url.params.values())
+    before = {*bare.headers.values(), *bare.url.params.values(), *_segments(bare)}
+    after = (*wired.headers.values(), *wired.url.params.values(), *_segments(wired))
     added = [value for value in after if value not in before]
     return redact(text, (*secrets, *added, *(value.partition(" ")[2] for value in added)))
+
+
+def _segments(request: httpx.Request) -> list[str]:
+    return request.url.raw_path.partition(b"?")[0].decode("ascii").split("/")
 
 
 @lru_cache(maxsize=1024)
@@ -349,7 +384,7 @@ _OF_THE_ENCODED_BODY: Final = frozenset({b"content-encoding", b"content-length"}
 
 def _decoded_headers(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers as they fit the decoded body: httpx would decode it a second time."""
-    if not any(name.lower() == b"content-encoding" for name, _ in headers):
+    if not any(name.lower() == b"content-encoding" for name, _value in headers):
         return list(headers)
     return [(name, value) for name, value in headers if name.lower() not in _OF_THE_ENCODED_BODY]
 
@@ -358,19 +393,27 @@ def _late(request: httpx.Request, flight: Flight, *, repeatable: bool, seconds: 
     host = request.url.host
     if not flight.sent:
         return Transient(
-            f"Could not reach {host} within {seconds:.3g} s.", hint="Is the address right and the host up?"
+            _("Could not reach %(host)s within %(seconds)s s.") % {"host": host, "seconds": f"{seconds:.3g}"},
+            hint=_("Is the address right and the host up?"),
         )
-    message = f"{host} did not answer in full within {seconds:.3g} s."
+    message = _("%(host)s did not answer in full within %(seconds)s s.") % {"host": host, "seconds": f"{seconds:.3g}"}
     if repeatable:
-        return Timeout(message, hint="Allow the step more time, or ask for less.")
-    return OutcomeUnknown(message, hint=f"Look at {host} whether the request had its effect before you run it again.")
+        return Timeout(message, hint=_("Allow the step more time, or ask for less."))
+    return OutcomeUnknown(
+        message, hint=_("Look at %(host)s whether the request had its effect before you run it again.") % {"host": host}
+    )
 
 
 def _unanswered(request: httpx.Request, flight: Flight, error: WireError, *, repeatable: bool) -> IntegrationError:
     host = request.url.host
-    message = f"Could not connect to {host}: {error.reason}."
+    message = _("Could not connect to %(host)s: %(reason)s.") % {"host": host, "reason": error.reason}
     if error.connected:
-        message = f"The connection to {host} broke before its answer was complete: {error.reason}."
+        message = _("The connection to %(host)s broke before its answer was complete: %(reason)s.") % {
+            "host": host,
+            "reason": error.reason,
+        }
     if repeatable or not flight.sent:
-        return Transient(message, hint="" if error.connected else "Is the address right and the host up?")
-    return OutcomeUnknown(message, hint=f"Look at {host} whether the request had its effect before you run it again.")
+        return Transient(message, hint="" if error.connected else _("Is the address right and the host up?"))
+    return OutcomeUnknown(
+        message, hint=_("Look at %(host)s whether the request had its effect before you run it again.") % {"host": host}
+    )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from integrations.sdk.auth import AuthView
-from integrations.sdk.errors import InputError
+from integrations.sdk.errors import InputError, Permanent
 from integrations.sdk.types import JSONValue
+from integrations.words import gettext as _
 
 if TYPE_CHECKING:
     from integrations.sdk.client import StepHttp
+    from integrations.sdk.dialling import Dial
 
 MAX_LOG_LINES: Final = 500
 MAX_LOG_TEXT: Final = 4000
@@ -88,7 +92,7 @@ class RunContext(Generic[InputsT]):
 
     ``inputs`` is the validated input model; ``auth`` the credential, read-only; ``http`` the guarded client with the
     credential and the provider's root, which ``client`` makes; ``idempotency_key`` stays the same on every attempt;
-    ``deadline`` is in UTC.
+    ``deadline`` is in UTC; ``settings`` are the credential's readable ones.
     """
 
     inputs: InputsT
@@ -102,6 +106,8 @@ class RunContext(Generic[InputsT]):
     idempotency_key: str
     deadline: datetime
     evaluator: Evaluator | None
+    settings: Mapping[str, Any]
+    dialler: Dial | None
 
     def __init__(
         self,
@@ -117,6 +123,8 @@ class RunContext(Generic[InputsT]):
         idempotency_key: str,
         deadline: datetime,
         evaluator: Evaluator | None = None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        dialler: Dial | None = None,
     ) -> None:
         # All at once: what a frozen dataclass does by itself, a field after the other, takes longer than most steps.
         self.__dict__.update(
@@ -131,6 +139,8 @@ class RunContext(Generic[InputsT]):
             idempotency_key=idempotency_key,
             deadline=deadline,
             evaluator=evaluator,
+            settings=settings,
+            dialler=dialler,
         )
 
     def evaluate(self, name: str, item: JSONValue, index: int) -> JSONValue:
@@ -139,8 +149,21 @@ class RunContext(Generic[InputsT]):
         Call it from one thread at a time, whichever. Raises what a step's own expressions raise, naming input and item.
         """
         if self.evaluator is None:
-            raise InputError(f"{name} is an expression over items, and nothing here can evaluate it.", field=name)
+            raise InputError(
+                _("%(name)s is an expression over items, and nothing here can evaluate it.") % {"name": name},
+                field=name,
+            )
         return self.evaluator(name, item, index)
+
+    def dial(self, host: str, port: int) -> socket.socket:
+        """Return a connection to a host that speaks no HTTP, under the same guard; it blocks, so call it in a thread.
+
+        Its timeout is what is left of the deadline. Raises AddressRefused and Transient; Permanent where nothing here
+        may connect.
+        """
+        if self.dialler is None:
+            raise Permanent(_("Only HTTP is spoken from here."))
+        return self.dialler(host, port)
 
     @cached_property
     def http(self) -> StepHttp:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Final
 
 from integrations.sdk.errors import Permanent
+from integrations.words import gettext as _
 
 ACCEPT_ENCODING: Final = "gzip, deflate"
 _GZIP_WBITS: Final = 31
@@ -21,10 +22,13 @@ class BodyTooLarge(Permanent):
     """The answer is larger than the step may take."""
 
     def __init__(self, limit: int, size: int | None = None) -> None:
-        told = f"The answer is larger than {limit:,} bytes."
+        told = _("The answer is larger than %(limit)s bytes.") % {"limit": f"{limit:,}"}
         if size is not None:
-            told = f"The answer has {size:,} bytes, at most {limit:,} are taken."
-        super().__init__(told, hint="Ask for less, or page through the results.")
+            told = _("The answer has %(size)s bytes, at most %(limit)s are taken.") % {
+                "size": f"{size:,}",
+                "limit": f"{limit:,}",
+            }
+        super().__init__(told, hint=_("Ask for less, or page through the results."))
 
 
 class _Inflater:
@@ -74,7 +78,10 @@ def _layers(content_encoding: str) -> list[_Inflater]:
     names = [name.strip().lower() for name in content_encoding.split(",") if name.strip()]
     names = [name for name in reversed(names) if name != "identity"]
     if len(names) > _LAYERS or not {"gzip", "x-gzip", "deflate"}.issuperset(names):
-        raise Permanent(f"The answer came in the encoding {content_encoding[:80]!r}, which nobody asked for.")
+        raise Permanent(
+            _("The answer came in the encoding %(encoding)r, which nobody asked for.")
+            % {"encoding": content_encoding[:80]}
+        )
     return [_Inflater(gzip=name != "deflate") for name in names]
 
 
@@ -105,5 +112,5 @@ def _decoded(layers: list[_Inflater], data: bytes, limit: int) -> bytes:
         for layer in layers:
             data = layer.feed(data, limit)
     except zlib.error:
-        raise Permanent("The answer's compressed body is broken.") from None
+        raise Permanent(_("The answer's compressed body is broken.")) from None
     return data

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from integrations.sdk.errors import Permanent
+from integrations.words import gettext_noop
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -28,42 +29,42 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _REFUSED_V4: Final = tuple(
     (IPv4Network(network), reason)
     for network, reason in (
-        ("0.0.0.0/8", "this host"),
-        ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "shared by a carrier"),
-        ("127.0.0.0/8", "loopback"),
-        ("168.63.129.16/32", "a cloud platform's own"),
-        ("169.254.0.0/16", "link-local"),
-        ("172.16.0.0/12", "private"),
-        ("192.0.0.0/24", "reserved"),
-        ("192.0.2.0/24", "documentation"),
-        ("192.88.99.0/24", "reserved"),
-        ("192.168.0.0/16", "private"),
-        ("198.18.0.0/15", "benchmarking"),
-        ("198.51.100.0/24", "documentation"),
-        ("203.0.113.0/24", "documentation"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
+        ("0.0.0.0/8", gettext_noop("this host")),
+        ("10.0.0.0/8", gettext_noop("private")),
+        ("100.64.0.0/10", gettext_noop("shared by a carrier")),
+        ("127.0.0.0/8", gettext_noop("loopback")),
+        ("168.63.129.16/32", gettext_noop("a cloud platform's own")),
+        ("169.254.0.0/16", gettext_noop("link-local")),
+        ("172.16.0.0/12", gettext_noop("private")),
+        ("192.0.0.0/24", gettext_noop("reserved")),
+        ("192.0.2.0/24", gettext_noop("documentation")),
+        ("192.88.99.0/24", gettext_noop("reserved")),
+        ("192.168.0.0/16", gettext_noop("private")),
+        ("198.18.0.0/15", gettext_noop("benchmarking")),
+        ("198.51.100.0/24", gettext_noop("documentation")),
+        ("203.0.113.0/24", gettext_noop("documentation")),
+        ("224.0.0.0/4", gettext_noop("multicast")),
+        ("240.0.0.0/4", gettext_noop("reserved")),
     )
 )
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
 _REFUSED_V6: Final = tuple(
     (IPv6Network(network), reason)
     for network, reason in (
-        ("2001:db8::/32", "documentation"),
-        ("2001::/23", "reserved"),  # Teredo, ORCHID, benchmarking and other protocol assignments
-        ("3fff::/20", "documentation"),
+        ("2001:db8::/32", gettext_noop("documentation")),
+        ("2001::/23", gettext_noop("reserved")),  # Teredo, ORCHID, benchmarking and other protocol assignments
+        ("3fff::/20", gettext_noop("documentation")),
     )
 )
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
 _NAMED_V6: Final = (
-    (IPv6Network("::1/128"), "loopback"),
-    (IPv6Network("::/96"), "this host"),
-    (IPv6Network("64:ff9b:1::/48"), "local translation"),
-    (IPv6Network("fc00::/7"), "private"),
-    (IPv6Network("fe80::/10"), "link-local"),
-    (IPv6Network("ff00::/8"), "multicast"),
+    (IPv6Network("::1/128"), gettext_noop("loopback")),
+    (IPv6Network("::/96"), gettext_noop("this host")),
+    (IPv6Network("64:ff9b:1::/48"), gettext_noop("local translation")),
+    (IPv6Network("fc00::/7"), gettext_noop("private")),
+    (IPv6Network("fe80::/10"), gettext_noop("link-local")),
+    (IPv6Network("ff00::/8"), gettext_noop("multicast")),
 )
 
 
@@ -77,7 +78,7 @@ def refusal(address: str) -> str | None:
     try:
         parsed: Address = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return "not an address"
+        return gettext_noop("not an address")
     return _refusal_v4(parsed) if isinstance(parsed, IPv4Address) else _refusal_v6(parsed)
 
 
@@ -165,6 +166,11 @@ class EgressPolicy:
         if here in self._origins or any(entry.host == host and entry.admits(port) for entry in by_name):
             return True
         return self._health is not None and request.method == "GET" and request.url == self._health
+
+    def trusts_host(self, host: str, port: int) -> bool:
+        """Whether the operator exempted this host by its name, wherever that leads."""
+        here = host.lower().rstrip(".")
+        return any(entry.host == here and entry.admits(port) for entry in self._entries if entry.host)
 
     def refusal(self, address: str, port: int) -> str | None:
         """Return why this address may not be connected to, or None."""

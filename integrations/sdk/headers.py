@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import httpx
 
 from integrations.sdk.errors import InputError
+from integrations.words import gettext as _
 
 HeaderItems: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]] | httpx.Headers
 
@@ -53,15 +54,21 @@ def checked(headers: HeaderItems | None) -> list[tuple[str, str]]:
 def _checked_pair(name: str, value: str) -> tuple[str, str]:
     name, value = str(name), str(value)
     if not _TOKEN.fullmatch(name):
-        raise InputError(f"{name[:80]!r} is not the name of an HTTP header.", field="headers")
+        raise InputError(_("%(name)r is not the name of an HTTP header.") % {"name": name[:80]}, field="headers")
     if name.lower() in DENIED:
         raise InputError(
-            f"The header {name} is written by the client and cannot be set.", field="headers", hint="Leave it out."
+            _("The header %(name)s is written by the client and cannot be set.") % {"name": name},
+            field="headers",
+            hint=_("Leave it out."),
         )
     if _CONTROL.search(value):
-        raise InputError(f"The header {name} has a line break or control character in its value.", field="headers")
+        raise InputError(
+            _("The header %(name)s has a line break or control character in its value.") % {"name": name},
+            field="headers",
+        )
     if not value.isascii():
         raise InputError(
-            f"The header {name} has characters outside ASCII, which HTTP headers cannot carry.", field="headers"
+            _("The header %(name)s has characters outside ASCII, which HTTP headers cannot carry.") % {"name": name},
+            field="headers",
         )
     return name, value.strip(" \t")

@@ -21,10 +21,12 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from integrations.sdk.client import MAX_BYTES, Answer, Flight, Response, StepHttp, WireError
+from integrations.sdk.client import MAX_BYTES, Answer, Flight, Renew, Response, StepHttp, WireError
 from integrations.sdk.decoding import LARGE_BODY, BodyTooLarge, Room, read_decoded
 from integrations.sdk.egress import AddressRefused, EgressPolicy, origin
 from integrations.sdk.errors import InputError
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 
 __all__ = ["AddressRefused", "EgressPolicy", "HttpPool", "Response", "StepHttp"]
 
@@ -92,6 +94,8 @@ class HttpPool:
         idempotency_key: str = "",
         max_bytes: int = MAX_BYTES,
         secrets: Sequence[str] = (),
+        renew: Renew | None = None,
+        traceparent: str = "",
     ) -> StepHttp:
         """Return the client of one attempt; StepHttp says what the arguments mean, and costs nothing to make."""
         return StepHttp(
@@ -104,6 +108,8 @@ class HttpPool:
             idempotency_key=idempotency_key,
             max_bytes=max_bytes,
             secrets=secrets,
+            renew=renew,
+            traceparent=traceparent,
         )
 
     async def aclose(self) -> None:
@@ -215,20 +221,20 @@ def _checked_url(url: str) -> URL:
     except ValueError:
         same = False
     if not same:
-        raise InputError("The address cannot be read as a URL.", field="url")
+        raise InputError(_("The address cannot be read as a URL."), field="url")
     return parsed
 
 
 _REASONS: Final[Mapping[type[BaseException], str]] = {
-    aiohttp.ClientConnectorDNSError: "its name is not known",
-    aiohttp.ClientConnectorCertificateError: "its certificate is not valid",
-    aiohttp.ClientConnectorSSLError: "no secure connection could be agreed on",
-    aiohttp.ConnectionTimeoutError: f"no connection within {CONNECT_SECONDS:.0f} s",
-    aiohttp.ServerDisconnectedError: "the server closed it",
-    aiohttp.ClientPayloadError: "the answer is incomplete",
-    aiohttp.ClientResponseError: "the answer is not HTTP",
-    ConnectionRefusedError: "nothing listens there",
-    ConnectionResetError: "it was reset",
+    aiohttp.ClientConnectorDNSError: gettext_noop("its name is not known"),
+    aiohttp.ClientConnectorCertificateError: gettext_noop("its certificate is not valid"),
+    aiohttp.ClientConnectorSSLError: gettext_noop("no secure connection could be agreed on"),
+    aiohttp.ConnectionTimeoutError: gettext_noop("no connection within %(seconds).0f s"),
+    aiohttp.ServerDisconnectedError: gettext_noop("the server closed it"),
+    aiohttp.ClientPayloadError: gettext_noop("the answer is incomplete"),
+    aiohttp.ClientResponseError: gettext_noop("the answer is not HTTP"),
+    ConnectionRefusedError: gettext_noop("nothing listens there"),
+    ConnectionResetError: gettext_noop("it was reset"),
 }
 
 
@@ -236,12 +242,15 @@ def _explained(request: httpx.Request, flight: Flight, error: BaseException) -> 
     """Return the error for a person. The resolved address stays out of it: a tenant must not map our network."""
     if flight.refused and isinstance(error, aiohttp.ClientConnectorError):
         return AddressRefused(
-            f"{request.url.host} leads to an address that steps may not reach ({flight.refused}).",
-            hint="Steps reach public addresses only; an operator can allow others with EGRESS_ALLOW.",
+            _("%(host)s leads to an address that steps may not reach (%(why)s).")
+            % {"host": request.url.host, "why": _(flight.refused)},
+            hint=_("Steps reach public addresses only; an operator can allow others with EGRESS_ALLOW."),
         )
     if isinstance(error, aiohttp.InvalidURL):
-        return InputError("The address cannot be read as a URL.", field="url")
+        return InputError(_("The address cannot be read as a URL."), field="url")
     causes = (error, getattr(error, "os_error", error))
     reasons = [text for kind, text in _REASONS.items() for cause in causes if isinstance(cause, kind)]
     connected = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-    return WireError(reasons[0] if reasons else "it broke off", connected=connected)
+    return WireError(
+        _(reasons[0]) % {"seconds": CONNECT_SECONDS} if reasons else _("it broke off"), connected=connected
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -16,7 +17,10 @@ from pydantic.fields import FieldInfo
 
 from integrations.sdk.action import Action
 from integrations.sdk.auth import SECRET_NAMES
+from integrations.sdk.declaration import Declaration
+from integrations.sdk.fields import is_secret
 from integrations.sdk.provider import Provider
+from integrations.sdk.webhook import Hmac, WebhookTrigger
 
 LIBRARY: Final = "integrations.providers."
 IMPORT_SECONDS: Final = 60
@@ -24,6 +28,8 @@ IMPORT_SECONDS: Final = 60
 _SECRET_NAME: Final = re.compile(r"(^|_)(password|passphrase|secret|api_?key|private_key|access_key|access_token)$")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _SVG_DANGER: Final = re.compile(r"<script|<foreignObject|\son\w+\s*=|(?:href|src)\s*=|url\(|<!DOCTYPE|<!ENTITY", re.I)
+
+_LONG: Final = frozenset({"textarea", "html", "code"})
 
 # In a fresh interpreter: an audit hook cannot be taken off again.
 _WATCH: Final = """
@@ -50,16 +56,12 @@ class Finding:
         return f"{self.place}: {self.key}: {self.message}"
 
 
-def lint(actions: Iterable[Action]) -> list[Finding]:
-    """Return every finding about these actions and their providers."""
-    chosen = list(actions)
-    providers = {id(action.provider): action.provider for action in chosen}
+def lint(declared: Iterable[Declaration]) -> list[Finding]:
+    """Return every finding about these actions and triggers and their providers."""
+    chosen = list(declared)
+    providers = {id(each.provider): each.provider for each in chosen}
     return [
-        *(
-            Finding(place=action.origin, key=action.key, message=text)
-            for action in chosen
-            for text in _of_action(action)
-        ),
+        *(Finding(place=each.origin, key=each.key, message=text) for each in chosen for text in _of(each)),
         *(
             Finding(place=provider.origin, key=provider.key, message=text)
             for provider in providers.values()
@@ -68,17 +70,31 @@ def lint(actions: Iterable[Action]) -> list[Finding]:
     ]
 
 
-def _of_action(action: Action) -> Iterator[str]:
-    for rule in (_description, _sample, _inputs, _test, _summary):
-        yield from rule(action)
+def _of(declared: Declaration) -> Iterator[str]:
+    for rule in (_description, _sample, _inputs, _test):
+        yield from rule(declared)
+    if isinstance(declared, Action):
+        yield from _summary(declared)
+        yield from _options(declared)
+    if isinstance(declared, WebhookTrigger):
+        yield from _webhook(declared)
 
 
-def _description(action: Action) -> Iterator[str]:
+def _webhook(trigger: WebhookTrigger) -> Iterator[str]:
+    if trigger.subscribe is None and not trigger.help:
+        yield "a person has to enter its address at the provider: say with help=… where"
+    if trigger.verify == "none" and trigger.origin.startswith(LIBRARY):
+        yield "it checks no signature, so whoever learns its address starts workflows: say how with verify=…"
+    if trigger.delivery is None and (callable(trigger.verify) or isinstance(trigger.verify, Hmac)):
+        yield "nothing tells a request that is sent again: name its header with delivery=…"
+
+
+def _description(action: Declaration) -> Iterator[str]:
     if action.description == action.name:
         yield "it has no docstring, and so no description"
 
 
-def _sample(action: Action) -> Iterator[str]:
+def _sample(action: Declaration) -> Iterator[str]:
     if action.output_schema is None or action.sample is None:
         if action.origin.startswith(LIBRARY):
             yield "the library requires an output_schema and a sample"
@@ -90,13 +106,12 @@ def _sample(action: Action) -> Iterator[str]:
         yield f"the sample does not fit the output schema: {where}"
 
 
-def _inputs(action: Action) -> Iterator[str]:
+def _inputs(action: Declaration) -> Iterator[str]:
     for name, field in action.input_schema.model_fields.items():
         shown = field.alias or name
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        if _SECRET_NAME.search(_CAMEL.sub(r"_\1", name).lower()) and not extra.get("x-secret"):
+        if _SECRET_NAME.search(_CAMEL.sub(r"_\1", name).lower()) and not is_secret(field):
             yield f"the input {shown!r} looks like a secret: use a credential, or mark it with ui(secret=True)"
-        if not field.examples and action.origin.startswith(LIBRARY):
+        if not field.examples and not is_secret(field) and action.origin.startswith(LIBRARY):
             yield f"the input {shown!r} has no examples"
         if any(not _fits(field, example) for example in field.examples or ()):
             yield f"an example of the input {shown!r} does not fit it"
@@ -110,7 +125,7 @@ def _fits(field: FieldInfo, example: Any) -> bool:
     return True
 
 
-def _test(action: Action) -> Iterator[str]:
+def _test(action: Declaration) -> Iterator[str]:
     if action.auth_required and action.provider.auth_test(action.auth_type) is None:
         yield f"its provider's {action.auth_type} has no test: give the auth kind test=…"
 
@@ -124,6 +139,18 @@ def _summary(action: Action) -> Iterator[str]:
         text = error
     if not isinstance(text, str):
         yield f"summary(sample) gives no text but {type(text).__name__}"
+
+
+def _options(action: Action) -> Iterator[str]:
+    """Choices are put into a text field; where there is none, nobody ever sees them."""
+    properties = action.input_json_schema().get("properties", {})
+    for name, function in action.options.items():
+        part = properties.get(name, {})
+        kinds = {str(each.get("type")) for each in (part, *part.get("anyOf", ()))} - {"None", "null"}
+        if not kinds <= {"string", "integer", "number"} or "enum" in part or part.get("format") in _LONG:
+            yield f"the input {name!r} has options and is no field of one line: the builder shows none there"
+        if not (inspect.getdoc(function) or "").strip():
+            yield f"the options of {name!r} have no docstring"
 
 
 def _of_provider(provider: Provider) -> Iterator[str]:

@@ -25,7 +25,13 @@ def _spellings(secrets: Iterable[str]) -> set[str]:
         if len(secret) < _SHORTEST:
             continue
         encoded = secret.encode("utf-8", "surrogatepass")
-        found |= {secret, quote(encoded, safe=""), quote_plus(encoded), json.dumps(secret)[1:-1]}
+        found |= {
+            secret,
+            quote(encoded, safe=""),
+            quote(encoded, safe=":"),
+            quote_plus(encoded),
+            json.dumps(secret)[1:-1],
+        }
         found |= {base64.b64encode(encoded).decode(), base64.urlsafe_b64encode(encoded).decode()}
         found |= {
             base64.b64encode(encoded).decode().rstrip("="),

@@ -10,6 +10,7 @@ import httpx
 from integrations.sdk.egress import origin
 from integrations.sdk.errors import InputError, Permanent
 from integrations.sdk.headers import HARMLESS
+from integrations.words import gettext as _
 
 MAX_REDIRECTS: Final = 10
 REPEATING: Final = frozenset({307, 308})
@@ -21,10 +22,10 @@ _OF_THE_BODY: Final = frozenset({"content-encoding", "content-language", "conten
 def check_url(url: httpx.URL) -> None:
     """Raise InputError unless the URL is http or https, names a host and carries no user name or password."""
     if url.scheme not in {"http", "https"} or not _HOST.fullmatch(url.raw_host):
-        raise InputError("The address must start with http:// or https:// and name a host.", field="url")
+        raise InputError(_("The address must start with http:// or https:// and name a host."), field="url")
     if url.userinfo:
         raise InputError(
-            "The address holds a user name or password.", field="url", hint="Use a credential in its place."
+            _("The address holds a user name or password."), field="url", hint=_("Use a credential in its place.")
         )
 
 
@@ -37,7 +38,9 @@ def target(response: httpx.Response) -> httpx.URL | None:
         url = response.request.url.join(location).copy_with(fragment=None)
         check_url(url)
     except (httpx.InvalidURL, InputError, ValueError):
-        raise Permanent(f"{response.request.url.host} led to an address that cannot be followed.") from None
+        raise Permanent(
+            _("%(host)s led to an address that cannot be followed.") % {"host": response.request.url.host}
+        ) from None
     return url
 
 

@@ -19,6 +19,8 @@ from integrations.sdk.errors import (
     RateLimited,
     Transient,
 )
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 
 MAX_RETRY_AFTER: Final = 3600.0
 MAX_DETAIL: Final = 500
@@ -33,11 +35,11 @@ _BY_STATUS: Final[Mapping[int, type[IntegrationError]]] = {
     429: RateLimited,
 }
 _HINTS: Final[Mapping[type[IntegrationError], str]] = {
-    AuthError: "Connect the account again or enter a new key.",
-    PermissionMissing: "The credential was accepted but may not do this: check its permissions.",
-    NotFound: "Check the id or the address in the step's inputs.",
-    RateLimited: "It takes only so many requests in a while: send fewer of them, or later.",
-    Transient: "The other side is away or has too much to do; nothing in the step need be changed.",
+    AuthError: gettext_noop("Connect the account again or enter a new key."),
+    PermissionMissing: gettext_noop("The credential was accepted but may not do this: check its permissions."),
+    NotFound: gettext_noop("Check the id or the address in the step's inputs."),
+    RateLimited: gettext_noop("It takes only so many requests in a while: send fewer of them, or later."),
+    Transient: gettext_noop("The other side is away or has too much to do; nothing in the step need be changed."),
 }
 
 
@@ -53,19 +55,25 @@ def error_for(
     hint: str = "",
     detail: str = "",
     kind: type[IntegrationError] | None = None,
+    pause: float | None = None,
 ) -> IntegrationError:
-    """Return the classified error of an answer; ``message`` is the provider's own where it is fit for a person."""
+    """Return the classified error of an answer; ``message`` is the provider's own where it is fit for a person.
+
+    ``pause`` is after how many seconds it may be asked again, where the provider says so in the body.
+    """
     chosen = kind or error_class(response.status_code)
-    text = message or f"{host_of(response)} answered {response.status_code} {response.reason_phrase}".rstrip()
-    hint = hint or _HINTS.get(chosen, "")
+    answered = {"host": host_of(response), "status": response.status_code, "reason": response.reason_phrase}
+    text = message or (_("%(host)s answered %(status)s %(reason)s") % answered).rstrip()
+    hint = hint or (_(_HINTS[chosen]) if chosen in _HINTS else "")
     detail = (detail or _excerpt(response))[:MAX_DETAIL]
     if issubclass(chosen, Transient):
-        return chosen(text, retry_after=retry_after(response.headers), hint=hint, detail=detail)
+        seconds = retry_after(response.headers) if pause is None else _capped(pause)
+        return chosen(text, retry_after=seconds, hint=hint, detail=detail)
     return chosen(text, hint=hint, detail=detail)
 
 
 def host_of(response: httpx.Response) -> str:
-    return response.request.url.host or "The server"
+    return response.request.url.host or _("The server")
 
 
 def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:

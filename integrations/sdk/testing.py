@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
 from pydantic import BaseModel
@@ -22,8 +23,22 @@ from integrations.sdk.action import Action
 from integrations.sdk.auth import Account, AuthContext, AuthView
 from integrations.sdk.client import Answer, Flight, StepHttp, WireError
 from integrations.sdk.context import Evaluator, LogLine, RunContext, StepLog
+from integrations.sdk.declaration import Declaration
 from integrations.sdk.decoding import read_decoded
+from integrations.sdk.options import Options, OptionsContext
+from integrations.sdk.polling import Item, PollingTrigger
 from integrations.sdk.provider import Provider
+from integrations.sdk.webhook import (
+    Subscription,
+    WebhookContext,
+    WebhookReply,
+    WebhookRequest,
+    WebhookTrigger,
+    subscribed,
+)
+
+if TYPE_CHECKING:
+    from integrations.sdk.dialling import Dial
 
 Handler: TypeAlias = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
@@ -67,6 +82,17 @@ class ActionResult:
         return request
 
 
+@dataclass(frozen=True, kw_only=True)
+class PollResult:
+    """What a test of a trigger looks at; ``cursor`` is for the next poll, as it was stored and read again."""
+
+    items: Sequence[Item]
+    cursor: Any
+    more: bool
+    requests: Sequence[httpx.Request]
+    logs: Sequence[LogLine]
+
+
 def answering(*responses: httpx.Response) -> Handler:
     """Return a handler that gives these answers in order; a further request is a failure of the test."""
     rest = iter(responses)
@@ -80,7 +106,7 @@ def answering(*responses: httpx.Response) -> Handler:
 
 
 def make_context(
-    action: Action,
+    action: Declaration,
     inputs: Mapping[str, Any] | BaseModel,
     *,
     auth: Mapping[str, Any] | None = None,
@@ -91,17 +117,21 @@ def make_context(
     attempt: int = 1,
     idempotency_key: str = "test-key",
     evaluator: Evaluator | None = None,
+    dial: Dial | None = None,
 ) -> tuple[RunContext[Any], FakeWire]:
-    """Return the context in which ``action`` would run, and the wire that records its requests.
+    """Return the context in which an action or a trigger would run, and the wire that records its requests.
 
-    ``auth`` is ``ctx.auth``; provider and type are filled in where left out. ``evaluator`` stands in for expressions
-    over items: it is called with the input's name, the item and its index. Raises InputError and AuthError as the
-    worker does before an action runs.
+    ``inputs`` are the values themselves, of secret inputs too: only a step holds a credential's name there. ``auth`` is
+    ``ctx.auth``; provider and type are filled in where left out. ``evaluator`` stands in for expressions
+    over items: it is called with the input's name, the item and its index; ``dial`` for connections that are no HTTP.
+    Raises InputError and AuthError as the worker does before an action runs.
     """
     view = AuthView() if auth is None else AuthView(_completed(action, auth))
     action.check_auth(view)
     wire = FakeWire(handler=http if callable(http) else answering(*http))
     provider, root = action.provider, base_url or action.provider.base_url
+    checked = inputs if isinstance(inputs, BaseModel) else action.validate_inputs(inputs)
+    given = checked.model_dump(by_alias=True) if action.secret_inputs else {}
     client = StepHttp(
         wire=wire,
         base_url=root,
@@ -109,10 +139,10 @@ def make_context(
         auth_hosts=provider.credential_hosts(root) or None,
         deadline=datetime.now(UTC) + timedelta(seconds=seconds),
         idempotency_key=idempotency_key,
-        secrets=view.secrets(),
+        secrets=(*view.secrets(), *(str(given[name]) for name in action.secret_inputs if given.get(name))),
     )
     return RunContext(
-        inputs=inputs if isinstance(inputs, BaseModel) else action.validate_inputs(inputs),
+        inputs=checked,
         auth=view,
         client=lambda: client,
         log=StepLog(),
@@ -123,6 +153,8 @@ def make_context(
         idempotency_key=idempotency_key,
         deadline=datetime.now(UTC) + timedelta(seconds=seconds),
         evaluator=evaluator,
+        settings=settings or {},
+        dialler=dial,
     ), wire
 
 
@@ -143,20 +175,108 @@ def run_action(
     return ActionResult(output=output, requests=wire.requests, logs=ctx.log.lines)
 
 
+def run_poll(
+    trigger: PollingTrigger,
+    inputs: Mapping[str, Any] | BaseModel,
+    *,
+    cursor: Any = None,
+    auth: Mapping[str, Any] | None = None,
+    http: Handler | Iterable[httpx.Response] = (),
+    **options: Any,
+) -> PollResult:
+    """Poll once and return what is new, the next cursor, the requests and the log. Raises what the trigger raises.
+
+    ``cursor`` is what the poll before gave; ``options`` are those of ``make_context``.
+    """
+    ctx, wire = make_context(trigger, inputs, auth=auth, http=http, **options)
+    found = asyncio.run(trigger.poll(ctx, cursor))
+    kept = json.loads(json.dumps(found.cursor, allow_nan=False))
+    return PollResult(items=found.items, cursor=kept, more=found.more, requests=wire.requests, logs=ctx.log.lines)
+
+
+def run_webhook(
+    trigger: WebhookTrigger,
+    inputs: Mapping[str, Any],
+    request: WebhookRequest,
+    *,
+    secret: str = "secret",  # noqa: S107  (of tests)
+    state: Any = None,
+) -> Sequence[Item] | WebhookReply:
+    """Read a request as the web process does once it is verified: return what is new, or the answer to a handshake.
+
+    Raises what the trigger raises.
+    """
+    ctx = WebhookContext(inputs=trigger.validate_inputs(inputs), secret=secret, state=state)
+    reply = trigger.handshake(ctx, request) if trigger.handshake is not None else None
+    return trigger.events(ctx, request) if reply is None else reply
+
+
+def run_subscribe(
+    trigger: WebhookTrigger,
+    inputs: Mapping[str, Any] | BaseModel,
+    *,
+    address: str = "https://orchestrator.example.com/h/token",
+    secret: str = "secret",  # noqa: S107  (of tests)
+    known: Subscription | None = None,
+    auth: Mapping[str, Any] | None = None,
+    http: Handler | Iterable[httpx.Response] = (),
+    **options: Any,
+) -> tuple[Subscription, Sequence[httpx.Request]]:
+    """Subscribe, or renew what is ``known``; return what the provider knows then, and the requests that were sent."""
+    ctx, wire = make_context(trigger, inputs, auth=auth, http=http, **options)
+    return asyncio.run(subscribed(trigger, ctx, address, secret, known)), wire.requests
+
+
+def run_unsubscribe(
+    trigger: WebhookTrigger,
+    inputs: Mapping[str, Any] | BaseModel,
+    subscription: Subscription,
+    *,
+    auth: Mapping[str, Any] | None = None,
+    http: Handler | Iterable[httpx.Response] = (),
+    **options: Any,
+) -> Sequence[httpx.Request]:
+    """Unsubscribe, and return the requests that were sent. Raises what the trigger raises."""
+    ctx, wire = make_context(trigger, inputs, auth=auth, http=http, **options)
+    assert trigger.unsubscribe is not None, f"{trigger.key} does not say how to unsubscribe"
+    asyncio.run(trigger.unsubscribe(ctx, subscription))
+    return wire.requests
+
+
+def run_options(
+    action: Action,
+    field: str,
+    *,
+    query: str = "",
+    cursor: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    auth: Mapping[str, Any] | None = None,
+    http: Handler | Iterable[httpx.Response] = (),
+    base_url: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Options, Sequence[httpx.Request]]:
+    """List the choices of an action's field as the builder does; return them and the requests that were sent.
+
+    ``inputs`` are what is filled in so far. Raises what the options function raises, and AuthError for a credential
+    that the action does not take.
+    """
+    view = AuthView() if auth is None else AuthView(_completed(action, auth))
+    action.check_auth(view)
+    client, wire = _client(action.provider, view, http, base_url=base_url, settings=settings)
+    context = OptionsContext(auth=view, http=client, inputs=dict(inputs or {}))
+
+    async def run() -> Options:
+        return await action.options[field](context, query, cursor)
+
+    return asyncio.run(run()), wire.requests
+
+
 def check_account(
     provider: Provider, auth: Mapping[str, Any], http: Handler | Iterable[httpx.Response]
 ) -> tuple[Account, Sequence[httpx.Request]]:
     """Run the test of a credential and return the account it found and the requests it sent."""
     view = AuthView({"provider": provider.key, **auth})
-    wire = FakeWire(handler=http if callable(http) else answering(*http))
-    client = StepHttp(
-        wire=wire,
-        base_url=provider.base_url,
-        authorize=provider.authorizer(view),
-        auth_hosts=provider.credential_hosts(),
-        deadline=datetime.now(UTC) + timedelta(seconds=30),
-        secrets=view.secrets(),
-    )
+    client, wire = _client(provider, view, http)
     test = provider.auth_test(str(view["type"]))
     assert test is not None, f"{provider.key} has no test of its credential"
 
@@ -166,5 +286,25 @@ def check_account(
     return asyncio.run(run()), wire.requests
 
 
-def _completed(action: Action, auth: Mapping[str, Any]) -> dict[str, Any]:
+def _client(
+    provider: Provider,
+    view: AuthView,
+    http: Handler | Iterable[httpx.Response],
+    *,
+    base_url: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[StepHttp, FakeWire]:
+    """Return a client outside of any step, and the wire that records its requests."""
+    wire, root = FakeWire(handler=http if callable(http) else answering(*http)), base_url or provider.base_url
+    return StepHttp(
+        wire=wire,
+        base_url=root,
+        authorize=provider.authorizer(view, settings),
+        auth_hosts=provider.credential_hosts(root),
+        deadline=datetime.now(UTC) + timedelta(seconds=30),
+        secrets=view.secrets(),
+    ), wire
+
+
+def _completed(action: Declaration, auth: Mapping[str, Any]) -> dict[str, Any]:
     return {"provider": action.provider.key, "type": action.auth_type, **auth}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser, User
+from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from orchestrator.tenants.access import Actor, actor_for_token, actor_for_user
+from orchestrator.tenants.access import Actor, actor_for_session, actor_for_token
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -16,12 +17,12 @@ class TokenAuthentication(BaseAuthentication):
     keyword = "Bearer"
 
     def authenticate(self, request: Request) -> tuple[User, Actor] | None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != self.keyword.lower():
             return None
         actor = actor_for_token(token.strip())
         if actor is None or actor.user is None:
-            raise AuthenticationFailed("The token is unknown, expired or revoked. Make a new one.", "invalid_token")
+            raise AuthenticationFailed(_("The token is unknown, expired or revoked. Make a new one."), "invalid_token")
         return actor.user, actor
 
     def authenticate_header(self, request: Request) -> str:
@@ -37,6 +38,6 @@ class TenantSessionAuthentication(SessionAuthentication):
             return None
         slug = request.headers.get("X-Tenant")
         if not slug:
-            raise AuthenticationFailed("Send `X-Tenant: <slug>` to say which tenant is meant.", "tenant_missing")
+            raise AuthenticationFailed(_("Send `X-Tenant: <slug>` to say which tenant is meant."), "tenant_missing")
         self.enforce_csrf(request)
-        return user, actor_for_user(user, slug)
+        return user, actor_for_session(user, slug, request._request.session)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from integrations.registry import registry
-from integrations.sdk import Action
+from integrations.registry import Trigger, registry
+from integrations.sdk import Action, WebhookTrigger
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound
 from orchestrator.types import JSONValue
 
 
 class IntegrationBody(BaseModel):
-    """One action; schemas are JSON schema 2020-12."""
+    """One action or trigger; schemas are JSON schema 2020-12, a trigger's output is one item.
+
+    ``trigger_type`` is the type of the workflows' triggers that name it, null for an action.
+    """
 
     key: str
-    kind: Literal["action"]
+    kind: Literal["action", "trigger"]
     name: str
     provider: str
     auth_type: str
@@ -31,6 +35,7 @@ class IntegrationBody(BaseModel):
     output_schema: dict[str, Any] | None
     sample: JSONValue
     idempotent: bool
+    trigger_type: Literal["polling", "event"] | None
 
 
 class IntegrationPage(BaseModel):
@@ -39,11 +44,11 @@ class IntegrationPage(BaseModel):
     previous: str | None
 
 
-def integration_document(action: Action) -> dict[str, Any]:
-    """Return one action in the API's shape."""
+def integration_document(action: Action | Trigger) -> dict[str, Any]:
+    """Return one action or trigger in the API's shape. No trigger acts at the other side, so each is idempotent."""
     return {
         "key": action.key,
-        "kind": "action",
+        "kind": "action" if isinstance(action, Action) else "trigger",
         "name": action.name,
         "provider": action.provider.key,
         "auth_type": action.auth_type,
@@ -53,12 +58,19 @@ def integration_document(action: Action) -> dict[str, Any]:
         "input_schema": action.input_json_schema(),
         "output_schema": action.output_json_schema(),
         "sample": action.sample,
-        "idempotent": action.idempotent,
+        "idempotent": action.idempotent if isinstance(action, Action) else True,
+        "trigger_type": _trigger_type(action),
     }
 
 
+def _trigger_type(action: Action | Trigger) -> str | None:
+    if isinstance(action, Action):
+        return None
+    return "event" if isinstance(action, WebhookTrigger) else "polling"
+
+
 class IntegrationList(TenantAPIView):
-    """Every registered action, by key."""
+    """Every registered action or trigger, by key."""
 
     @extend_schema(
         operation_id="integrations_list",
@@ -68,17 +80,16 @@ class IntegrationList(TenantAPIView):
     def get(self, request: Request) -> Response:
         kind = request.query_params.get("kind", "action")
         if kind not in ("action", "trigger"):
-            raise Invalid(f"kind is {kind!r:.40}; send action or trigger.")
-        # No integration offers a trigger of its own yet: the list is empty, and says so truthfully.
-        actions = registry.actions() if kind == "action" else ()
-        return Response({"results": [integration_document(a) for a in actions], "next": None, "previous": None})
+            raise Invalid(_("kind is %(kind).40r; send action or trigger.") % {"kind": kind})
+        found = registry.actions() if kind == "action" else registry.triggers()
+        return Response({"results": [integration_document(each) for each in found], "next": None, "previous": None})
 
 
 class IntegrationDetail(TenantAPIView):
     @extend_schema(operation_id="integrations_retrieve", responses=IntegrationBody)
     def get(self, request: Request, key: str) -> Response:
-        """One action by its key, like `slack.sendMessage`."""
-        action = registry.get(key)
+        """One action or trigger by its key, like `slack.sendMessage`."""
+        action = registry.get(key) or registry.trigger(key)
         if action is None:
-            raise NotFound(f"No integration has the key {key!r:.130}.")
+            raise NotFound(_("No integration has the key %(key).130r.") % {"key": key})
         return Response(integration_document(action))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
 
@@ -14,7 +15,9 @@ from orchestrator import jsongate
 class BodyTooLarge(APIException):
     status_code = 413
     default_code = "body_too_large"
-    default_detail = f"The body has more than {jsongate.MAX_BYTES:,} bytes. Send less."
+
+    def __init__(self) -> None:
+        super().__init__(_("The body has more than %(most)s bytes. Send less.") % {"most": f"{jsongate.MAX_BYTES:,}"})
 
 
 class GatedJSONParser(JSONParser):
@@ -29,4 +32,4 @@ class GatedJSONParser(JSONParser):
         try:
             return jsongate.loads(data)
         except jsongate.BadJSON as error:
-            raise ParseError(f"The body is {error}. Correct it and send it again.") from error
+            raise ParseError(_("The body is %(error)s. Correct it and send it again.") % {"error": error}) from error

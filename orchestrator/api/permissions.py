@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -34,6 +35,7 @@ class TenantAccess(BasePermission):
         needed: Scope = getattr(view, "scopes", {}).get(request.method, default)
         if needed not in actor.scopes:
             raise Forbidden(
-                f"This token lacks the scope `{needed.value}`. Make a token that has it, or ask somebody who may."
+                _("This token lacks the scope `%(scope)s`. Make a token that has it, or ask somebody who may.")
+                % {"scope": needed.value}
             )
         return True

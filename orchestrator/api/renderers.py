@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.renderers import JSONRenderer
+
+NDJSON: Final = "application/x-ndjson"
 
 
 class _EscapedJSONRenderer(JSONRenderer):
@@ -22,3 +24,10 @@ class AnyTextJSONRenderer(JSONRenderer):
             return super().render(data, accepted_media_type, renderer_context)
         except UnicodeEncodeError:
             return _EscapedJSONRenderer().render(data, accepted_media_type, renderer_context)
+
+
+class NdjsonRenderer(AnyTextJSONRenderer):
+    """Lets callers of a file ask for what they get; an error is one line of JSON, too."""
+
+    media_type = NDJSON
+    format = "ndjson"

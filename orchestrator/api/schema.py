@@ -37,7 +37,7 @@ PAGED = (
 )
 ONCE = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    {"type": "string", "pattern": "^[ -~]{1,255}$"},
     OpenApiParameter.HEADER,
     description="The same key and body within a day get the first answer again; another body gets 409.",
 )
@@ -48,9 +48,33 @@ IF_MATCH = OpenApiParameter(
     description="The `revision` that was read: 409 when it is no longer the present one.",
 )
 
-_ALWAYS = {"400": "The request is not valid.", "401": "No valid token or session.", "403": "A right is missing."}
-_WITH_ID = {"404": "There is no such object in this tenant."}
-_WRITES = {"409": "The object's status does not allow it, or somebody else changed it first.", "413": "Too large."}
+_ALWAYS = {
+    "400": "The request is not valid.",
+    "401": "No valid token or session.",
+    "403": "A right is missing.",
+    "404": "There is no such object, page or tenant.",
+    "406": "What is accepted is not answered here; accept `application/json`.",
+}
+_WRITES = {
+    "409": "The object's status does not allow it, or somebody else changed it first.",
+    "413": "Too large.",
+    "415": "What was sent is not JSON.",
+}
+
+
+def name_components(result: dict[str, Any], **_more: Any) -> dict[str, Any]:
+    """Give each component its own name as its title, and what a PATCH takes no defaults.
+
+    Generators of clients name classes by the title: a model that is both sent and answered is two components, whose
+    titles would be the same. And they send defaults: a PATCH would change what its caller says nothing of.
+    """
+    for name, schema in result.get("components", {}).get("schemas", {}).items():
+        if "title" in schema:
+            schema["title"] = name
+        if name.startswith("Patched"):
+            for value in schema.get("properties", {}).values():
+                value.pop("default", None)
+    return result
 
 
 class ContractSchema(AutoSchema):
@@ -63,8 +87,6 @@ class ContractSchema(AutoSchema):
         component = self.resolve_serializer(ErrorBody, "response")  # type: ignore[arg-type]
         content = {"application/json": {"schema": component.ref}}
         wanted = dict(_ALWAYS)
-        if "{" in self.path:
-            wanted |= _WITH_ID
         if self.method not in ("GET", "HEAD"):
             wanted |= _WRITES
         for status, description in wanted.items():

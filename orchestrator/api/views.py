@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext as _
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -57,7 +58,9 @@ class TenantAPIView(APIView):
         try:
             return int(value.strip().removeprefix("W/").strip('"'))
         except ValueError:
-            raise Invalid(f"If-Match is {value!r:.40}; send the workflow's `revision`, a whole number.") from None
+            raise Invalid(
+                _("If-Match is %(value).40r; send the workflow's `revision`, a whole number.") % {"value": value}
+            ) from None
 
 
 def _row_id(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Finding an action by what a person types: words in any order, one typo each. Pure; ``add-step.js`` does the same."""
+"""Finding something by what a person types: words in any order, one typo each. Pure; ``add-step.js`` does the same."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ def terms(query: str) -> tuple[str, ...]:
 
 
 def score(wanted: Sequence[str], name: str, haystack: str) -> int | None:
-    """Return how well an action fits, the best being 0, or None when it does not.
+    """Return how well a row fits, the best being 0, or None when it does not.
 
     ``name`` is what the row shows; ``haystack`` all that is searched, both in lower case.
     """
     if not wanted:
         return 0
-    words = _WORD.findall(haystack)
-    if not all(_found(term, haystack, words) for term in wanted):
+    if not all(_found(term, haystack) for term in wanted):
         return None
     if name.startswith(" ".join(wanted)):
         return 0
@@ -67,11 +66,20 @@ def near(left: str, right: str) -> bool:
     )
 
 
-def _found(term: str, haystack: str, words: Sequence[str]) -> bool:
+def kept(term: str) -> tuple[str, ...]:
+    """Return texts of which every word that is ``near`` the term has one, so that a database can look for them."""
+    half = len(term) // 2
+    swapped = term[: half - 1] + term[half] + term[half - 1] + term[half + 1 :]
+    return term[:half], term[half:], swapped
+
+
+def _found(term: str, haystack: str) -> bool:
     if term in haystack:
         return True
-    if len(term) < MIN_FUZZY:
+    # Most texts are told from a term by this alone; comparing word by word is what takes time.
+    if len(term) < MIN_FUZZY or not any(part in haystack for part in kept(term)):
         return False
     # Also against beginnings: a word that is not typed to its end may have its typo already.
     lengths = (len(term) - 1, len(term), len(term) + 1)
+    words = _WORD.findall(haystack)
     return any(near(term, word) or any(near(term, word[:length]) for length in lengths) for word in words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -13,15 +12,20 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
 from django.views.decorators.http import require_http_methods
 
 from integrations.registry import registry
-from integrations.sdk import Action, Provider
+from integrations.sdk import Action
+from integrations.words import declared
 from orchestrator.builder import curl
-from orchestrator.builder.add_search import Piece, pieces, score, terms
-from orchestrator.builder.developers import ActionRow, FieldRow, action_row
+from orchestrator.builder.add_rows import row_html
+from orchestrator.builder.add_search import terms
+from orchestrator.builder.reference import ActionRow, FieldRow, action_row, action_url, repeat_words
+from orchestrator.builder.spoken import Words, action_category, fit, step_title, words_of
+from orchestrator.builder.step_facts import input_schema
 from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
 from orchestrator.tenants.models import Role, Tenant
@@ -30,10 +34,13 @@ from orchestrator.types import JSONValue
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credential_list
 from orchestrator.workflows import services
+from orchestrator.workflows.copies import step_paste
 from orchestrator.workflows.models import Step, Workflow
 from runs.outline import lane_words
 
+MAX_PASTED: Final = 1_000_000
 FALLBACK_ACTION: Final = "http.request"
+_NO_FIT: Final = 9
 CONNECTED, NEEDS, BUILT_IN = "connected", "needs", "builtin"
 _GROUPS: Final = (
     (CONNECTED, noop("Connected")),
@@ -66,17 +73,25 @@ class Spot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One action in the menu: its texts, and how well it fits what was typed, None where it does not."""
+
+    action: Action
+    words: Words
+    fit: int | None
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return (_NO_FIT if self.fit is None else self.fit), self.words.names[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """One action in the menu. ``shown`` tells whether it fits what was typed and the category that is open."""
+    """One action in the menu, drawn. ``shown`` tells whether it fits what was typed and the category that is open."""
 
     key: str
-    provider: Provider
-    name: tuple[Piece, ...]
-    about: tuple[Piece, ...]
-    find: str
-    credential: Credential | None
-    category: str
     shown: bool
+    html: SafeString
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +120,7 @@ class Preview:
     """What a person learns about an action before choosing it."""
 
     action: ActionRow
+    action_url: str
     credential: Credential | None
     needs_credential: bool
     takes_credential: bool
@@ -126,18 +142,30 @@ def step_add(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     if registry.get(request.POST.get("action", "")) is None:
         return _menu(request, actor, workflow, error=_("Choose one of the actions below. Nothing was added."))
     try:
-        step = _add(actor, workflow, request.POST)
+        step = step_of(actor, workflow, request.POST)
     except (Conflict, Invalid, NotFound) as error:
         messages.error(request, error.message)
         return redirect("workflow", actor.tenant.slug, workflow.pk)
-    return redirect("workflow-step", actor.tenant.slug, workflow.pk, step.key)
+    return _opened(actor, workflow, step)
+
+
+def _opened(actor: Actor, workflow: Workflow, step: Step) -> HttpResponse:
+    """Lead to the new step's form, to the first field that has to be filled in."""
+    schema = input_schema(registry.get(step.action))
+    given = step.config.get("inputs", {})
+    needed = [name for name in schema.get("required", ()) if name not in given]
+    at = reverse("workflow-step", args=[actor.tenant.slug, workflow.pk, step.key])
+    return redirect(f"{at}#field-{needed[0]}" if needed else at)
 
 
 def _paste(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResponse:
-    """Add an HTTP step that sends what a cURL command does."""
+    """Add the step that a text is a copy of, or an HTTP step that sends what a cURL command does."""
+    text = request.POST["curl"].replace("\0", "")
+    if text.lstrip().startswith("{"):
+        return _paste_step(request, actor, workflow, text)
     try:
-        found = curl.parse(request.POST["curl"].replace("\0", ""))
-        step = _add(actor, workflow, {**request.POST.dict(), "action": FALLBACK_ACTION}, inputs=found.inputs)
+        found = curl.parse(text)
+        step = step_of(actor, workflow, {**request.POST.dict(), "action": FALLBACK_ACTION}, inputs=found.inputs)
     except curl.NotCurl as error:
         return _menu(request, actor, workflow, error=f"{error} {_('Nothing was added.')}")
     except (Conflict, Invalid, NotFound) as error:
@@ -146,11 +174,30 @@ def _paste(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpRespon
     if found.left_out:
         said = _("%(names)s was left out: secrets belong in a credential. Choose one in the form, or make it.")
         messages.warning(request, said % {"names": ", ".join(found.left_out)})
+    return _opened(actor, workflow, step)
+
+
+def _paste_step(request: HttpRequest, actor: Actor, workflow: Workflow, text: str) -> HttpResponse:
+    data = request.POST
+    try:
+        step = step_paste(
+            actor=actor,
+            workflow=workflow,
+            text=text[:MAX_PASTED],
+            after=data.get("after") or None,
+            parent=data.get("parent") or None,
+            lane=data.get("lane", "")[:63],
+        )
+    except Invalid as error:
+        return _menu(request, actor, workflow, error=f"{error.message} {_('Nothing was added.')}")
+    except (Conflict, NotFound) as error:
+        messages.error(request, error.message)
+        return redirect("workflow", actor.tenant.slug, workflow.pk)
     return redirect("workflow-step", actor.tenant.slug, workflow.pk, step.key)
 
 
 @transaction.atomic
-def _add(
+def step_of(
     actor: Actor, workflow: Workflow, data: Mapping[str, str], *, inputs: Mapping[str, JSONValue] | None = None
 ) -> Step:
     """Add the step and, where the tenant has exactly one credential for it, choose that."""
@@ -179,9 +226,10 @@ def _menu(request: HttpRequest, actor: Actor, workflow: Workflow, *, error: str 
     wanted, credentials = terms(query), list(credential_list(actor.tenant))
     spot = _spot(workflow, given)
     address = reverse("step-add", args=[actor.tenant.slug, workflow.pk])
-    categories = _categories(f"{address}?{spot.query}", wanted, open_category)
+    entries = [_entry(action, wanted) for action in registry.actions()]
+    categories = _categories(f"{address}?{spot.query}", wanted, open_category, entries)
     current = next(entry.key for entry in categories if entry.current)
-    groups = _groups(credentials, wanted, current)
+    groups = _groups(credentials, wanted, current, entries)
     first = next((row for group in groups for row in group.rows if row.shown), None)
     context = {
         "tenant": actor.tenant,
@@ -208,7 +256,7 @@ def _preview(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResp
     """Answer the right column alone: it follows the row that is chosen."""
     action = registry.get(request.GET.get("about", ""))
     if action is None:
-        raise NotFound("There is no such action.")
+        raise NotFound(_("There is no such action."))
     about = _about(actor.tenant, action, list(credential_list(actor.tenant)))
     context = {"workflow": workflow, "preview": about, "spot": _spot(workflow, request.GET)}
     return fragment(request, actor, "builder/add_preview.html", context)
@@ -222,42 +270,71 @@ def _spot(workflow: Workflow, given: Mapping[str, str]) -> Spot:
     if not after and not parent and "first" not in given:
         after = next((row.key for row in reversed(rows) if row.parent_id is None), "")
     if after in named:
-        return Spot(after=after, words=_("After “%(name)s”") % {"name": named[after].name or after})
+        return Spot(after=after, words=_("After “%(name)s”") % {"name": _title(named[after])})
     lane = given.get("lane", "")[:63]
     if parent in named and lane:
-        values = {"name": named[parent].name or parent, "lane": lane_words(named[parent].action, lane)}
+        values = {"name": _title(named[parent]), "lane": lane_words(named[parent].action, lane)}
         return Spot(parent=parent, lane=lane, words=_("In “%(name)s”, first in %(lane)s") % values)
     return Spot(words=_("As the first step"))
 
 
-def _groups(credentials: Sequence[Credential], wanted: Sequence[str], category: str) -> tuple[Group, ...]:
-    """Return every action, best first within each group; those that do not fit are there, hidden, for the script."""
-    found: dict[str, list[tuple[int, str, Row]]] = {key: [] for key, _words in _GROUPS}
-    for action in registry.actions():
-        find = _find_text(action)
-        fit = score(wanted, action.name.lower(), find)
-        fitting = _fitting(action, credentials)
-        row = Row(
-            key=action.key,
-            provider=action.provider,
-            name=pieces(action.name, wanted),
-            about=pieces(f"{action.provider.name} · {action.description}", wanted),
-            find=find,
-            credential=fitting[0] if fitting else None,
-            category=_category(action),
-            shown=fit is not None and category in ("", _category(action)),
+def _title(row: Step) -> str:
+    return step_title(row.name, row.action, row.key)
+
+
+def _entry(action: Action, wanted: Sequence[str]) -> Entry:
+    words = words_of(action)
+    return Entry(action=action, words=words, fit=fit(wanted, words))
+
+
+def _groups(
+    credentials: Sequence[Credential], wanted: Sequence[str], category: str, entries: Sequence[Entry]
+) -> tuple[Group, ...]:
+    """Return every action, best first within each group, the group with the best first; the same fit leaves the groups
+    in their order. Those that do not fit are there, hidden, for the script.
+    """
+    found: dict[str, list[tuple[Entry, list[Credential]]]] = {key: [] for key, _words in _GROUPS}
+    for entry in entries:
+        fitting = _fitting(entry.action, credentials)
+        found[_group(entry.action, fitting)].append((entry, fitting))
+    ranked = {key: sorted(entries, key=lambda each: each[0].order) for key, entries in found.items() if entries}
+    groups = [(key, words) for key, words in _GROUPS if key in ranked]
+    # Sorting is stable. Of a category only what is in it counts.
+    groups.sort(key=lambda group: min(_fit_in(entry, category) for entry, _fitting in ranked[group[0]]))
+    return tuple(_group_of(key, _(words), ranked[key], wanted, category) for key, words in groups)
+
+
+def _fit_in(entry: Entry, category: str) -> int:
+    is_in = category in ("", action_category(entry.action))
+    return entry.fit if entry.fit is not None and is_in else _NO_FIT
+
+
+def _group_of(
+    key: str,
+    words: str,
+    entries: Sequence[tuple[Entry, list[Credential]]],
+    wanted: Sequence[str],
+    category: str,
+) -> Group:
+    rows = tuple(
+        Row(
+            key=entry.action.key,
+            shown=shown,
+            html=row_html(
+                entry.action,
+                dom_id=f"add-{key}-{number}",
+                words=entry.words,
+                category=action_category(entry.action),
+                wanted=wanted,
+                shown=shown,
+                credential=fitting[0] if fitting and key == CONNECTED else None,
+                needs=key == NEEDS,
+            ),
         )
-        found[_group(action, fitting)].append((9 if fit is None else fit, action.name.lower(), row))
-    return tuple(
-        Group(
-            key=key,
-            words=_(words),
-            rows=tuple(row for _fit, _name, row in sorted(found[key], key=lambda entry: entry[:2])),
-            shown=any(row.shown for _fit, _name, row in found[key]),
-        )
-        for key, words in _GROUPS
-        if found[key]
+        for number, (entry, fitting) in enumerate(entries, 1)
+        for shown in (entry.fit is not None and category in ("", action_category(entry.action)),)
     )
+    return Group(key=key, words=words, rows=rows, shown=any(row.shown for row in rows))
 
 
 def _group(action: Action, fitting: Sequence[Credential]) -> str:
@@ -277,22 +354,21 @@ def _fitting(action: Action, credentials: Iterable[Credential]) -> list[Credenti
     return sorted(found, key=lambda credential: credential.health == Health.RECONNECT) if action.auth_required else []
 
 
-def _categories(address: str, wanted: Sequence[str], open_category: str) -> list[Category]:
+def _categories(address: str, wanted: Sequence[str], open_category: str, entries: Sequence[Entry]) -> list[Category]:
     """Return the left column: everything, the kinds of our own steps, then those of providers."""
     counts: dict[str, int] = {}
     providers: dict[str, str] = {}
-    for action in registry.actions():
-        name = _category(action)
-        fits = score(wanted, action.name.lower(), _find_text(action)) is not None
-        counts[name] = counts.get(name, 0) + fits
-        providers.setdefault(name, action.provider.key)
+    for each in entries:
+        name = action_category(each.action)
+        counts[name] = counts.get(name, 0) + (each.fit is not None)
+        providers.setdefault(name, each.action.provider.key)
     first = [name for name in _FIRST if name in counts]
-    names = [*first, *sorted(name for name in counts if name not in _FIRST)]
+    names = [*first, *sorted((name for name in counts if name not in _FIRST), key=declared)]
     query = f"&{urlencode({'q': ' '.join(wanted)})}" if wanted else ""
-    entries = [
+    lines = [
         Category(
             key=name,
-            words=name,
+            words=declared(name),
             icon=_FIRST.get(name, ""),
             provider="" if name in _FIRST else providers[name],
             count=counts[name],
@@ -310,18 +386,7 @@ def _categories(address: str, wanted: Sequence[str], open_category: str) -> list
         url=f"{address}{query}",
         current=open_category not in counts,
     )
-    return [everything, *entries]
-
-
-def _category(action: Action) -> str:
-    return action.category or action.provider.name
-
-
-@lru_cache(maxsize=4_000)
-def _find_text(action: Action) -> str:
-    """Return all that a search looks in, in lower case."""
-    parts = (action.name, action.provider.name, action.description, *action.synonyms, action.key, action.category)
-    return " ".join(" ".join(parts).lower().split())
+    return [everything, *lines]
 
 
 def _about(tenant: Tenant, action: Action | None, credentials: Sequence[Credential]) -> Preview:
@@ -329,21 +394,12 @@ def _about(tenant: Tenant, action: Action | None, credentials: Sequence[Credenti
     row, fitting = action_row(action), _fitting(action, credentials)
     return Preview(
         action=row,
+        action_url=action_url(tenant, action),
         credential=fitting[0] if fitting else None,
         needs_credential=action.auth_required and not fitting,
         takes_credential=bool(action.accepted_auth) and not action.auth_required,
         required=tuple(field for field in row.inputs if field.required),
         optional=tuple(field for field in row.inputs if not field.required),
-        repeat=_repeat_words(action),
+        repeat=repeat_words(action),
         used=Step.objects.for_tenant(tenant).filter(action=action.key).count(),
     )
-
-
-def _repeat_words(action: Action) -> str:
-    if action.pure:
-        return _("Yes, nothing leaves the run")
-    if action.idempotent:
-        return _("Yes, doing it twice does no harm")
-    if action.idempotent_when is not None:
-        return _("Depends on what you fill in")
-    return _("No, so an attempt whose answer was lost is not sent again by itself")

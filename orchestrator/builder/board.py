@@ -17,55 +17,62 @@ from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
 from integrations.sdk import Action
-from orchestrator.builder import reads, step_form
-from orchestrator.builder.changes import step_title
+from orchestrator.builder import broken, reads, step_form
+from orchestrator.builder.called import called_by, extract_url
+from orchestrator.builder.changes import option_label, step_title
+from orchestrator.builder.choices import offering
 from orchestrator.builder.data import LARGEST, place_of
 from orchestrator.builder.panels import (
-    Card,
     CredentialChoice,
     Finding,
-    Lane,
     LanePanel,
     LaneRow,
-    Result,
+    Mending,
+    Start,
     StepPanel,
     TriggerCard,
-    TriggerPanel,
 )
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
+from orchestrator.builder.results import result_of
 from orchestrator.builder.rule import rule_texts, rule_words
-from orchestrator.builder.step_facts import action_words, after_words, fingerprint, held_by, input_schema, lane_names
+from orchestrator.builder.secret_fields import choosing
+from orchestrator.builder.spoken import action_words, words_of
+from orchestrator.builder.step_facts import fingerprint, held_by, input_schema
+from orchestrator.builder.trigger_panel import trigger_title, trigger_words
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.control import unused_options
-from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
-from orchestrator.tenants.access import Actor
+from orchestrator.flow.definition import StepDefinition, TriggerDefinition, WorkflowDefinition
+from orchestrator.flow.names import TriggerType
+from orchestrator.flow.secret_inputs import NEVER_SENT
+from orchestrator.tenants.access import Actor, get_for_tenant_or_404
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.types import JSONValue
+from orchestrator.vault.faces import face_of
 from orchestrator.vault.models import Credential
 from orchestrator.vault.selectors import credential_list
 from orchestrator.words import duration
 from orchestrator.workflows import history, services
 from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
-from orchestrator.workflows.models import Trigger, Workflow
-from orchestrator.workflows.selectors import draft_definition, trigger_document
-from runs import selectors
-from runs.models import StepRun
+from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.selectors import draft_definition
+from runs import samples, selectors
+from runs.models import Run, StepRun, TestData
 from runs.outline import lane_words, sample_paths, tree
-from runs.pages.words import RESOLVED_WORDS, again_words
-from runs.states import StepStatus
+from runs.paths import key_of_path
+from runs.states import RunStatus, StepStatus
 
+MAX_COPIED: Final = 8_000
 BACKOFFS: Final = ("exponential", "linear", "fixed")
-METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-LOG_LINES: Final = 200
-_TRIGGERS: Final[Mapping[str, tuple[str, str]]] = {
-    "webhook": (noop("When a request arrives"), noop("Webhook")),
-    "manual": (noop("When somebody presses Run"), noop("By hand")),
-    "schedule": (noop("At set times"), noop("Schedule")),
-    "form": (noop("When a form is sent"), noop("Form")),
-    "polling": (noop("When something new appears"), noop("Polling")),
-    "error": (noop("When a run fails"), noop("Error")),
-    "workflow": (noop("When another workflow calls it"), noop("Workflow")),
-}
+
+
+_STARTS: Final = (
+    ("http.request", noop("Call an API")),
+    ("slack.sendMessage", noop("Send a message")),
+    ("gmail.sendEmail", noop("Send an email")),
+    ("data.set", noop("Set values")),
+    ("flow.if", noop("Branch")),
+    ("openai.chatCompletion", noop("Ask AI")),
+)
 
 
 class Board:
@@ -88,14 +95,48 @@ class Board:
         return services.check(self.workflow)
 
     @cached_property
+    def credentials(self) -> list[Credential]:
+        """Return the tenant's credentials, without what is sealed."""
+        return list(credential_list(self.tenant))
+
+    @cached_property
     def attempts(self) -> dict[str, StepRun]:
-        return selectors.last_attempts(self.workflow, paths=self.sample_paths)
+        return samples.last_attempts(self.workflow, paths=self.sample_paths)
+
+    @cached_property
+    def chosen(self) -> TestData | None:
+        """Return what the draft is built with in place of the latest data: a run that is being mended comes first."""
+        stored = samples.data_chosen(self.workflow)
+        if self.mended is None or (stored is not None and stored.run_id == self.mended.pk):
+            return stored
+        return TestData(tenant=self.tenant, workflow=self.workflow, run=self.mended)
+
+    @cached_property
+    def mended(self) -> Run | None:
+        """Return the run that somebody came from to mend what stopped it: ``run`` in the address or the form."""
+        text = self.request.POST.get("run") or self.request.GET.get("run", "")
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            return None
+        rows = Run.objects.for_tenant(self.tenant).filter(workflow=self.workflow, pk=int(text))
+        found: Run | None = rows.select_related("version").first()
+        return found if found is not None and RunStatus(found.status).is_terminal else None
+
+    def mending(self, key: str) -> Mending | None:
+        """Return the run that is being mended at a step, if there is one."""
+        if self.mended is None:
+            return None
+        path = str((self.mended.error or {}).get("path") or "")
+        return Mending(
+            run=self.mended,
+            from_path=path if path and key_of_path(path) == key else key,
+            url=f"{reverse('run', args=[self.tenant.slug, self.mended.pk])}?{urlencode({'step': path or key})}",
+        )
 
     @cached_property
     def samples(self) -> tuple[dict[str, JSONValue] | None, dict[str, dict[str, JSONValue]]]:
         """Return the last trigger, and each step's last success by its key: what expressions are shown with."""
-        outputs = selectors.last_outputs(self.workflow, paths=self.sample_paths, largest=LARGEST)
-        return selectors.last_trigger(self.workflow), outputs
+        outputs = samples.last_outputs(self.workflow, chosen=self.chosen, paths=self.sample_paths, largest=LARGEST)
+        return samples.last_trigger(self.workflow, chosen=self.chosen), outputs
 
     @cached_property
     def sample_paths(self) -> list[str]:
@@ -103,12 +144,18 @@ class Board:
         return sample_paths(tree({"steps": [step.model_dump(mode="json") for step in self.definition.steps]}))
 
     @cached_property
+    def others(self) -> dict[str, list[str]]:
+        """Return the names of others who edit the draft just now, by the key of the step they touched last."""
+        return history.others(self.actor, self.workflow)
+
+    @cached_property
     def findings(self) -> dict[str, list[Finding]]:
         """Return the problems of each step, by its key."""
         found: dict[str, list[Finding]] = defaultdict(list)
         for problem in self.problems:
             path = step_path_of(self.steps, problem.path)
-            if path is None:
+            # That a step is left out is said at its top, with the button that takes it in.
+            if path is None or problem.code == "skipped":
                 continue
             step = self.steps[path]
             # The form shows no field for an option that means nothing; an input of the same name is another thing.
@@ -126,7 +173,7 @@ class Board:
 
     def _label(self, step: StepDefinition, name: str) -> str:
         part = input_schema(registry.get(step.action)).get("properties", {}).get(name, {})
-        return str(part.get("title") or name.replace("_", " ").capitalize())
+        return str(part.get("title") or option_label(name))
 
     def url(self, name: str, *parts: Any) -> str:
         return reverse(name, args=[self.tenant.slug, self.workflow.pk, *parts])
@@ -141,59 +188,41 @@ class Board:
         blocking = sum(problem.severity == "error" for problem in self.problems)
         return {
             "live": live,
+            "name_size": min(max(len(self.workflow.name), 6), 40),
             "changes": changes,
             "blocking": blocking,
             "may_edit": self.actor.may(Role.EDITOR),
             "reach": history.reach(self.workflow),
         }
 
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """Return the usual first steps, offered while there is none."""
+        if self.steps:
+            return ()
+        return tuple(Start(action=key, words=_(words)) for key, words in _STARTS if registry.get(key))
+
     def triggers(self, selected: str) -> list[TriggerCard]:
         return [
             TriggerCard(
                 number=number,
                 key=trigger.key,
-                title=_(_TRIGGERS.get(trigger.type.value, (trigger.key, ""))[0]),
-                words=_trigger_words(trigger.type.value, trigger.config),
-                tile=trigger.type.value,
+                title=trigger_title(trigger.type.value, trigger.config) or trigger.key,
+                words=trigger_words(trigger.type.value, trigger.config),
+                tile=_trigger_tile(trigger),
                 url=self.url("workflow-trigger", trigger.key),
                 selected=trigger.key == selected,
             )
             for number, trigger in enumerate(self.definition.triggers, 1)
         ]
 
-    def cards(self, selected: str) -> tuple[Card, ...]:
-        return tuple(self._card(step, selected) for step in self.definition.steps)
-
-    def _card(self, step: StepDefinition, selected: str) -> Card:
-        status, fact = self.standing(step.key)
-        return Card(
-            number=self.numbers[step.key],
-            key=step.key,
-            title=self.title(step),
-            words=action_words(step.action),
-            tile=step.action,
-            url=self.url("workflow-step", step.key),
-            add_url=self.add_url(after=step.key),
-            status=status,
-            fact=fact,
-            selected=step.key == selected,
-            lanes=tuple(
-                Lane(
-                    words=lane_words(step.action, name),
-                    cards=tuple(self._card(inner, selected) for inner in step.lanes.get(name, ())),
-                    add_url=self.add_url(parent=step.key, lane=name),
-                )
-                for name in lane_names(step)
-            ),
-            after=after_words(step),
-        )
-
     def title(self, step: StepDefinition) -> str:
-        action = registry.get(step.action)
-        return step.name or (action.name if action else step_title(step))
+        return step_title(step)
 
     def standing(self, key: str) -> tuple[str, str]:
         """Return how the last test of a step went and one short fact; what is missing comes first."""
+        if self.by_key[key].config.skip:
+            return "skipped", _("left out")
         if any(finding.blocks for finding in self.findings.get(key, ())):
             return "attention", _("to fill in")
         attempt = self.attempts.get(key)
@@ -235,12 +264,18 @@ class Board:
             as_text=self.request.GET.getlist("text"),
         )
         told_as = reads.reads(self, key)
-        drawn = tuple(replace(field, reads=told_as.get(field.name, ())) for field in drawn)
+        lost = broken.broken(self, key)
+        drawn = tuple(
+            replace(field, reads=told_as.get(field.name, ()), broken=lost.get(field.name, ())) for field in drawn
+        )
+        drawn = choosing(self, key, drawn)
+        credential = (posted or {}).get("credential", step.credential)
+        choices = self._credentials(action, credential)
+        drawn = offering(self, step, drawn, next((each.pk for each in choices if each.selected), 0))
         folded = tuple(each for each in drawn if _is_folded(each))
         unused = unused_options(step.action)
         order = list(self.numbers)
         place = order.index(key)
-        credential = (posted or {}).get("credential", step.credential)
         return StepPanel(
             key=key,
             number=self.numbers[key],
@@ -248,14 +283,14 @@ class Board:
             name=(posted or {}).get("name", step.name),
             words=action_words(step.action),
             action=step.action,
-            description=action.description if action else "",
+            description=words_of(action).description if action else "",
             tile=step.action,
             registered=action is not None,
             takes_credential=bool(action and action.accepted_auth),
             credential_required=bool(action and action.auth_required),
-            credentials=self._credentials(action, credential),
+            credentials=choices,
             new_credential_url=self._new_credential_url(action, key),
-            provider_name=action.provider.name if action else "",
+            provider_name=words_of(action).provider if action else "",
             fields=tuple(each for each in drawn if not _is_folded(each)),
             folded=folded,
             folded_open=any(each.is_filled or each.error for each in folded),
@@ -264,11 +299,16 @@ class Board:
             rule=rule_words(config, unused),
             unused=unused,
             unused_is_set=any(config.get(option) is not None for option in unused),
+            skips=step.config.skip,
+            copied=_copied(step),
+            mending=self.mending(key),
             notes=(posted or {}).get("notes", step.notes),
             problems=tuple(findings),
             sends=bool(action and action.effect in ("create", "update", "delete")),
-            result=self.result(key),
+            result=result_of(self, key, wanted=self.request.GET.get("show", "")),
             lanes=self._lane_panel(step),
+            called=called_by(self, step),
+            extract_url=extract_url(self, step) if any(step.lanes.values()) else "",
             loop=next((self.title(loop) for loop in reversed(self._loops_around(key))), ""),
             previous_url=self.url("workflow-step", order[place - 1]) if place else "",
             next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",
@@ -297,6 +337,7 @@ class Board:
                     words=lane_words(step.action, name),
                     count=counts[name],
                     asks=name == asks and counts[name] > 0,
+                    extract_url=extract_url(self, step, name) if counts[name] else "",
                 )
                 for name in names
             ),
@@ -308,11 +349,11 @@ class Board:
     def _credentials(self, action: Action | None, chosen: str | None) -> tuple[CredentialChoice, ...]:
         if action is None or not action.accepted_auth:
             return ()
-        rows: list[Credential] = list(credential_list(self.tenant))
         found = [
-            CredentialChoice(name=row.name, words=row.name, selected=row.name == chosen)
-            for row in rows
-            if row.auth_type in action.accepted_auth and (action.any_provider or row.provider == action.provider.key)
+            CredentialChoice(name=row.name, words=row.name, selected=row.name == chosen, health=face_of(row), pk=row.pk)
+            for row in self.credentials
+            if row.auth_type in action.accepted_auth
+            and (row.provider not in NEVER_SENT if action.any_provider else row.provider == action.provider.key)
         ]
         if chosen and all(choice.name != chosen for choice in found):
             found.append(CredentialChoice(name=chosen, words=_("%s (does not fit)") % chosen, selected=True))
@@ -324,76 +365,27 @@ class Board:
             query["provider"] = action.provider.key
         return f"{reverse('credential-new', args=[self.tenant.slug])}?{urlencode(query)}"
 
-    def result(self, key: str) -> Result | None:
-        """Return the last attempt of a step in full; None before the first."""
-        short = self.attempts.get(key)
-        if short is None:
-            return None
-        row = StepRun.objects.for_tenant(self.tenant).filter(pk=short.pk).first()
-        if row is None:
-            return None
-        error = row.error or {}
-        status = str(row.status)
-        return Result(
-            status=status,
-            word=_RESULT_WORDS.get(status, ""),
-            took=duration(selectors.duration_ms(row.started_at, row.finished_at)),
-            at=row.started_at,
-            message=str(error.get("message", "")),
-            hint=str(error.get("hint", "")),
-            again=again_words(row.error) if row.failure_kind else "",
-            resolved=_(RESOLVED_WORDS[row.resolved_as]) if row.resolved_as in RESOLVED_WORDS else "",
-            inputs=row.inputs,
-            output=row.output,
-            is_large=row.output_ref is not None or row.inputs_ref is not None,
-            log=tuple(str(line.get("text", "")) for line in (row.logs or [])[-LOG_LINES:]),
-            run_url=f"{reverse('run', args=[self.tenant.slug, row.run_id])}?step={key}",
-        )
 
-    def trigger(self, key: str, *, error: str = "", sample: str | None = None) -> TriggerPanel:
-        """Return the form of a trigger. Raises NotFound."""
-        rows = Trigger.objects.for_tenant(self.tenant).filter(workflow=self.workflow, key=key, in_draft=True)
-        row = rows.select_related("workflow").first()
-        if row is None:
-            raise NotFound(_("There is no trigger %(key)s in this workflow.") % {"key": key[:80]})
-        path = trigger_document(row, actor=self.actor)["url"]
-        chosen = row.config.get("methods") or ["POST"]
-        index = next((i for i, each in enumerate(self.definition.triggers) if each.key == key), 0)
-        return TriggerPanel(
-            key=key,
-            type=row.type,
-            title=_(_TRIGGERS.get(row.type, (key, ""))[0]),
-            words=_trigger_words(row.type, row.config),
-            address=self.request.build_absolute_uri(path) if path else "",
-            methods=tuple((method, method in chosen) for method in METHODS),
-            live=row.live_config is not None and self.workflow.enabled,
-            problems=tuple(
-                Finding(field="", label="", message=problem.message, blocks=problem.severity == "error")
-                for problem in self.problems
-                if problem.path.startswith(f"triggers[{index}]")
-            ),
-            sample=self._sample() if sample is None else sample,
-            config=row.config,
-            error=error,
-        )
-
-    def _sample(self) -> str:
-        last = selectors.last_trigger(self.workflow) or {}
-        return json.dumps(last.get("body", {}), indent=2, ensure_ascii=False)
+def _trigger_tile(trigger: TriggerDefinition) -> str:
+    """Return what the square of a trigger shows: of an app's own event the app."""
+    key = str(trigger.config.get("trigger") or "")
+    return (
+        key
+        if trigger.type in (TriggerType.POLLING, TriggerType.EVENT) and registry.trigger(key)
+        else trigger.type.value
+    )
 
 
-_RESULT_WORDS: Final[Mapping[str, str]] = {
-    StepStatus.SUCCEEDED: noop("Test passed"),
-    StepStatus.FAILED: noop("Test failed"),
-    StepStatus.LOST: noop("Interrupted"),
-}
+def board_of(request: HttpRequest, actor: Actor, pk: int) -> Board:
+    """Return the draft of a workflow of the actor's tenant. Raises NotFound."""
+    return Board(request, actor, get_for_tenant_or_404(Workflow, actor.tenant, pk=pk))
+
+
+def _copied(step: StepDefinition) -> str:
+    """Return a step as JSON to copy, nothing where it is too long for a page to carry along."""
+    text = json.dumps(step.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+    return text if len(text) <= MAX_COPIED else ""
 
 
 def _is_folded(drawn: step_form.Field) -> bool:
     return drawn.advanced and not drawn.required
-
-
-def _trigger_words(kind: str, config: Mapping[str, JSONValue]) -> str:
-    words = _(_TRIGGERS.get(kind, ("", kind))[1])
-    methods = config.get("methods")
-    return f"{words} · {', '.join(map(str, methods))}" if isinstance(methods, list) and methods else words

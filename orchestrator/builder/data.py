@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from integrations.registry import registry
 from orchestrator.builder import picker
 from orchestrator.flow.definition import StepDefinition
+from orchestrator.tenants.models import Role
 from orchestrator.types import JSONValue
 from runs.engine.frame import ANSWERED, LOOP, readable_inside
 from runs.models import StepRun
@@ -70,8 +71,17 @@ def sources(board: Board, key: str) -> list[picker.Source]:
     if place.loops:
         found.append(_item(board, place.loops[-1]))
     elif action is not None and action.per_item:
-        found.append(picker.Source(number=0, tile=action.key, name=_("This item"), fact="", tree=picker.loop()))
+        found.append(
+            picker.Source(
+                number=0, tile=action.key, name=_("This item"), fact="", tree=picker.loop(read_only=_only_reads(board))
+            )
+        )
     return found
+
+
+def _only_reads(board: Board) -> bool:
+    """Whether the data is only looked at: who may not edit has nothing to put it into."""
+    return not board.actor.may(Role.EDITOR)
 
 
 def links(board: Board, key: str) -> list[tuple[str, str]]:
@@ -93,7 +103,7 @@ def _trigger(board: Board, last: Mapping[str, JSONValue] | None) -> picker.Sourc
     kind = board.definition.triggers[0].type.value if board.definition.triggers else "manual"
     missing = "" if last else _("Send a sample, or run it once, to see what the trigger gives.")
     # What was sent comes first; what is told about it follows.
-    tree = picker.tree({"body": last.get("body"), **last}, "trigger") if last else None
+    tree = picker.tree({"body": last.get("body"), **last}, "trigger", read_only=_only_reads(board)) if last else None
     return picker.Source(
         number=1, tile=kind, name=_("Trigger"), fact=_("last sample"), tree=tree, missing=missing, open=True
     )
@@ -105,9 +115,9 @@ def _step_source(
     path = f"steps.{step.key}.output"
     action = registry.get(step.action)
     if last is not None:
-        tree, fact, missing = picker.tree(last.get("output"), path), _("last test"), ""
+        tree, fact, missing = picker.tree(last.get("output"), path, read_only=_only_reads(board)), _("last test"), ""
     elif action is not None and action.sample is not None:
-        tree, fact, missing = picker.tree(action.sample, path), _("example"), ""
+        tree, fact, missing = picker.tree(action.sample, path, read_only=_only_reads(board)), _("example"), ""
     else:
         tree, fact, missing = None, _("not tested"), _("Test this step to see its data.")
     return picker.Source(
@@ -125,7 +135,7 @@ def _item(board: Board, loop: StepDefinition) -> picker.Source:
     """Return what a step inside a loop reads beside the steps' data, with the first item of the last time."""
     item = first_item(board, loop.key)
     fact = _("of %(name)s") % {"name": board.title(loop)}
-    tree = picker.loop(item)
+    tree = picker.loop(item, read_only=_only_reads(board))
     return picker.Source(number=0, tile=loop.action, name=_("This item"), fact=fact, tree=tree, open=item is not None)
 
 

@@ -1,83 +1,49 @@
-"""The tenant's home page and its list of workflows."""
+"""The tenant's home page: how today went, what needs this person, and the workflows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-from django.conf import settings
-from django.contrib import messages
-from django.core.paginator import Paginator
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
-from orchestrator.errors import ServiceError
+from orchestrator.alerts.kinds import Event
+from orchestrator.alerts.models import Alert
+from orchestrator.alerts.selectors import channels_failing, unheard
+from orchestrator.builder.trigger_needs import triggers_failing
+from orchestrator.builder.workflow_rows import BY_LAST_RUN, rows_of, rows_without_runs
 from orchestrator.tenants.access import Actor, tenant_page
 from orchestrator.tenants.models import Role, Tenant
+from orchestrator.tenants.permissions import MINIMUM_ROLE
 from orchestrator.tenants.shell import page
 from orchestrator.tenants.views import LAST_TENANT
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credentials_needing_a_person
-from orchestrator.workflows.examples import examples_create
-from orchestrator.workflows.models import Trigger
-from orchestrator.workflows.selectors import workflow_list
-from orchestrator.workflows.services import workflow_create
+from orchestrator.vault.sign_ins import sign_in_ready
+from orchestrator.words import ago, clock
+from orchestrator.workflows.examples import examples
+from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.selectors import returned_versions
 from runs import overview
-from runs.overview import Activity, Hour, Today
-from runs.states import RunStatus
+from runs.overview import Today
+from runs.questions import Question, questions_for
+
+log = logging.getLogger(__name__)
 
 HOME_ROWS: Final = 8
-PAGE_ROWS: Final = 50
-_BAR_PITCH, _BAR_WIDTH, _BAR_HEIGHT = 6, 4, 22
-_TRIGGER_WORDS: Final = {
-    "webhook": noop("Request"),
-    "manual": noop("By hand"),
-    "schedule": noop("Schedule"),
-    "form": noop("Form"),
-    "polling": noop("App change"),
-    "error": noop("Failed run"),
-    "workflow": noop("Called by a workflow"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One rectangle of the last day: its place and its class (``o`` good, ``f`` failed, ``n`` nothing)."""
-
-    x: int
-    y: float
-    height: float
-    css: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bars:
-    label: str
-    rects: tuple[Bar, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkflowRow:
-    """One line of a list of workflows."""
-
-    name: str
-    url: str
-    runs_url: str
-    trigger: str
-    trigger_words: str
-    status: str
-    bars: Bars
-    typical_ms: float | None
-    last_at: datetime | None
-    last_url: str
+# Of each kind of what needs a person.
+MOST_NEEDS: Final = 10
+_NUMBERS: Final = (
+    noop("Two"), noop("Three"), noop("Four"), noop("Five"), noop("Six"), noop("Seven"), noop("Eight"), noop("Nine"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,166 +62,186 @@ class Need:
 @require_safe
 @tenant_page()
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Show how today went, what needs a person, and the workflows."""
+    """Show how today went, what needs a person, and the workflows; without the runs where those cannot be read."""
     if request.session.get(LAST_TENANT) != actor.tenant.slug:
         request.session[LAST_TENANT] = actor.tenant.slug
     with timezone.override(actor.tenant.time_zone):
-        today = overview.today(actor.tenant)
-        greeting = _greeting()
-    needs = _needs(actor.tenant)
-    found = overview.with_last_run(actor.tenant, workflow_list(actor.tenant))
-    rows = workflow_rows(actor.tenant, list(found[:HOME_ROWS]))
-    context = {
-        "greeting": greeting,
-        "first_name": actor.user.first_name or actor.user.get_username() if actor.user else actor.label,
-        "sentence": _sentence(today, len(needs), bool(rows)),
-        "needs": needs,
-        "rows": rows,
-        "count": found.count() if len(rows) == HOME_ROWS else len(rows),
-    }
+        try:
+            context = _with_runs(actor)
+        except DatabaseError:
+            log.exception("The runs of a tenant cannot be read.")
+            context = _without_runs(actor)
+        context["greeting"] = _greeting()
+    context["count"] = Workflow.objects.for_tenant(actor.tenant).count()
+    context["first_name"] = actor.user.first_name or actor.user.get_username() if actor.user else actor.label
+    if not context["count"]:
+        context["examples"] = [(each["slug"], each["name"], each["description"]) for each in examples("")]
     return page(request, actor, "home/home.html", context, nav="home")
 
 
-@require_safe
-@tenant_page()
-def workflows(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Show every workflow, with its status and how the last day went."""
-    query = request.GET.get("q", "").strip()[:200]
-    found = overview.with_last_run(actor.tenant, workflow_list(actor.tenant))
-    if query:
-        found = found.filter(name__icontains=query)
-    paged = Paginator(found, PAGE_ROWS).get_page(request.GET.get("page"))
-    context = {"rows": workflow_rows(actor.tenant, list(paged)), "paged": paged, "query": query}
-    return page(request, actor, "home/workflows.html", context, nav="workflow-list")
+def _with_runs(actor: Actor) -> dict[str, Any]:
+    tenant = actor.tenant
+    needs = [*_returned(tenant), *_failing(tenant), *_triggers(tenant), *_unheard(tenant)]
+    needs += [*_credentials(actor), *_questions(actor), *_alerts(actor)]
+    latest = overview.with_last_run(tenant, Workflow.objects.for_tenant(tenant)).order_by(*BY_LAST_RUN)
+    rows = rows_of(tenant, list(latest.values_list("pk", flat=True)[:HOME_ROWS]))
+    sentence = _sentence(overview.today(tenant), len(needs), bool(rows))
+    return {"needs": needs, "rows": rows, "sentence": sentence}
 
 
-@require_POST
-@tenant_page(Role.EDITOR)
-def workflow_new(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Make a workflow that starts with a request or by hand, and open the builder: no dialog, no naming."""
-    kind = request.POST.get("trigger", "webhook")
-    key = {"manual": "manual"}.get(kind, "hook")
-    document = {
-        "name": _("New workflow"),
-        "triggers": [{"key": key, "type": "manual" if kind == "manual" else "webhook", "config": {}}],
-        "steps": [],
-    }
-    try:
-        workflow = workflow_create(actor=actor, document=document)
-    except ServiceError as error:
-        messages.error(request, error.message)
-        return redirect("workflow-list", actor.tenant.slug)
-    return redirect("workflow", actor.tenant.slug, workflow.pk)
+def _without_runs(actor: Actor) -> dict[str, Any]:
+    sentence = _("Run history is not reachable. Runs themselves are not lost; try again in a moment.")
+    rows = rows_without_runs(actor.tenant, HOME_ROWS)
+    return {"needs": _credentials(actor), "rows": rows, "sentence": sentence, "unreachable": True}
 
 
-@require_POST
-@tenant_page(Role.EDITOR)
-def workflow_examples(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Make the worked examples, which run at once."""
-    base_url = settings.BASE_URL or request.build_absolute_uri("/")
-    try:
-        made = examples_create(actor=actor, base_url=base_url)
-    except ServiceError as error:
-        messages.error(request, error.message)
-    else:
-        said = ngettext("%(count)d example is ready to run.", "%(count)d examples are ready to run.", len(made))
-        messages.success(request, said % {"count": len(made)})
-    return redirect("workflow-list", actor.tenant.slug)
+def _returned(tenant: Tenant) -> list[Need]:
+    """Return what is said of versions that went back by themselves; it is said until another one is live."""
+    words = _("Version %(number)d went back to version %(live)d by itself: %(failed)d of %(runs)d runs failed.")
+    found = []
+    for version in returned_versions(tenant)[:MOST_NEEDS]:
+        at, live = (tenant.slug, version.workflow_id), version.replaced.number if version.replaced else None
+        found.append(
+            Need(
+                status="attention",
+                word=_("Went back"),
+                name=version.workflow.name,
+                url=reverse("workflow", args=at),
+                reason=words % {"number": version.number, "live": live, **(version.return_counts or {})},
+                button=_("See what changed"),
+                button_url=reverse("workflow-versions-compare", args=[*at, live, version.number]),
+            )
+        )
+    return found
 
 
-def workflow_rows(tenant: Tenant, workflows: Sequence[Any]) -> list[WorkflowRow]:
-    """Return the lines of a list of workflows annotated by ``overview.with_last_run``; two queries in all."""
-    activity = overview.activity(tenant, [workflow.pk for workflow in workflows])
-    return [_row(tenant, workflow, activity[workflow.pk]) for workflow in workflows]
+def _failing(tenant: Tenant) -> list[Need]:
+    return [
+        Need(
+            status="failed",
+            word=_("Failing"),
+            name=found.workflow_name,
+            url=reverse("workflow", args=[tenant.slug, found.workflow_id]),
+            reason=_failing_words(found),
+            button=_("See the run"),
+            button_url=reverse("run", args=[tenant.slug, found.run_id]),
+        )
+        for found in overview.failing(tenant)[:MOST_NEEDS]
+    ]
 
 
-def _row(tenant: Tenant, workflow: Any, activity: Activity) -> WorkflowRow:
-    triggers: list[Trigger] = list(workflow.triggers.all())
-    kind = triggers[0].type if triggers else "manual"
-    runs_url = f"{reverse('run-list', args=[tenant.slug])}?workflow={workflow.pk}"
-    return WorkflowRow(
-        name=workflow.name,
-        url=reverse("workflow", args=[tenant.slug, workflow.pk]),
-        runs_url=runs_url,
-        trigger=kind,
-        trigger_words=", ".join(_(_TRIGGER_WORDS.get(trigger.type, trigger.type)) for trigger in triggers[:3])
-        or _("No trigger"),
-        status=_status(workflow),
-        bars=bars(activity.hours),
-        typical_ms=activity.typical_ms,
-        last_at=workflow.last_run_at,
-        last_url=reverse("run", args=[tenant.slug, workflow.last_run_id]) if workflow.last_run_id else "",
-    )
-
-
-def _status(workflow: Any) -> str:
-    """Return one word for a workflow; what asks for action comes first."""
-    if workflow.published_version_id is None:
-        return "draft"
-    if workflow.last_outcome == RunStatus.FAILED:
-        return "failing"
-    if not workflow.enabled:
-        return "disabled"
-    if workflow.last_run_status in (RunStatus.RUNNING, RunStatus.QUEUED):
-        return "running"
-    return "healthy" if workflow.last_outcome else "published"
-
-
-def bars(hours: Sequence[Hour]) -> Bars:
-    """Return the last day as bars: as high as busy, red from the ground as far as runs failed."""
-    most = max((hour.total for hour in hours), default=0)
-    rects = [rect for index, hour in enumerate(hours) for rect in _bar(index * _BAR_PITCH + 1, hour, most)]
-    failed = sum(1 for hour in hours if hour.failed)
-    label = (
-        ngettext("%(count)d of 24 hours had failures", "%(count)d of 24 hours had failures", failed) % {"count": failed}
-        if most
-        else _("No runs in the last 24 hours")
-    )
-    return Bars(label=label, rects=tuple(rects))
-
-
-def _bar(x: int, hour: Hour, most: int) -> list[Bar]:
-    if not hour.total:
-        return [Bar(x=x, y=_BAR_HEIGHT - 2, height=2, css="n")]
-    height = round(6 + (_BAR_HEIGHT - 6) * hour.total / most, 1)
-    red = round(max(3.0, height * hour.failed / hour.total), 1) if hour.failed else 0.0
-    parts = [Bar(x=x, y=round(_BAR_HEIGHT - height, 1), height=round(height - red, 1), css="o")] if red < height else []
-    return parts + ([Bar(x=x, y=round(_BAR_HEIGHT - red, 1), height=red, css="f")] if red else [])
-
-
-def _needs(tenant: Tenant) -> list[Need]:
-    failing = [_failing(tenant, found) for found in overview.failing(tenant)[:10]]
-    return failing + [_credential(tenant, found) for found in credentials_needing_a_person(tenant)[:10]]
-
-
-def _failing(tenant: Tenant, found: overview.Failing) -> Need:
+def _failing_words(found: overview.Failing) -> str:
+    count = f"{found.count}+" if found.count >= overview.FAILURES_COUNTED else str(found.count)
+    stopped = ngettext("%(count)s run stopped", "%(count)s runs stopped", found.count) % {"count": count}
     place = _("at “%(step)s”: %(message)s") if found.step else "%(message)s"
-    stopped = ngettext("%(count)d run stopped", "%(count)d runs stopped", found.count) % {"count": found.count}
-    return Need(
-        status="failed",
-        word=_("Failing"),
-        name=found.workflow_name,
-        url=reverse("workflow", args=[tenant.slug, found.workflow_id]),
-        reason=f"{stopped} {place % {'step': found.step, 'message': found.message}}",
-        button=_("See the run"),
-        button_url=reverse("run", args=[tenant.slug, found.run_id]),
-    )
+    return f"{stopped} {place % {'step': found.step, 'message': found.message}}"[:400]
 
 
-def _credential(tenant: Tenant, credential: Credential) -> Need:
-    url = reverse("credential", args=[tenant.slug, credential.pk])
+def _triggers(tenant: Tenant) -> list[Need]:
+    return [
+        Need(
+            status="failed",
+            word=_("Trigger fails"),
+            name=found.workflow,
+            url=found.url,
+            reason=found.reason,
+            button=_("See the trigger"),
+            button_url=found.trigger_url,
+        )
+        for found in triggers_failing(tenant, MOST_NEEDS)
+    ]
+
+
+def _credentials(actor: Actor) -> list[Need]:
+    found = credentials_needing_a_person(actor.tenant)[:MOST_NEEDS]
+    return [_credential(actor, credential) for credential in found]
+
+
+def _credential(actor: Actor, credential: Credential) -> Need:
+    url, may_edit = reverse("credential", args=[actor.tenant.slug, credential.pk]), actor.may(Role.EDITOR)
     reason = credential.health_message or (
         _("The provider refuses it.") if credential.health == Health.RECONNECT else _("It ends soon.")
     )
+    # What is connected by signing in has its button there.
+    connects = sign_in_ready(credential)
     return Need(
         status=credential.health,
         word="",
         name=credential.name,
         url=url,
         reason=reason,
-        button=_("Enter a new one"),
-        button_url=f"{url}?edit=1",
+        button=_("See it") if not may_edit else _("Connect") if connects else _("Enter a new one"),
+        button_url=f"{url}?edit=1" if may_edit and not connects else url,
     )
+
+
+def _questions(actor: Actor) -> list[Need]:
+    return [_question(actor, question) for question in questions_for(actor, MOST_NEEDS)]
+
+
+def _question(actor: Actor, question: Question) -> Need:
+    run, row = question.asked.run, question.asked.row
+    asked = _("asked %(when)s") % {"when": ago(row.finished_at or row.started_at)} if row else ""
+    is_approval = question.asked.kind == "approval"
+    what = question.message if is_approval else _("Did “%(step)s” happen?") % {"step": question.asked.place.name}
+    return Need(
+        status="waiting",
+        word="",
+        name=run.workflow.name,
+        url=reverse("workflow", args=[actor.tenant.slug, run.workflow_id]),
+        reason=", ".join(part for part in (what, asked) if part),
+        button=_("Answer"),
+        button_url=question.link or reverse("run", args=[actor.tenant.slug, run.pk]),
+    )
+
+
+def _unheard(tenant: Tenant) -> list[Need]:
+    """Return the workflows that are silent, or missed times of their schedule."""
+    return [_silent(tenant, alert) for alert in unheard(tenant, limit=MOST_NEEDS) if alert.workflow]
+
+
+def _silent(tenant: Tenant, alert: Alert) -> Need:
+    assert alert.workflow is not None
+    at, since = [tenant.slug, alert.workflow_id], clock(alert.last_at) if alert.last_at else ""
+    if alert.event == Event.SILENT:
+        word, reason = _("Silent"), _("No run has succeeded since %(at)s.") % {"at": since}
+        button, url = _("See its runs"), f"{reverse('run-list', args=[tenant.slug])}?workflow={alert.workflow_id}"
+    else:
+        missed = int(alert.detail["missed"]) + int(alert.detail["left_out"])
+        words = ngettext(
+            "%(count)d time of its schedule made no run, %(at)s.",
+            "%(count)d times of its schedule made no run, %(at)s.",
+            missed,
+        )
+        word, reason = _("Missed"), words % {"count": missed, "at": since}
+        button, url = _("See the schedule"), reverse("workflow-trigger", args=[*at, alert.detail["key"]])
+    return Need(
+        status="attention",
+        word=word,
+        name=alert.workflow.name,
+        url=reverse("workflow", args=at),
+        reason=reason,
+        button=button,
+        button_url=url,
+    )
+
+
+def _alerts(actor: Actor) -> list[Need]:
+    """Return the channels of alerts that do not reach anybody, for who may mend them."""
+    if not actor.may(MINIMUM_ROLE["alert.edit"]):
+        return []
+    return [
+        Need(
+            status="attention",
+            word=_("Not told"),
+            name=channel.name,
+            url=(url := reverse("alert-channel", args=[actor.tenant.slug, channel.pk])),
+            reason=_("The last alert did not arrive: %(why)s") % {"why": channel.last_error},
+            button=_("Mend it"),
+            button_url=url,
+        )
+        for channel in channels_failing(actor.tenant)[:MOST_NEEDS]
+    ]
 
 
 def _greeting() -> str:
@@ -268,7 +254,21 @@ def _sentence(today: Today, needs: int, any_workflow: bool) -> str:
     """Return the day in one sentence, and how much waits for a person."""
     if not any_workflow:
         return _("Nothing runs yet. Start with a request, or look at an example.")
+    return f"{_today_words(today)} {_needs_words(needs)}"
+
+
+def _today_words(today: Today) -> str:
     values = {"succeeded": f"{today.succeeded:,}", "total": f"{today.total:,}"}
-    said = _("%(succeeded)s of %(total)s runs succeeded today.") % values if today.total else _("No runs yet today.")
-    waiting = ngettext("One thing needs you.", "%(count)d things need you.", needs) % {"count": needs}
-    return f"{said} {waiting if needs else _('Nothing needs you.')}"
+    if not today.total:
+        return _("No runs yet today.")
+    if not today.is_all:
+        return _("Of the last %(total)s runs, %(succeeded)s succeeded.") % values
+    return _("%(succeeded)s of %(total)s runs succeeded today.") % values
+
+
+def _needs_words(needs: int) -> str:
+    if not needs:
+        return _("Nothing needs you.")
+    if needs == 1:
+        return _("One thing needs you.")
+    return _("%(count)s things need you.") % {"count": _(_NUMBERS[needs - 2]) if needs < 10 else needs}

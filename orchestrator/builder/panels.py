@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
 from orchestrator.builder import step_form
+from orchestrator.builder.called import Called
+from orchestrator.builder.entrance_form import EntranceForm
+from orchestrator.builder.folding import Fold
+from orchestrator.builder.form_form import FormForm
+from orchestrator.builder.listening import Listening
+from orchestrator.builder.polling_form import Polled, PollingForm
+from orchestrator.builder.results import Result
+from orchestrator.builder.schedule_form import ScheduleForm
+from orchestrator.builder.subscribed import Subscribed
+from orchestrator.builder.webhook_form import WebhookForm
 from orchestrator.types import JSONValue
-from runs.states import StepStatus
+from orchestrator.vault.faces import HealthFace
+from runs.models import Run
 
 # Names of the controls of a step's failure rule.
 RULE_FIELDS: Final = ("retry", "retry_attempts", "retry_delay", "retry_backoff", "timeout", "on_error", "run_if")
@@ -22,13 +32,17 @@ class Lane:
     words: str
     cards: tuple[Card, ...]
     add_url: str
+    place: str
+    fold: Fold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """One step of the outline. ``status`` is that of its last attempt, not_tested or attention.
 
-    ``after`` are the words beside the place behind a step that holds lanes.
+    ``after`` are the words beside the place behind a step that holds lanes; ``fold`` is of all its lanes, where there
+    are several; ``others`` are the names of those who edit it just now; ``extract_url`` is where lanes that lie deep
+    are moved into their own workflow.
     """
 
     number: int
@@ -41,18 +55,26 @@ class Card:
     status: str
     fact: str
     selected: bool
+    skips: bool = False
     lanes: tuple[Lane, ...] = ()
+    fold: Fold | None = None
+    others: tuple[str, ...] = ()
     after: str = ""
+    extract_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaneRow:
-    """A lane that can be renamed and removed; ``count`` steps are in it, and ``asks`` whether they may go too."""
+    """A lane that can be renamed and removed; ``count`` steps are in it, and ``asks`` whether they may go too.
+
+    ``extract_url`` is where it is moved into its own workflow, empty while it holds no step.
+    """
 
     name: str
     words: str
     count: int
     asks: bool
+    extract_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,38 +102,38 @@ class TriggerCard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CredentialChoice:
-    name: str
+class Start:
+    """A usual first step: an action of the registry under the words for what one wants."""
+
+    action: str
     words: str
-    selected: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """The last attempt of a step: where it stands, and what it got and gave."""
+class CredentialChoice:
+    """A credential to choose; ``health`` is None for one that is not there."""
 
-    status: str
-    word: str
-    took: str
-    at: datetime
-    message: str
-    hint: str
-    again: str
-    resolved: str
-    inputs: JSONValue
-    output: JSONValue
-    is_large: bool
-    log: tuple[str, ...]
-    run_url: str
+    name: str
+    words: str
+    selected: bool
+    health: HealthFace | None = None
+    pk: int = 0
 
-    @property
-    def is_running(self) -> bool:
-        return self.status == StepStatus.RUNNING
+
+@dataclass(frozen=True, kw_only=True)
+class Mending:
+    """A run that stopped, whose step is being mended: from where it can go on with the draft, and its address."""
+
+    run: Run
+    from_path: str
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepPanel:
     """The form of one step; ``loop`` is the name of the innermost loop around it.
+
+    ``extract_url`` is where a lane of it is moved into its own workflow, empty while none holds a step.
 
     ``unused`` are options that mean nothing on this step, with what is meant instead.
     """
@@ -138,16 +160,29 @@ class StepPanel:
     rule: str
     unused: Mapping[str, str]
     unused_is_set: bool
+    skips: bool
+    copied: str
+    mending: Mending | None
     notes: str
     problems: tuple[Finding, ...]
     sends: bool
     result: Result | None
     lanes: LanePanel | None
+    called: Called | None
+    extract_url: str
     loop: str
     previous_url: str
     next_url: str
     error: str = ""
     told: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_credential(self) -> bool:
+        return any(choice.selected for choice in self.credentials)
+
+    @property
+    def has_code(self) -> bool:
+        return any(field.language for field in (*self.fields, *self.folded))
 
     @property
     def rule_open(self) -> bool:
@@ -171,9 +206,19 @@ class TriggerPanel:
     title: str
     words: str
     address: str
-    methods: tuple[tuple[str, bool], ...]
+    form: WebhookForm | None
+    schedule: ScheduleForm | None
+    made: FormForm | None
+    polling: PollingForm | None
+    polled: Polled | None
+    subscribed: Subscribed | None
+    entrance: EntranceForm | None
+    gap: str
+    invalid: tuple[str, str]
     live: bool
     problems: tuple[Finding, ...]
     sample: str
+    curl: str
     config: Mapping[str, JSONValue]
+    listening: Listening
     error: str = ""

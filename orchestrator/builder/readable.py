@@ -1,4 +1,4 @@
-"""How a text reads with data in it: its pieces, those that are data apart. Pure."""
+"""How a text reads with data in it: its pieces, those that are data apart, and references to none. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ class Line:
 
     name: str
     parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """A reference to take instead of a broken one: what is shown of it, and what its button sends."""
+
+    words: str
+    choice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A reference that leads to nothing, by its path, and why it does."""
+
+    path: str
+    why: str
+    near: tuple[Near, ...]
 
 
 def as_json(lines: Sequence[Line]) -> list[JSONValue]:

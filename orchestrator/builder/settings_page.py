@@ -14,13 +14,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
 from django.views.decorators.http import require_http_methods
 
+from orchestrator.alerts.selectors import told_of
 from orchestrator.errors import Forbidden, Invalid, Problem, ServiceError
-from orchestrator.flow.definition import WorkflowSettings
+from orchestrator.flow.definition import LEAST_SILENT_MINUTES, MOST_SILENT_MINUTES, WorkflowSettings
+from orchestrator.flow.summary import MOST_PATHS
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, tenant_page
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import page
 from orchestrator.workflows import services
 from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.publishing import summary_check
 
 _TOP: Final = ("name", "slug", "description")
 # The form's name, the document's key within ``settings``, and whether the number is whole.
@@ -30,6 +33,9 @@ _ON_LIMIT: Final = (
     ("skip", noop("No new run is made")),
     ("cancel_older", noop("The oldest run is stopped, and the new one starts")),
 )
+# Minutes of each unit.
+_UNITS: Final = ((1, "minutes", noop("Minutes")), (60, "hours", noop("Hours")), (1_440, "days", noop("Days")))
+_PATH_CHARACTERS: Final = 200
 _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "name": (noop("Name"), "text", ""),
     "slug": (
@@ -58,10 +64,24 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "choice",
         noop("It is started when a run of this one has failed. Takes effect with the next publish."),
     ),
+    "silent_after": (
+        noop("Silent after"),
+        "number",
+        noop("So long without a run that succeeded, and alerts tell of it. Empty means never. Takes effect at once."),
+    ),
+    "silent_unit": (noop("Silent after, counted in"), "choice", ""),
     "retention_days": (
         noop("Days that ended runs are kept"),
         "number",
         noop("Empty means as long as the tenant says. Takes effect at once."),
+    ),
+    "summary": (
+        noop("Data in the list of runs"),
+        "area",
+        noop(
+            "Up to three values, one a line, like trigger.body.email or steps.company.output.name. "
+            "Empty means the first that came with the run. Takes effect at once."
+        ),
     ),
 }
 
@@ -114,6 +134,7 @@ def _page(
         "invalid": [field for field in fields if field.error],
         "said": said,
         "delete_error": delete_error,
+        "told": told_of(actor.tenant, workflow.pk),
     }
     return page(request, actor, "builder/settings.html", context, nav="workflow-list", narrow=True, status=status)
 
@@ -141,6 +162,10 @@ def _kept(workflow: Workflow) -> dict[str, str]:
     limits = WorkflowSettings.model_validate(workflow.settings)
     texts = {name: str(getattr(workflow, name)) for name in _TOP}
     texts |= {"on_limit": limits.on_limit, "error_workflow": limits.error_workflow or ""}
+    texts["summary"] = "\n".join(limits.summary)
+    minutes = limits.silent_after
+    size, unit = next((size, unit) for size, unit, _words in reversed(_UNITS) if not (minutes or 60) % size)
+    texts |= {"silent_after": str(minutes // size) if minutes else "", "silent_unit": unit}
     return {**texts, **{name: _number_text(getattr(limits, name)) for name, _whole in _LIMITS}}
 
 
@@ -153,6 +178,7 @@ def _choices(workflow: Workflow) -> dict[str, tuple[tuple[str, str], ...]]:
     return {
         "on_limit": tuple((value, _(words)) for value, words in _ON_LIMIT),
         "error_workflow": (("", _("None")), *others, *gone),
+        "silent_unit": tuple((unit, _(words)) for _size, unit, words in _UNITS),
     }
 
 
@@ -166,6 +192,7 @@ def _save(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpRespons
         changes["name"] = changes["name"].strip()
     try:
         changes["settings"] = {**workflow.settings, **_limits(request.POST), **_chosen(workflow, request.POST)}
+        changes["settings"] |= {**_summary(workflow, request.POST), **_silence(request.POST)}
         services.workflow_patch(actor=actor, workflow=workflow, changes=changes)
     except Invalid as error:
         fresh = get_for_tenant_or_404(Workflow, actor.tenant, pk=workflow.pk)
@@ -185,13 +212,51 @@ def _chosen(workflow: Workflow, data: Mapping[str, str]) -> dict[str, str | None
     """Return what was chosen. Raises Invalid naming the field with something that is not offered."""
     found = {}
     for name, choices in _choices(workflow).items():
-        if name not in data:
+        if name not in data or name == "silent_unit":
             continue
         if data[name] not in dict(choices):
             problem = Problem(path=f"settings.{name}", message=_("Choose one that is offered."), code="choice")
             raise Invalid(_("Nothing was saved."), problems=[problem])
         found[name] = data[name] or None
     return found
+
+
+def _summary(workflow: Workflow, data: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the paths that were entered, one a line, with braces or without. Raises Invalid for what is none."""
+    if "summary" not in data:
+        return {}
+    lines = [line.strip().removeprefix("{{").removesuffix("}}").strip() for line in _text(data["summary"]).splitlines()]
+    paths = list(dict.fromkeys(line for line in lines if line))
+    if len(paths) > MOST_PATHS:
+        message = _("Enter at most %(most)d paths, one a line.") % {"most": MOST_PATHS}
+        raise Invalid(_("Nothing was saved."), problems=[_summary_problem(message)])
+    if any(len(path) > _PATH_CHARACTERS for path in paths):
+        message = _("A path has at most %(most)d characters.") % {"most": _PATH_CHARACTERS}
+        raise Invalid(_("Nothing was saved."), problems=[_summary_problem(message)])
+    wrong = [problem for problem in summary_check(workflow, paths) if problem.severity == "error"]
+    if wrong:
+        raise Invalid(_("Nothing was saved."), problems=wrong)
+    return {"summary": paths}
+
+
+def _summary_problem(message: str) -> Problem:
+    return Problem(path="settings.summary", message=message, code="summary")
+
+
+def _silence(data: Mapping[str, str]) -> dict[str, int | None]:
+    """Return the minutes that were entered, in whatever unit. Raises Invalid for what is no whole number of them."""
+    if "silent_after" not in data:
+        return {}
+    text = data["silent_after"].strip()
+    if not text:
+        return {"silent_after": None}
+    size = next((size for size, unit, _words in _UNITS if unit == data.get("silent_unit")), None)
+    minutes = int(text) * size if size and text.isascii() and text.isdigit() and len(text) < 9 else 0
+    if not LEAST_SILENT_MINUTES <= minutes <= MOST_SILENT_MINUTES:
+        message = _("Enter a whole number: at least 5 minutes and at most 366 days, or nothing.")
+        problem = Problem(path="settings.silent_after", message=message, code="number")
+        raise Invalid(_("Nothing was saved."), problems=[problem])
+    return {"silent_after": minutes}
 
 
 def _limits(data: Mapping[str, str]) -> dict[str, float | None]:

@@ -8,33 +8,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
 from integrations.sdk import Action
+from orchestrator.builder.spoken import input_schema_of
 from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.schemas import translated
 from orchestrator.flow.scoping import LOOP
 
 # What an unregistered step can say: it runs as an HTTP or a sandbox step.
 UNREGISTERED: Final[Mapping[str, Any]] = {
     "properties": {
-        "url": {"type": "string", "title": "URL", "description": "Given, the step runs as an HTTP request to it."},
-        "method": {"type": "string", "title": "Method", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
-        "headers": {"type": "object", "title": "Headers", "additionalProperties": {"type": "string"}},
-        "body": {"title": "JSON body"},
-        "code": {
-            "type": "string", "title": "Code", "format": "code",
-            "description": "Given instead of a URL, the step runs this code in the sandbox.",
+        "url": {
+            "type": "string", "title": noop("URL"),
+            "description": noop("Given, the step runs as an HTTP request to it."),
         },
-        "language": {"type": "string", "title": "Language", "enum": ["python", "javascript"]},
-        "input": {"title": "Input of the code"},
+        "method": {"type": "string", "title": noop("Method"), "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"]},
+        "headers": {"type": "object", "title": noop("Headers"), "additionalProperties": {"type": "string"}},
+        "body": {"title": noop("JSON body")},
+        "code": {
+            "type": "string", "title": noop("Code"), "format": "code",
+            "description": noop("Given instead of a URL, the step runs this code in the sandbox."),
+        },
+        "language": {"type": "string", "title": noop("Language"), "enum": ["python", "javascript"]},
+        "input": {"title": noop("Input of the code")},
     }
 }  # fmt: skip
-
-
-def action_words(key: str) -> str:
-    """Return ``Slack · Send message``, or the key of an action that is not registered."""
-    action = registry.get(key)
-    return f"{action.provider.name} · {action.name}" if action else key
 
 
 def lane_names(step: StepDefinition) -> list[str]:
@@ -61,7 +61,7 @@ def after_words(step: StepDefinition) -> str:
 
 def input_schema(action: Action | None) -> Mapping[str, Any]:
     """Return the schema of an action's inputs, or of a step whose action is not registered."""
-    return action.input_json_schema() if action else UNREGISTERED
+    return input_schema_of(action) if action else translated(UNREGISTERED)
 
 
 def fingerprint(step: StepDefinition) -> str:

@@ -13,9 +13,13 @@ from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
+from integrations.sdk.fields import SECRET
 from orchestrator import jsongate
-from orchestrator.builder.readable import Line
+from orchestrator.builder import fitting
+from orchestrator.builder.readable import Broken, Line
+from orchestrator.flow.secret_inputs import reference, referenced
 from orchestrator.types import JSONValue
+from orchestrator.vault.faces import HealthFace
 
 PREFIX: Final = "in."
 # Beside a field whose stored value its own control cannot show: how it was drawn instead.
@@ -40,8 +44,13 @@ class Pair:
 class Field:
     """One field, ready to draw.
 
-    ``kind`` is text, area, code, number, choice, switch, lines, pairs or json; ``value`` is what its control holds;
-    ``choices`` are pairs of value and words; ``reads`` is what its texts say with the last data.
+    ``kind`` is text, area, code, number, choice, switch, lines, pairs, json or secret; ``value`` is what its control
+    holds: of a secret the name of its credential; ``choices`` are pairs of value and words; ``language`` is what code
+    is written in; ``show_if`` names a field without which this one means nothing; ``reads`` is what its texts say with
+    the last data, ``broken`` are its references that lead to nothing; ``choose_url`` lists what there is to choose
+    from, where its action can tell, or makes a new secret; ``fits`` are the types of values that can be put into it,
+    as picker.kind_of names them, empty for all, and ``why`` says it of the others; ``health`` and ``credential_url``
+    are of the secret that is chosen; ``is_plain`` where there is no data that could be put in.
     """
 
     name: str
@@ -58,7 +67,16 @@ class Field:
     default: str = ""
     error: str = ""
     drawn_as: str = ""
+    language: str = ""
+    show_if: str = ""
     reads: tuple[Line, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    choose_url: str = ""
+    fits: str = ""
+    why: str = ""
+    health: HealthFace | None = None
+    credential_url: str = ""
+    is_plain: bool = False
 
     @property
     def id(self) -> str:
@@ -95,6 +113,11 @@ class Field:
     def is_group(self) -> bool:
         """Whether the field is several controls, which a label alone cannot name."""
         return self.kind == "pairs" or self.is_segmented
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether data can be put in where the caret is."""
+        return self.kind not in ("choice", "switch", "secret") and not self.language and not self.is_plain
 
     @property
     def is_filled(self) -> bool:
@@ -177,7 +200,8 @@ def _field(
     A save sends every field of the form, so what a control bends would be changed by a save of another field.
     """
     drawn, value = _drawn(schema, name, part, inputs, required=required, as_text=as_text), inputs.get(name)
-    if value is None or _comes_back(schema, _resolved(schema, part), drawn, value):
+    # What stands in a secret one and is no reference is not shown at all.
+    if value is None or drawn.kind == "secret" or _comes_back(schema, _resolved(schema, part), drawn, value):
         return drawn
     return replace(drawn, kind="json", drawn_as="json", value=_json_text(value), pairs=(), choices=())
 
@@ -211,10 +235,16 @@ def _drawn(
     if kind == "lines" and value is not None and not isinstance(value, list):
         kind = "json"
     default = resolved.get("default", part.get("default"))
+    label = str(part.get("title") or resolved.get("title") or name)
+    # Of names and values it is the values that data goes into.
+    valued = _resolved(schema, resolved.get("additionalProperties")) if natural == "pairs" else resolved
+    fits, why = fitting.values(valued, natural, label)
     base = Field(
         name=name,
         kind=kind,
-        label=str(part.get("title") or resolved.get("title") or name),
+        label=label,
+        fits=fits,
+        why=why,
         help=str(part.get("description") or resolved.get("description") or ""),
         example=_example(part, kind),
         limits=_limits(resolved),
@@ -222,12 +252,16 @@ def _drawn(
         advanced=bool(part.get("x-advanced")),
         default="" if default in (None, "", [], {}) else _plain(default),
         drawn_as="json" if kind == "json" != natural else "",
+        language=str(part.get("x-language", "")) if kind == "code" else "",
+        show_if=str(part.get("x-show-if", "")) if value is None else "",
     )
     if kind == "pairs":
         rows = value if isinstance(value, dict) else {}
         texts_only = _is_text(schema, resolved.get("additionalProperties", {}))
         pairs = tuple(Pair(name=key, value=_value_text(each, texts_only)) for key, each in rows.items())
         return replace(base, pairs=(*pairs, *(Pair(name="", value=""),) * SPARE_PAIRS))
+    if kind == "secret":
+        return replace(base, value=referenced(value), example="", default="", fits="", why="")
     return replace(base, value=_shown(value, kind), choices=_choices(resolved, kind, base.default))
 
 
@@ -263,6 +297,8 @@ def _plain_type(part: Schema) -> Schema:
 
 
 def _kind(schema: Schema, part: Schema) -> str:
+    if part.get(SECRET):
+        return "secret"
     if part.get("enum"):
         # Two choices that read alike could not be told apart when they come back.
         texts = [_plain(value) for value in part["enum"]]
@@ -367,6 +403,9 @@ def is_expression(text: str) -> bool:
 def _parsed(schema: Schema, part: Schema, field: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
     name = f"{PREFIX}{field}"
     kind = "json" if not part or _one(posted, f"{DRAWN_AS}{field}") == "json" else _kind(schema, part)
+    if part.get(SECRET):
+        chosen = _one(posted, name).strip()
+        return reference(chosen) if chosen else None
     if kind == "pairs" and f"{name}.k0" in posted:
         return _pairs(schema, part, name, posted)
     text = _one(posted, name)

@@ -24,9 +24,13 @@ _WORDS: Final[Mapping[str, str]] = {
     "step_changed": noop("the step “%(what)s” changed"),
     "step_removed": noop("the step “%(what)s” removed"),
     "step_moved": noop("the step “%(what)s” moved"),
+    "step_skipped": noop("the step “%(what)s” left out"),
+    "step_taken_in": noop("the step “%(what)s” taken in again"),
+    "step_wrapped": noop("the step “%(what)s” put into a loop"),
     "lane_added": noop("the lane “%(what)s” added"),
     "lane_renamed": noop("the lane “%(what)s” renamed"),
     "lane_removed": noop("the lane “%(what)s” removed"),
+    "lane_extracted": noop("the lane “%(what)s” moved into its own workflow"),
     "trigger_added": noop("the trigger “%(what)s” added"),
     "trigger_changed": noop("the trigger “%(what)s” changed"),
     "trigger_removed": noop("the trigger “%(what)s” removed"),
@@ -64,7 +68,7 @@ def _travelled(
 
 def _there(request: HttpRequest, workflow: Workflow, change: Mapping[str, Any], said: str) -> HttpResponse:
     """Say what happened, and lead to the step that it was about if it is there."""
-    messages.success(request, said % {"change": _in_words(change)})
+    messages.success(request, said % {"change": change_words(change)})
     key = next((change[name] for name in (*_WORDS, "step") if name.startswith("step") and name in change), "")
     steps = Step.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, key=key)
     if key and steps.exists():
@@ -72,6 +76,7 @@ def _there(request: HttpRequest, workflow: Workflow, change: Mapping[str, Any], 
     return redirect("workflow", workflow.tenant.slug, workflow.pk)
 
 
-def _in_words(change: Mapping[str, Any]) -> str:
+def change_words(change: Mapping[str, Any]) -> str:
+    """Return a change as the history keeps it, in words."""
     name = next((name for name in _WORDS if name in change), "changed")
     return _(_WORDS[name]) % {"what": change.get(name, "")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.facts import WorkflowFacts
@@ -13,6 +14,10 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.flow.telling import error, is_literal, joined, nearest, warning
 
 CALL: Final = "workflow.call"
+# Where the config of a trigger lists other workflows.
+_LISTS: Final[Mapping[TriggerType, str]] = {TriggerType.WORKFLOW: "callers", TriggerType.ERROR: "workflows"}
+# So many runs may call each other, one after the other.
+MAX_DEPTH: Final = 10
 
 
 def called_slugs(definition: WorkflowDefinition) -> tuple[str, ...]:
@@ -36,9 +41,9 @@ def facts_of(definition: WorkflowDefinition, *, published: bool) -> WorkflowFact
     )
 
 
-def lists_callers(definition: WorkflowDefinition) -> bool:
-    """Whether a trigger of the workflow lists who may call it."""
-    return any(t.type is TriggerType.WORKFLOW and t.config.get("callers") for t in definition.triggers)
+def lists_workflows(definition: WorkflowDefinition) -> bool:
+    """Whether a trigger of the workflow lists others: who may call it, or whose failures start it."""
+    return any(t.type in _LISTS and t.config.get(_LISTS[t.type]) for t in definition.triggers)
 
 
 def call_problems(
@@ -52,13 +57,20 @@ def call_problems(
     circle = _way_back(slug, caller, workflows)
     if circle:
         written = " → ".join((caller, *circle))
-        yield error(where, f"This leads back to the workflow itself: {written}. Runs would start each other.", "cycle")
+        yield error(
+            where,
+            _("This leads back to the workflow itself: %(written)s. Runs would start each other.")
+            % {"written": written},
+            "cycle",
+        )
     if slug == caller:
         return
     called = workflows.get(slug)
     if called is None:
         hint = nearest(slug, [other for other in workflows if other != caller])
-        yield error(where, f"There is no workflow {slug!r:.80}.{hint}", "workflow_unknown")
+        yield error(
+            where, _("There is no workflow %(slug).80r.%(hint)s") % {"slug": slug, "hint": hint}, "workflow_unknown"
+        )
         return
     yield from _entrance(where, slug, called, caller)
     if called.input_schema is not None:
@@ -71,23 +83,34 @@ def settings_problems(definition: WorkflowDefinition, workflows: Mapping[str, Wo
     if slug is None:
         return
     if slug == definition.slug:
-        yield error(where, "A workflow cannot be the one for its own failures. Choose another.", "error_workflow")
+        yield error(where, _("A workflow cannot be the one for its own failures. Choose another."), "error_workflow")
     elif slug not in workflows:
         hint = nearest(slug, [other for other in workflows if other != definition.slug])
-        yield error(where, f"There is no workflow {slug!r:.80}.{hint}", "workflow_unknown")
+        yield error(
+            where, _("There is no workflow %(slug).80r.%(hint)s") % {"slug": slug, "hint": hint}, "workflow_unknown"
+        )
     elif not workflows[slug].published:
-        yield warning(where, f"{slug} is not published yet: until then nothing is started.", "unpublished")
+        yield warning(
+            where, _("%(slug)s is not published yet: until then nothing is started.") % {"slug": slug}, "unpublished"
+        )
 
 
-def caller_problems(definition: WorkflowDefinition, workflows: Mapping[str, WorkflowFacts]) -> Iterator[Problem]:
-    """Yield a warning for each caller that a trigger lists and that does not exist."""
+def listed_problems(definition: WorkflowDefinition, workflows: Mapping[str, WorkflowFacts]) -> Iterator[Problem]:
+    """Yield a warning for each workflow that a trigger lists in vain."""
     for index, trigger in enumerate(definition.triggers):
-        callers = trigger.config.get("callers") if trigger.type is TriggerType.WORKFLOW else None
-        for place, slug in enumerate(callers if isinstance(callers, list) else ()):
-            if isinstance(slug, str) and slug not in workflows and slug != definition.slug:
-                where = f"triggers[{index}].config.callers[{place}]"
+        name = _LISTS.get(trigger.type, "")
+        listed = trigger.config.get(name)
+        for place, slug in enumerate(listed if isinstance(listed, list) else ()):
+            where = f"triggers[{index}].config.{name}[{place}]"
+            if slug == definition.slug and trigger.type is TriggerType.ERROR:
+                yield warning(where, _("A workflow is not started by its own failures: take it out."), "error_workflow")
+            elif isinstance(slug, str) and slug not in workflows and slug != definition.slug:
                 hint = nearest(slug, list(workflows))
-                yield warning(where, f"There is no workflow {slug!r:.80}.{hint}", "workflow_unknown")
+                yield warning(
+                    where,
+                    _("There is no workflow %(slug).80r.%(hint)s") % {"slug": slug, "hint": hint},
+                    "workflow_unknown",
+                )
 
 
 def _literal_slug(step: StepDefinition) -> str:
@@ -101,13 +124,20 @@ def _usable(schema: Any) -> Mapping[str, Any] | None:
 
 def _entrance(where: str, slug: str, called: WorkflowFacts, caller: str) -> Iterator[Problem]:
     if not called.published:
-        yield warning(where, f"{slug} is not published yet: this step fails until it is.", "unpublished")
+        yield warning(
+            where, _("%(slug)s is not published yet: this step fails until it is.") % {"slug": slug}, "unpublished"
+        )
     if not called.has_trigger:
-        as_it_is = " in its published version" if called.published else ""
-        message = f"{slug} has no trigger of the type workflow{as_it_is}: any workflow may call it, with any payload."
-        yield warning(where, f"{message} Add one there to say who may, and with what.", "no_entrance")
+        as_it_is = _(" in its published version") if called.published else ""
+        message = _(
+            "%(slug)s has no trigger of the type workflow%(as_it_is)s: any workflow may call it, with any payload. "
+            "Add one there to say who may, and with what."
+        ) % {"slug": slug, "as_it_is": as_it_is}
+        yield warning(where, message, "no_entrance")
     elif called.callers is not None and caller not in called.callers:
-        message = f"{slug} may not be called by {caller}: its trigger lists who may. Add {caller} to its callers there."
+        message = _(
+            "%(slug)s may not be called by %(caller)s: its trigger lists who may. Add %(caller)s to its callers there."
+        ) % {"slug": slug, "caller": caller}
         yield error(where, message, "caller")
 
 

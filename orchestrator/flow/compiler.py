@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.flow.functions import FUNCTIONS, LOOKING, Function
 from orchestrator.flow.values import (
     MAX_ITEMS,
@@ -100,9 +102,12 @@ def compile_expression(source: str, offset: int = 0) -> Compiled:
     Raises ExpressionError with the exact column for anything that is not allowed.
     """
     if len(source) > MAX_SOURCE:
-        raise ExpressionError(f"The expression has more than {MAX_SOURCE:,} characters.", column=offset + 1)
+        raise ExpressionError(
+            _("The expression has more than %(most)s characters.") % {"most": f"{MAX_SOURCE:,}"},
+            column=offset + 1,
+        )
     if not source.strip():
-        raise ExpressionError("There is nothing between {{ and }}.", column=offset + 1)
+        raise ExpressionError(_("There is nothing between {{ and }}."), column=offset + 1)
     tree = _parse(_rewrite(source, offset), source, offset)
     compiler = _Compiler(source, offset)
     compiler.lazy = isinstance(tree.body, _REFERENCES)
@@ -125,7 +130,9 @@ def _rewrite(source: str, offset: int) -> str:
         if any(0xA500 <= ord(letter) <= 0xA500 + len(_STAND_INS) for letter in name) or (
             not name.isascii() and unicodedata.normalize("NFKC", name) != name
         ):
-            raise ExpressionError(f'Write {name[:40]!r} as ["{name[:40]}"].', column=offset + match.start("name") + 1)
+            raise ExpressionError(
+                _('Write %(name)r as ["%(name)s"].') % {"name": name[:40]}, column=offset + match.start("name") + 1
+            )
         if match["dotted"] is None:
             return match[0]
         return match["dotted"] + _STAND_INS.get(name, name)
@@ -141,10 +148,10 @@ def _parse(rewritten: str, source: str, offset: int) -> ast.Expression:
             return ast.parse(f"({rewritten}\n)", mode="eval")
     except SyntaxError as error:
         column = _character(rewritten, error.lineno or 1, error.offset, characters=True)
-        message = "An expression cannot be read here" if error.msg.startswith("invalid") else error.msg
+        message = _("An expression cannot be read here") if error.msg.startswith("invalid") else error.msg
         raise ExpressionError(f"{message}: {_excerpt(source, column)}", column=offset + column + 1) from None
     except (ValueError, RecursionError, MemoryError, SystemError, OverflowError):
-        raise ExpressionError("The expression cannot be read: it is nested too deep.", column=offset + 1) from None
+        raise ExpressionError(_("The expression cannot be read: it is nested too deep."), column=offset + 1) from None
 
 
 def _character(text: str, line: int, column: int | None, *, characters: bool = False) -> int:
@@ -186,18 +193,23 @@ class _Compiler:
 
     def compile(self, node: ast.expr, depth: int) -> Evaluate:
         if depth > MAX_NESTING:
-            raise self.fail(node, f"The expression is nested deeper than {MAX_NESTING} levels.")
+            raise self.fail(node, _("The expression is nested deeper than %(most)s levels.") % {"most": MAX_NESTING})
         method = _METHODS.get(type(node))
         if method is None:
-            raise self.fail(node, f"{_NOT_ALLOWED.get(type(node), 'This')} is not possible in an expression.")
+            what = _(_NOT_ALLOWED.get(type(node), _ANYTHING_ELSE))
+            raise self.fail(node, _("%(what)s is not possible in an expression.") % {"what": what})
         return method(self, node, depth + 1)
 
     def constant(self, node: ast.Constant, depth: int) -> Evaluate:
         value = node.value
         if value is None or isinstance(value, bool):
-            raise self.fail(node, f"Write {'null' if value is None else str(value).lower()} instead of {value}.")
+            raise self.fail(
+                node,
+                _("Write %(right)s instead of %(wrong)s.")
+                % {"right": "null" if value is None else str(value).lower(), "wrong": value},
+            )
         if not isinstance(value, (str, int, float)):
-            raise self.fail(node, "Only texts, numbers, true, false and null can be written here.")
+            raise self.fail(node, _("Only texts, numbers, true, false and null can be written here."))
         if isinstance(value, (int, float)):
             try:
                 checked_number(value)
@@ -222,7 +234,7 @@ class _Compiler:
         if name in _LITERALS:
             value = _LITERALS[name]
             if links:
-                raise self.fail(node, f"{name} has nothing inside.")
+                raise self.fail(node, _("%(name)s has nothing inside.") % {"name": name})
             return lambda context: value
         static: list[str | int] = []
         for key, dynamic in links:
@@ -250,7 +262,7 @@ class _Compiler:
             if isinstance(operand, ast.Constant) and isinstance(operand.value, int) and operand.value < 2**31:
                 return -operand.value, None
         if isinstance(index, (ast.Slice, ast.Tuple)):
-            raise self.fail(node, "A range is not possible here; use first(), last() or one index.")
+            raise self.fail(node, _("A range is not possible here; use first(), last() or one index."))
         return None, self.compile(index, depth)
 
     @staticmethod
@@ -286,13 +298,15 @@ class _Compiler:
         if isinstance(node.op, ast.Not):
             return lambda context: not operand(context)
         if isinstance(node.op, ast.Invert):
-            raise self.fail(node, "~ is not possible in an expression.")
+            raise self.fail(node, _("~ is not possible in an expression."))
         sign = -1 if isinstance(node.op, ast.USub) else 1
 
         def negate(context: Context) -> Any:
             value = operand(context)
             if not is_number(value):
-                raise ExpressionError(f"A sign goes before a number, not a {type_name(value)}.", column=column)
+                raise ExpressionError(
+                    _("A sign goes before a number, not a %(type)s.") % {"type": _(type_name(value))}, column=column
+                )
             return sign * value
 
         return negate
@@ -300,7 +314,7 @@ class _Compiler:
     def binary(self, node: ast.BinOp, depth: int) -> Evaluate:
         compute = _BINARY.get(type(node.op))
         if compute is None:
-            raise self.fail(node, "Only + - * / % can stand between values.")
+            raise self.fail(node, _("Only + - * / % can stand between values."))
         left, right, column = self.compile(node.left, depth), self.compile(node.right, depth), self.column(node)
 
         def evaluate(context: Context) -> Any:
@@ -332,7 +346,7 @@ class _Compiler:
         for op in node.ops:
             test = _COMPARISONS.get(type(op))
             if test is None:
-                raise self.fail(node, "`is` is not possible in an expression; use == or !=.")
+                raise self.fail(node, _("`is` is not possible in an expression; use == or !=."))
             tests.append(test)
         first = self.compile(node.left, depth)
         others = [self.compile(value, depth) for value in node.comparators]
@@ -366,7 +380,7 @@ class _Compiler:
         pairs = []
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
-                raise self.fail(node, "** is not possible in an expression.")
+                raise self.fail(node, _("** is not possible in an expression."))
             pairs.append((self.compile(key, depth), self.compile(value, depth)))
         column = self.column(node)
 
@@ -375,7 +389,9 @@ class _Compiler:
             for key_of, value_of in pairs:
                 key = key_of(context)
                 if not isinstance(key, str):
-                    raise ExpressionError(f"A key is a text, not a {type_name(key)}.", column=column)
+                    raise ExpressionError(
+                        _("A key is a text, not a %(type)s.") % {"type": _(type_name(key))}, column=column
+                    )
                 made[key] = value_of(context)
             return made
 
@@ -389,9 +405,14 @@ class _Compiler:
         if function is None:
             known = get_close_matches(name, [*FUNCTIONS, "default"], n=1)
             hint = (
-                f" Did you mean {known[0]}()?" if known else f" There are {', '.join(sorted((*FUNCTIONS, 'default')))}."
+                _(" Did you mean %(known)s()?") % {"known": known[0]}
+                if known
+                else _(" There are %(known)s.") % {"known": ", ".join(sorted((*FUNCTIONS, "default")))}
             )
-            raise self.fail(node, f"There is no function {name or self._written(node.func)!r}.{hint}")
+            raise self.fail(
+                node,
+                _("There is no function %(name)r.%(hint)s") % {"name": name or self._written(node.func), "hint": hint},
+            )
         self._check_arguments(node, name, function.least, function.most)
         self.lazy = name in LOOKING and isinstance(node.args[0], _REFERENCES)
         return _caller(function, [self.compile(argument, depth) for argument in node.args], self.column(node))
@@ -415,10 +436,14 @@ class _Compiler:
 
     def _check_arguments(self, node: ast.Call, name: str, least: int, most: int) -> None:
         if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
-            raise self.fail(node, f"{name}() takes plain values, one after the other.")
+            raise self.fail(node, _("%(name)s() takes plain values, one after the other.") % {"name": name})
         if not least <= len(node.args) <= most:
-            wanted = str(least) if least == most else f"{least} to {most}"
-            raise self.fail(node, f"{name}() takes {wanted} value(s), not {len(node.args)}.")
+            wanted = str(least) if least == most else _("%(least)s to %(most)s") % {"least": least, "most": most}
+            raise self.fail(
+                node,
+                _("%(name)s() takes %(wanted)s value(s), not %(count)s.")
+                % {"name": name, "wanted": wanted, "count": len(node.args)},
+            )
 
     def _written(self, node: ast.AST) -> str:
         return (ast.unparse(node) if sum(1 for _ in ast.walk(node)) < 50 else "…")[:40]
@@ -455,18 +480,26 @@ def _look_up(value: Any, key: Any, path: tuple[str | int, ...], column: int) -> 
     if isinstance(value, (list, tuple)) and isinstance(key, int) and not isinstance(key, bool):
         if -len(value) <= key < len(value):
             return value[key]
-        reason = f"the list has {len(value)} item(s)"
+        reason = _("the list has %(count)s item(s)") % {"count": len(value)}
     elif isinstance(value, (Mapping, list, tuple)):
-        wanted = "a text" if isinstance(value, Mapping) else "a whole number"
+        wanted = _("a text") if isinstance(value, Mapping) else _("a whole number")
         raise ExpressionError(
-            f"{written_path(path)} is looked into by {wanted}, not a {type_name(key)}.", column=column
+            _("%(path)s is looked into by %(wanted)s, not a %(type)s.")
+            % {"path": written_path(path), "wanted": wanted, "type": _(type_name(key))},
+            column=column,
         )
     elif isinstance(value, Large):
         return _look_into(value, key, path, column)
     else:
-        reason = f"{written_path(path)} is {'null' if value is None else 'a ' + type_name(value)}"
+        reason = (
+            _("%(path)s is null") % {"path": written_path(path)}
+            if value is None
+            else _("%(path)s is a %(type)s") % {"path": written_path(path), "type": _(type_name(value))}
+        )
     whole = written_path((*path, key if isinstance(key, (str, int)) else str(key)))
-    raise UnresolvedReference(f"{whole} does not exist: {reason}.", path=whole, column=column)
+    raise UnresolvedReference(
+        _("%(whole)s does not exist: %(reason)s.") % {"whole": whole, "reason": reason}, path=whole, column=column
+    )
 
 
 def _look_into(large: Large, key: Any, path: tuple[str | int, ...], column: int) -> Any:
@@ -484,15 +517,24 @@ def _look_into(large: Large, key: Any, path: tuple[str | int, ...], column: int)
     if isinstance(key, str):
         raise _missing(key, large.names(), path, column)
     whole = written_path((*path, key))
-    raise UnresolvedReference(f"{whole} does not exist: the list has {shape.count} item(s).", path=whole, column=column)
+    raise UnresolvedReference(
+        _("%(whole)s does not exist: the list has %(count)s item(s).") % {"whole": whole, "count": shape.count},
+        path=whole,
+        column=column,
+    )
 
 
 def _missing(key: str, known: list[Any], path: tuple[str | int, ...], column: int) -> UnresolvedReference:
     whole = written_path((*path, key))
     near = get_close_matches(key[:100], [name for name in known if isinstance(name, str) and len(name) <= 100], n=1)
     nearest = written_path((*path, near[0])) if near else ""
-    hint = f" Did you mean {nearest}?" if nearest else ""
-    return UnresolvedReference(f"{whole} does not exist.{hint}", path=whole, nearest=nearest, column=column)
+    hint = _(" Did you mean %(nearest)s?") % {"nearest": nearest} if nearest else ""
+    return UnresolvedReference(
+        _("%(whole)s does not exist.%(hint)s") % {"whole": whole, "hint": hint},
+        path=whole,
+        nearest=nearest,
+        column=column,
+    )
 
 
 def _add(left: Any, right: Any, context: Context) -> Any:
@@ -504,10 +546,11 @@ def _add(left: Any, right: Any, context: Context) -> Any:
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         context.spend(len(left) + len(right))
         if len(left) + len(right) > MAX_ITEMS:
-            raise ExpressionError("The list would be too long.")
+            raise ExpressionError(_("The list would be too long."))
         return [*left, *right]
     raise ExpressionError(
-        f"+ cannot join a {type_name(left)} and a {type_name(right)}; text() makes a text of a value."
+        _("+ cannot join a %(left)s and a %(right)s; text() makes a text of a value.")
+        % {"left": _(type_name(left)), "right": _(type_name(right))}
     )
 
 
@@ -515,14 +558,15 @@ def _arithmetic(symbol: str, compute: Callable[[Any, Any], Any]) -> Callable[[An
     def evaluate(left: Any, right: Any, context: Context) -> Any:
         if not (is_number(left) and is_number(right)):
             raise ExpressionError(
-                f"{symbol} takes two numbers, not a {type_name(left)} and a {type_name(right)}; number() makes one."
+                _("%(symbol)s takes two numbers, not a %(left)s and a %(right)s; number() makes one.")
+                % {"symbol": symbol, "left": _(type_name(left)), "right": _(type_name(right))}
             )
         try:
             return checked_number(compute(left, right))
         except ZeroDivisionError:
-            raise ExpressionError(f"{symbol} by zero has no result.") from None
+            raise ExpressionError(_("%(symbol)s by zero has no result.") % {"symbol": symbol}) from None
         except OverflowError:
-            raise ExpressionError("The number is too large.") from None
+            raise ExpressionError(_("The number is too large.")) from None
 
     return evaluate
 
@@ -538,7 +582,9 @@ def _ordered(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context]
     def evaluate(left: Any, right: Any, context: Context) -> bool:
         if (is_number(left) and is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
             return bool(compute(left, right))
-        raise ExpressionError(f"A {type_name(left)} and a {type_name(right)} have no order.")
+        raise ExpressionError(
+            _("A %(left)s and a %(right)s have no order.") % {"left": _(type_name(left)), "right": _(type_name(right))}
+        )
 
     return evaluate
 
@@ -546,7 +592,7 @@ def _ordered(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context]
 def _contains(item: Any, holder: Any, context: Context) -> bool:
     if isinstance(holder, str):
         if not isinstance(item, str):
-            raise ExpressionError(f"Only a text can be in a text, not a {type_name(item)}.")
+            raise ExpressionError(_("Only a text can be in a text, not a %(type)s.") % {"type": _(type_name(item))})
         context.spend(len(holder))
         return item in holder
     if isinstance(holder, Mapping):
@@ -554,7 +600,9 @@ def _contains(item: Any, holder: Any, context: Context) -> bool:
     if isinstance(holder, (list, tuple)):
         context.spend(len(holder))
         return any(same(item, other, context) for other in holder)
-    raise ExpressionError(f"`in` looks into a list, an object or a text, not a {type_name(holder)}.")
+    raise ExpressionError(
+        _("`in` looks into a list, an object or a text, not a %(type)s.") % {"type": _(type_name(holder))}
+    )
 
 
 def _equal(left: Any, right: Any, context: Context) -> bool:
@@ -594,16 +642,15 @@ _METHODS: Final[Mapping[type[ast.expr], Callable[[_Compiler, Any, int], Evaluate
     ast.Dict: _Compiler.dict_display,
     ast.Call: _Compiler.call,
 }
+_A_LOOP: Final = gettext_noop("A loop")
+_ANYTHING_ELSE: Final = gettext_noop("This")
 _NOT_ALLOWED: Final[Mapping[type[ast.expr], str]] = {
-    ast.Lambda: "A function of your own",
-    ast.ListComp: "A loop",
-    ast.DictComp: "A loop",
-    ast.SetComp: "A loop",
-    ast.GeneratorExp: "A loop",
-    ast.NamedExpr: "An assignment",
-    ast.JoinedStr: "An f-string",
-    ast.Tuple: "A list without brackets",
-    ast.Set: "A set",
+    ast.Lambda: gettext_noop("A function of your own"),
+    **dict.fromkeys((ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp), _A_LOOP),
+    ast.NamedExpr: gettext_noop("An assignment"),
+    ast.JoinedStr: gettext_noop("An f-string"),
+    ast.Tuple: gettext_noop("A list without brackets"),
+    ast.Set: gettext_noop("A set"),
 }
 
 

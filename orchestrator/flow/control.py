@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.errors import Problem
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.facts import ActionFacts
@@ -13,24 +15,32 @@ from orchestrator.flow.scoping import Seen
 from orchestrator.flow.telling import error, is_literal, joined, texts, warning
 
 # Options that mean nothing on a step, and what is meant instead: of the timeout, and of the retry.
-_INSIDE: Final = "the steps inside have their own limits, and the workflow one for all"
-_SAME_AGAIN: Final = "the same inputs give the same again"
-_BY_INPUTS: Final = "how long it waits is what its inputs say"
-_BY_TIMEOUT: Final = "how long it waits is its input timeout, {} within"
-_RETRIES_INSIDE: Final = "the steps inside have their own retries"
-_NO_EFFECT: Final = {"timeout": "This limits nothing here", "retry": "Nothing is tried again here"}
+_INSIDE: Final = gettext_noop("the steps inside have their own limits, and the workflow one for all")
+_SAME_AGAIN: Final = gettext_noop("the same inputs give the same again")
+_BY_INPUTS: Final = gettext_noop("how long it waits is what its inputs say")
+_RETRIES_INSIDE: Final = gettext_noop("the steps inside have their own retries")
+_NO_EFFECT: Final = {
+    "timeout": gettext_noop("This limits nothing here: %(reason)s."),
+    "retry": gettext_noop("Nothing is tried again here: %(reason)s."),
+}
 _UNUSED: Final[Mapping[str, tuple[str, str]]] = {
     "flow.if": (_INSIDE, _SAME_AGAIN),
     "flow.switch": (_INSIDE, _SAME_AGAIN),
     "flow.foreach": (_INSIDE, _RETRIES_INSIDE),
     "flow.parallel": (_INSIDE, _RETRIES_INSIDE),
     "flow.wait": (_BY_INPUTS, _SAME_AGAIN),
-    "flow.approve": (_BY_TIMEOUT.format("Answer"), "ask again in another step"),
-    "flow.callback": (_BY_TIMEOUT.format("Called"), "wait again in another step"),
-    "flow.stop": ("it takes no time", _SAME_AGAIN),
+    "flow.approve": (
+        gettext_noop("how long it waits is its input timeout, Answer within"),
+        gettext_noop("ask again in another step"),
+    ),
+    "flow.callback": (
+        gettext_noop("how long it waits is its input timeout, Called within"),
+        gettext_noop("wait again in another step"),
+    ),
+    "flow.stop": (gettext_noop("it takes no time"), _SAME_AGAIN),
     "workflow.call": (
-        "the called workflow has a time limit of its own",
-        "the steps of the called workflow have their own retries",
+        gettext_noop("the called workflow has a time limit of its own"),
+        gettext_noop("the steps of the called workflow have their own retries"),
     ),
 }
 
@@ -40,23 +50,27 @@ def unused_options(action: str) -> Mapping[str, str]:
 
     ``{"timeout": "how long it waits is its input timeout", "retry": …}``, empty for steps that call something.
     """
-    return dict(zip(("timeout", "retry"), _UNUSED.get(action, ()), strict=False))
+    return dict(zip(("timeout", "retry"), map(_, _UNUSED.get(action, ())), strict=False))
 
 
 def lane_problems(path: str, step: StepDefinition, facts: ActionFacts) -> Iterator[Problem]:
     """Yield what is wrong with the names of a step's lanes."""
     for lane in step.lanes:
         if facts.lanes is None:
-            yield error(f"{path}.lanes.{lane}", f"{facts.name} holds no further steps.", "lane")
+            yield error(f"{path}.lanes.{lane}", _("%(name)s holds no further steps.") % {"name": facts.name}, "lane")
         elif facts.lanes and lane not in facts.lanes:
-            yield error(f"{path}.lanes.{lane}", f"{facts.name} has the lanes {', '.join(facts.lanes)}.", "lane")
+            yield error(
+                f"{path}.lanes.{lane}",
+                _("%(name)s has the lanes %(lanes)s.") % {"name": facts.name, "lanes": ", ".join(facts.lanes)},
+                "lane",
+            )
 
 
 def control_problems(path: str, step: StepDefinition) -> Iterator[Problem]:
     """Yield what is wrong with a control-flow step beyond what its model finds in its inputs."""
     for option, reason in unused_options(step.action).items():
         if getattr(step.config, option) is not None:
-            yield warning(f"{path}.config.{option}", f"{_NO_EFFECT[option]}: {reason}.", "no_effect")
+            yield warning(f"{path}.config.{option}", _(_NO_EFFECT[option]) % {"reason": reason}, "no_effect")
     check = _CHECKS.get(step.action)
     if check is not None:
         yield from check(path, step)
@@ -65,10 +79,22 @@ def control_problems(path: str, step: StepDefinition) -> Iterator[Problem]:
 def unreachable(prefix: str, steps: Sequence[StepDefinition]) -> Iterator[Problem]:
     """Yield a warning for the first step after one that always ends the run."""
     for index, step in enumerate(steps[:-1]):
-        if step.action == "flow.stop" and step.config.run_if is None:
-            message = f"This never runs: steps.{step.key} before it ends the run."
+        if _always_ends(step):
+            message = _("This never runs: steps.%(key)s before it ends the run.") % {"key": step.key}
             yield warning(f"{prefix}[{index + 1}]", message, "unreachable")
             return
+
+
+def _always_ends(step: StepDefinition) -> bool:
+    """Whether no run goes on after a step: it stops, or one of its lanes runs for certain and each of these stops."""
+    if may_be_skipped(step):
+        return False
+    if step.action == "flow.stop":
+        return True
+    certain = {"flow.if": {"then", "else"}, "flow.switch": {"default"}}.get(step.action)
+    if certain is None or not certain <= step.lanes.keys():
+        return False
+    return all(any(map(_always_ends, inner)) for inner in step.lanes.values())
 
 
 def after_lanes(step: StepDefinition, lanes: Mapping[str, Mapping[str, Seen]]) -> dict[str, Seen]:
@@ -78,7 +104,7 @@ def after_lanes(step: StepDefinition, lanes: Mapping[str, Mapping[str, Seen]]) -
     """
     if step.action == "flow.foreach":
         return {}
-    all_run = step.action == "flow.parallel" and step.config.run_if is None and not _goes_on(step)
+    all_run = step.action == "flow.parallel" and not may_be_skipped(step) and not _goes_on(step)
     return {
         key: Seen(
             step=seen.step, output_schema=seen.output_schema, may_be_skipped=seen.may_be_skipped or not all_run
@@ -86,6 +112,11 @@ def after_lanes(step: StepDefinition, lanes: Mapping[str, Mapping[str, Seen]]) -
         for inner in lanes.values()
         for key, seen in inner.items()
     }  # fmt: skip
+
+
+def may_be_skipped(step: StepDefinition) -> bool:
+    """Whether a run may pass a step over, which then has no output."""
+    return step.config.skip or step.config.run_if is not None
 
 
 def _goes_on(step: StepDefinition) -> bool:
@@ -96,39 +127,43 @@ def _goes_on(step: StepDefinition) -> bool:
 
 def _if(path: str, step: StepDefinition) -> Iterator[Problem]:
     if not any(step.lanes.values()):
-        yield warning(f"{path}.lanes", "Neither lane has a step, so this decides nothing.", "empty_lanes")
+        yield warning(f"{path}.lanes", _("Neither lane has a step, so this decides nothing."), "empty_lanes")
 
 
 def _switch(path: str, step: StepDefinition) -> Iterator[Problem]:
     if not any(step.lanes.values()):
-        yield warning(f"{path}.lanes", "No lane has a step, so this decides nothing.", "empty_lanes")
+        yield warning(f"{path}.lanes", _("No lane has a step, so this decides nothing."), "empty_lanes")
     elif "default" not in step.lanes:
-        message = "There is no lane default: for a value that no lane is named like, nothing runs."
+        message = _("There is no lane default: for a value that no lane is named like, nothing runs.")
         yield warning(f"{path}.lanes", message, "no_default")
 
 
 def _foreach(path: str, step: StepDefinition) -> Iterator[Problem]:
     if not step.lanes.get("body"):
-        yield error(f"{path}.lanes.body", "The loop has no step inside. Add one, or remove the loop.", "loop_empty")
+        yield error(f"{path}.lanes.body", _("The loop has no step inside. Add one, or remove the loop."), "loop_empty")
 
 
 def _parallel(path: str, step: StepDefinition) -> Iterator[Problem]:
     if sum(bool(inner) for inner in step.lanes.values()) < 2:
-        yield warning(f"{path}.lanes", "Fewer than two lanes have steps, so nothing runs at the same time.", "one_lane")
+        yield warning(
+            f"{path}.lanes", _("Fewer than two lanes have steps, so nothing runs at the same time."), "one_lane"
+        )
 
 
 def _wait(path: str, step: StepDefinition) -> Iterator[Problem]:
     inputs = step.config.inputs
     if inputs.get("seconds") is not None and inputs.get("until") is not None and not is_literal(inputs):
         # The model tells this of literals alone: what an expression gives may be null.
-        message = "Only one of seconds and until may be given: the other has to turn out null."
+        message = _("Only one of seconds and until may be given: the other has to turn out null.")
         yield warning(f"{path}.config.inputs.until", message, "wait_one")
 
 
 def _approve(path: str, step: StepDefinition) -> Iterator[Problem]:
     inputs = step.config.inputs
     if inputs.get("exclude_requester") is True and inputs.get("approvers", []) == []:
-        message = "Without approvers the link is enough to answer, so nobody can be told apart. List approvers as well."
+        message = _(
+            "Without approvers the link is enough to answer, so nobody can be told apart. List approvers as well."
+        )
         yield warning(f"{path}.config.inputs.exclude_requester", message, "no_approvers")
     form = inputs.get("form")
     if isinstance(form, Mapping):

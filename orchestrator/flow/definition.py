@@ -13,16 +13,19 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from integrations.words import gettext as _
 from orchestrator.flow.names import KEY_PATTERN, SLUG_PATTERN, TriggerType
 from orchestrator.types import JSONValue
 
 MAX_STEPS: Final = 500
 MAX_DEPTH: Final = 10
+LEAST_SILENT_MINUTES: Final = 5
+MOST_SILENT_MINUTES: Final = 366 * 24 * 60
 
 
 def _storable(text: str) -> str:
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("the character NUL or half a surrogate pair cannot be stored; remove it")
+        raise ValueError(_("the character NUL or half a surrogate pair cannot be stored; remove it"))
     return text
 
 
@@ -30,6 +33,8 @@ def _storable(text: str) -> str:
 Text: TypeAlias = Annotated[str, AfterValidator(_storable)]
 Key: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^{KEY_PATTERN}$")]
 LaneName: TypeAlias = Annotated[Text, StringConstraints(min_length=1, max_length=63)]
+SilentMinutes: TypeAlias = Annotated[int, Field(ge=LEAST_SILENT_MINUTES, le=MOST_SILENT_MINUTES)]
+SummaryPath: TypeAlias = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 
 
 class _Frozen(BaseModel):
@@ -47,7 +52,10 @@ class RetryPolicy(_Frozen):
 
 
 class StepConfig(_Frozen):
-    """``inputs`` may hold expressions; ``timeout`` is seconds an attempt; ``run_if`` skips the step unless true."""
+    """``inputs`` may hold expressions; ``timeout`` is seconds an attempt; ``run_if`` skips the step unless true.
+
+    ``skip`` leaves the step out, with what its lanes hold, whatever ``run_if`` says.
+    """
 
     inputs: dict[str, JSONValue] = Field(default_factory=dict)
     retry: RetryPolicy | None = None
@@ -55,6 +63,7 @@ class StepConfig(_Frozen):
     on_error: Literal["fail", "continue"] = "fail"
     on_lost: Literal["retry", "fail", "ask"] | None = None
     run_if: str | None = None
+    skip: bool = False
 
 
 class StepDefinition(_Frozen):
@@ -78,7 +87,9 @@ class TriggerDefinition(_Frozen):
 class WorkflowSettings(_Frozen):
     """``timeout`` in seconds of running, not waiting; None means no limit of the workflow's own.
 
-    ``on_limit`` is what becomes of a new run when ``max_concurrent_runs`` are under way.
+    ``on_limit`` is what becomes of a new run when ``max_concurrent_runs`` are under way. ``summary`` are paths to what
+    the list of runs shows of each, ``silent_after`` after how many minutes without a success it is silent; a document
+    without them does not mention them, so it is what it was before there were.
     """
 
     timeout: float | None = Field(3600, gt=0, le=30 * 86_400)
@@ -86,6 +97,8 @@ class WorkflowSettings(_Frozen):
     on_limit: Literal["queue", "skip", "cancel_older"] = "queue"
     error_workflow: Text | None = Field(None, max_length=63)
     retention_days: int | None = Field(None, ge=1)
+    summary: tuple[SummaryPath, ...] = Field((), max_length=3, exclude_if=lambda paths: not paths)
+    silent_after: SilentMinutes | None = Field(None, exclude_if=lambda minutes: minutes is None)
 
 
 class WorkflowDefinition(_Frozen):
@@ -110,12 +123,29 @@ class WorkflowDefinition(_Frozen):
 
     def walk(self) -> Iterator[tuple[str, StepDefinition]]:
         """Yield every step with its document path (``steps[0].lanes.then[1]``), parents first, in order."""
-        yield from _walk("steps", self.steps)
+        yield from walk_steps("steps", self.steps)
 
 
-def _walk(prefix: str, steps: tuple[StepDefinition, ...]) -> Iterator[tuple[str, StepDefinition]]:
+def walk_steps(prefix: str, steps: tuple[StepDefinition, ...]) -> Iterator[tuple[str, StepDefinition]]:
+    """Yield steps with their document paths, parents first; ``prefix`` is the path of the list that they are in."""
     for index, step in enumerate(steps):
         path = f"{prefix}[{index}]"
         yield path, step
         for lane, inner in step.lanes.items():
-            yield from _walk(f"{path}.lanes.{lane}", inner)
+            yield from walk_steps(f"{path}.lanes.{lane}", inner)
+
+
+def steps_before(steps: tuple[StepDefinition, ...], key: str) -> tuple[StepDefinition, ...] | None:
+    """Return what may run before a step: of each list around it what stands before, of each lane's neighbours nothing.
+
+    None when there is no such step.
+    """
+    for index, step in enumerate(steps):
+        if step.key == key:
+            return steps[:index]
+        for lane, inner in step.lanes.items():
+            before = steps_before(inner, key)
+            if before is not None:
+                lanes = {name: before if name == lane else () for name in step.lanes}
+                return (*steps[:index], step.model_copy(update={"lanes": lanes}))
+    return None

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.flow.compiler import Compiled, Reference, compile_expression, written_path
 from orchestrator.flow.values import (
     FUEL,
@@ -104,7 +106,7 @@ class Template:
 
 
 def _too_deep(where: str = "") -> ExpressionError:
-    error = ExpressionError("The data is nested too deep for an expression.")
+    error = ExpressionError(_("The data is nested too deep for an expression."))
     error.where = where
     return error
 
@@ -119,7 +121,9 @@ def compile_template(text: str) -> Template:
 @lru_cache(maxsize=20_000)
 def _compile(text: str) -> Template:
     if len(text) > MAX_TEMPLATE:
-        raise ExpressionError(f"The text has more than {MAX_TEMPLATE:,} characters around its expressions.")
+        raise ExpressionError(
+            _("The text has more than %(most)s characters around its expressions.") % {"most": f"{MAX_TEMPLATE:,}"}
+        )
     pieces: list[str | Compiled] = []
     place = 0
     while (start := text.find("{{", place)) >= 0:
@@ -129,7 +133,10 @@ def _compile(text: str) -> Template:
         pieces.append(compile_expression(text[start + 2 : end], start + 2))
         place = end + 2
         if len(pieces) > MAX_EXPRESSIONS:
-            raise ExpressionError(f"The text has more than {MAX_EXPRESSIONS} expressions.", column=start + 1)
+            raise ExpressionError(
+                _("The text has more than %(most)s expressions.") % {"most": MAX_EXPRESSIONS},
+                column=start + 1,
+            )
     if place < len(text):
         pieces.append(text[place:])
     # Spaces around a sole expression are how people write, not text that they want.
@@ -154,7 +161,7 @@ def _end_of(text: str, start: int) -> int:
                 return place
             depth = max(0, depth - 1)
         place += 1
-    raise ExpressionError("{{ is opened here and never closed with }}.", column=start - 1)
+    raise ExpressionError(_("{{ is opened here and never closed with }}."), column=start - 1)
 
 
 def _after_text(text: str, start: int) -> int:
@@ -166,7 +173,7 @@ def _after_text(text: str, start: int) -> int:
         if text[place] == quote:
             return place + 1
         place += 1
-    raise ExpressionError("A text is opened here and never closed.", column=start + 1)
+    raise ExpressionError(_("A text is opened here and never closed."), column=start + 1)
 
 
 def render(value: JSONValue, scope: Mapping[str, Any], *, fuel: int = FUEL) -> Any:
@@ -188,7 +195,7 @@ def compile_value(value: JSONValue) -> Rendering:
 def _compile_value(value: Any, path: tuple[str | int, ...], depth: int) -> Rendering | None:
     """Compile a value, if it is more than a constant."""
     if depth > MAX_DEPTH:
-        return _raises("The inputs are nested too deep.")
+        return _raises(gettext_noop("The inputs are nested too deep."))
     if isinstance(value, str):
         return _compile_text(value, path) if "{{" in value else None
     if isinstance(value, Mapping):
@@ -200,7 +207,7 @@ def _compile_value(value: Any, path: tuple[str | int, ...], depth: int) -> Rende
 
 def _raises(message: str) -> Rendering:
     def fail(context: Context) -> Any:
-        raise ExpressionError(message)
+        raise ExpressionError(_(message))
 
     return fail
 
@@ -273,7 +280,9 @@ def evaluate_condition(text: str, scope: Mapping[str, Any], *, fuel: int = FUEL)
     template = compile_template(text if "{{" in text else f"{{{{ {text} }}}}")
     value = template.evaluate(scope, fuel=fuel)
     if not isinstance(value, bool):
-        raise ExpressionError(f"A condition gives true or false, not a {type_name(value)}.", column=1)
+        raise ExpressionError(
+            _("A condition gives true or false, not a %(type)s.") % {"type": _(type_name(value))}, column=1
+        )
     return value
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from orchestrator.flow.names import TriggerType
+
 CheckInputs = Callable[[Mapping[str, Any]], Sequence[tuple[str, str, str]]]
 
 
@@ -14,7 +16,7 @@ class ActionFacts:
     """What validation needs of an action. ``check_inputs`` runs its model: rows of path, message and code.
 
     ``lanes`` are the names of lanes it holds, empty for any, None for none; ``per_item`` the inputs that are
-    expressions over items.
+    expressions over items, ``secrets`` those that hold a credential's name in place of a value.
     """
 
     key: str
@@ -28,6 +30,25 @@ class ActionFacts:
     check_inputs: CheckInputs
     lanes: tuple[str, ...] | None = None
     per_item: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerFacts:
+    """What validation needs of an integration's trigger; ``output_schema`` is of one item, which is its ``body``.
+
+    ``type`` is of the triggers that may name it: one that is asked, or one that is called.
+    """
+
+    key: str
+    type: TriggerType
+    name: str
+    provider: str
+    provider_name: str
+    accepted_auth: frozenset[str]
+    auth_required: bool
+    output_schema: Mapping[str, Any] | None
+    check_inputs: CheckInputs
 
 
 class Catalog(Protocol):
@@ -37,11 +58,18 @@ class Catalog(Protocol):
 
     def keys(self) -> Sequence[str]: ...
 
+    def trigger(self, key: str) -> TriggerFacts | None: ...
+
+    def trigger_keys(self) -> Sequence[str]: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialFacts:
+    """``health`` as the vault knows it: ``reconnect`` is refused or has expired, ``expiring`` soon will be."""
+
     provider: str
     auth_type: str
+    health: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.flow.values import (
     MAX_ITEMS,
     Context,
@@ -66,7 +68,9 @@ def _count(context: Context, value: Any) -> int:
             return shape.count
         value = shape[0]
     if not isinstance(value, (str, list, tuple, Mapping)):
-        raise ExpressionError(f"count() takes a list, an object or a text, not a {type_name(value)}.")
+        raise ExpressionError(
+            _("count() takes a list, an object or a text, not a %(type)s.") % {"type": _(type_name(value))}
+        )
     return len(value)
 
 
@@ -102,7 +106,7 @@ def _mapped(context: Context, name: str, value: Any, change: Callable[[str], str
 
 def _round(context: Context, value: Any, digits: Any = 0) -> Any:
     if not is_number(value) or not isinstance(digits, int) or isinstance(digits, bool) or not -15 <= digits <= 15:
-        raise ExpressionError("round() takes a number and, if wanted, how many digits (-15 to 15).")
+        raise ExpressionError(_("round() takes a number and, if wanted, how many digits (-15 to 15)."))
     rounded = round(value, digits)
     return int(rounded) if digits <= 0 else rounded
 
@@ -114,7 +118,7 @@ def _number(context: Context, value: Any) -> Any:
         return int(value)
     text = _text("number", value).strip()
     if not _NUMBER.fullmatch(text):
-        raise ExpressionError(f"number() cannot read {text[:40]!r}.")
+        raise ExpressionError(_("number() cannot read %(text)r.") % {"text": text[:40]})
     return checked_number(int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text))
 
 
@@ -130,13 +134,14 @@ def _parse_json(context: Context, value: Any) -> Any:
     text = _text("parse_json", value)
     context.spend(len(text))
     if len(text) > MAX_ITEMS * 10 or text.count("[") + text.count("{") > MAX_ITEMS:
-        raise ExpressionError("parse_json() was given a text that is too large.")
+        raise ExpressionError(_("parse_json() was given a text that is too large."))
     try:
         parsed = json.loads(text, parse_constant=_no_constant)
     except RecursionError:
-        raise ExpressionError("parse_json() was given JSON that is nested too deep.") from None
+        raise ExpressionError(_("parse_json() was given JSON that is nested too deep.")) from None
     except ValueError as error:
-        raise ExpressionError(f"parse_json() was given a text that is not JSON: {error}"[:200]) from None
+        message = _("parse_json() was given a text that is not JSON: %(error)s") % {"error": error}
+        raise ExpressionError(message[:200]) from None
     context.spend(weight(parsed, context.fuel))
     return _finite(parsed)
 
@@ -146,7 +151,7 @@ def _finite(parsed: Any) -> Any:
     while stack:
         item, depth = stack.pop()
         if depth > 64:
-            raise ExpressionError("parse_json() was given JSON that is nested too deep.")
+            raise ExpressionError(_("parse_json() was given JSON that is nested too deep."))
         if isinstance(item, dict):
             stack.extend((child, depth + 1) for child in item.values())
         elif isinstance(item, list):
@@ -157,7 +162,7 @@ def _finite(parsed: Any) -> Any:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(_("%(name)s is not JSON") % {"name": name})
 
 
 def _date(context: Context, value: Any) -> str:
@@ -167,13 +172,15 @@ def _date(context: Context, value: Any) -> str:
 def _format_date(context: Context, value: Any, pattern: Any = "%Y-%m-%d", zone: Any = "UTC") -> str:
     form = _text("format_date", pattern)
     if len(form) > 200 or any(letter not in _DIRECTIVES for letter in re.findall(r"%(.?)", form, re.DOTALL)):
-        raise ExpressionError("format_date() takes a pattern like %Y-%m-%d %H:%M.")
+        raise ExpressionError(_("format_date() takes a pattern like %Y-%m-%d %H:%M."))
     name = _text("format_date", zone)
     try:
         local = _moment("format_date", value).astimezone(ZoneInfo(name))
         return local.strftime(form.encode("ascii", "strict").decode()) if form.isascii() else _strftime(local, form)
     except (KeyError, ValueError, OSError, OverflowError):
-        raise ExpressionError(f"format_date() cannot use the time zone {name[:40]!r} or this date.") from None
+        raise ExpressionError(
+            _("format_date() cannot use the time zone %(name)r or this date.") % {"name": name[:40]}
+        ) from None
 
 
 def _strftime(moment: datetime, form: str) -> str:
@@ -193,18 +200,26 @@ def _moment(name: str, value: Any) -> datetime:
         moment = datetime.fromisoformat(_text(name, value).strip())
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
-        raise ExpressionError(f"{name}() cannot read {str(value)[:40]!r} as a date; use ISO 8601 or seconds.") from None
+        raise ExpressionError(
+            _("%(name)s() cannot read %(value)r as a date; use ISO 8601 or seconds.")
+            % {"name": name, "value": str(value)[:40]}
+        ) from None
 
 
 def _list(name: str, value: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ExpressionError(f"{name}() takes a list, not a {type_name(value)}.")
+        raise ExpressionError(
+            _("%(name)s() takes a list, not a %(type)s.") % {"name": name, "type": _(type_name(value))}
+        )
     return value
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ExpressionError(f"{name}() takes a text, not a {type_name(value)}; text() makes one.")
+        raise ExpressionError(
+            _("%(name)s() takes a text, not a %(type)s; text() makes one.")
+            % {"name": name, "type": _(type_name(value))}
+        )
     return value
 
 
@@ -212,22 +227,42 @@ def _text(name: str, value: Any) -> str:
 LOOKING: Final = frozenset({"count", "first", "last"})
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "first": Function(
-        call=_first, least=1, most=1, gives=None, help="The first item of a list; null when it is empty."
+        call=_first, least=1, most=1, gives=None, help=gettext_noop("The first item of a list; null when it is empty.")
     ),
-    "last": Function(call=_last, least=1, most=1, gives=None, help="The last item of a list; null when it is empty."),
-    "count": Function(call=_count, least=1, most=1, gives="integer", help="How many items or characters there are."),
-    "join": Function(call=_join, least=1, most=2, gives="string", help="The items of a list as one text."),
-    "upper": Function(call=_upper, least=1, most=1, gives="string", help="The text in capitals."),
-    "lower": Function(call=_lower, least=1, most=1, gives="string", help="The text in small letters."),
-    "trim": Function(call=_trim, least=1, most=1, gives="string", help="The text without spaces around it."),
-    "round": Function(call=_round, least=1, most=2, gives="number", help="The number, rounded to so many digits."),
-    "number": Function(call=_number, least=1, most=1, gives="number", help="A text read as a number."),
-    "text": Function(call=_as_text, least=1, most=1, gives="string", help="Any value as a text."),
-    "json": Function(call=_as_json, least=1, most=1, gives="string", help="Any value as JSON."),
-    "parse_json": Function(call=_parse_json, least=1, most=1, gives=None, help="The value that a JSON text holds."),
-    "date": Function(call=_date, least=1, most=1, gives="string", help="A date as ISO 8601, from text or seconds."),
+    "last": Function(
+        call=_last, least=1, most=1, gives=None, help=gettext_noop("The last item of a list; null when it is empty.")
+    ),
+    "count": Function(
+        call=_count, least=1, most=1, gives="integer", help=gettext_noop("How many items or characters there are.")
+    ),
+    "join": Function(
+        call=_join, least=1, most=2, gives="string", help=gettext_noop("The items of a list as one text.")
+    ),
+    "upper": Function(call=_upper, least=1, most=1, gives="string", help=gettext_noop("The text in capitals.")),
+    "lower": Function(call=_lower, least=1, most=1, gives="string", help=gettext_noop("The text in small letters.")),
+    "trim": Function(
+        call=_trim, least=1, most=1, gives="string", help=gettext_noop("The text without spaces around it.")
+    ),
+    "round": Function(
+        call=_round, least=1, most=2, gives="number", help=gettext_noop("The number, rounded to so many digits.")
+    ),
+    "number": Function(call=_number, least=1, most=1, gives="number", help=gettext_noop("A text read as a number.")),
+    "text": Function(call=_as_text, least=1, most=1, gives="string", help=gettext_noop("Any value as a text.")),
+    "json": Function(call=_as_json, least=1, most=1, gives="string", help=gettext_noop("Any value as JSON.")),
+    "parse_json": Function(
+        call=_parse_json, least=1, most=1, gives=None, help=gettext_noop("The value that a JSON text holds.")
+    ),
+    "date": Function(
+        call=_date, least=1, most=1, gives="string", help=gettext_noop("A date as ISO 8601, from text or seconds.")
+    ),
     "format_date": Function(
-        call=_format_date, least=1, most=3, gives="string", help="A date by a pattern like %d %b %Y, in a time zone."
+        call=_format_date,
+        least=1,
+        most=3,
+        gives="string",
+        help=gettext_noop("A date by a pattern like %d %b %Y, in a time zone."),
     ),
-    "now": Function(call=_now, least=0, most=0, gives="string", help="The present time, ISO 8601 in UTC."),
+    "now": Function(
+        call=_now, least=0, most=0, gives="string", help=gettext_noop("The present time, ISO 8601 in UTC.")
+    ),
 }

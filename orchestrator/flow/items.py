@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.flow.expressions import Rendering, compile_value
 from orchestrator.flow.values import FUEL, Context, ExpressionError, OutOfFuel
 from orchestrator.types import JSONValue
@@ -14,7 +16,12 @@ ITEM_FUEL: Final = FUEL // 20
 LIST_FUEL: Final = FUEL * 5
 # Even an expression that reads nothing takes time; a list that is too long ends here and not in the step's timeout.
 _EACH: Final = 20
-_TOO_MUCH: Final = "The expression handles too much data for one {}. Take fewer items, or a code step."
+_TOO_MUCH_OF_AN_ITEM: Final = gettext_noop(
+    "The expression handles too much data for one item. Take fewer items, or a code step."
+)
+_TOO_MUCH_OF_A_LIST: Final = gettext_noop(
+    "The expression handles too much data for one list. Take fewer items, or a code step."
+)
 
 
 class ItemEvaluator:
@@ -43,8 +50,9 @@ class ItemEvaluator:
         except ExpressionError as error:
             told = error
             if isinstance(error, OutOfFuel):
-                told = OutOfFuel(_TOO_MUCH.format("item" if fuel == ITEM_FUEL else "list"), column=error.column)
-            told.where = f"{name}, at index {index}"
+                message = _TOO_MUCH_OF_AN_ITEM if fuel == ITEM_FUEL else _TOO_MUCH_OF_A_LIST
+                told = OutOfFuel(_(message), column=error.column)
+            told.where = _("%(name)s, at index %(index)s") % {"name": name, "index": index}
             raise told from None
         self._left -= _EACH + fuel - context.fuel
         return value

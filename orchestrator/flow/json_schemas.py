@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.flow.schemas import json_type, words_for
 from orchestrator.flow.values import weight
 
@@ -35,12 +37,14 @@ TYPES: Final = ("string", "number", "integer", "boolean", "array", "object", "nu
 _IN_MAPS: Final = ("properties", "$defs", "definitions", "dependentSchemas")
 _IN_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _SINGLE: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_NO_PATTERN: Final = (
+_NO_PATTERN: Final = gettext_noop(
     "A regular expression is not possible here: one that is written badly could hold up every run for minutes. "
     "Use enum, format, minLength and maxLength, or check the text in a later step."
 )
-_NO_POINTER: Final = "This is not possible here: name the schema in $defs, and refer to it with #/$defs/name."
-_NO_UNEVALUATED: Final = "This is not possible here: use additionalProperties or items."
+_NO_POINTER: Final = gettext_noop(
+    "This is not possible here: name the schema in $defs, and refer to it with #/$defs/name."
+)
+_NO_UNEVALUATED: Final = gettext_noop("This is not possible here: use additionalProperties or items.")
 _REFUSED: Final[Mapping[str, str]] = {
     "pattern": _NO_PATTERN,
     "patternProperties": _NO_PATTERN,
@@ -60,15 +64,21 @@ def schema_problems(schema: Any, *, of_object: bool = False) -> list[Found]:
     Paths are like ``properties.amount.type``, empty for the whole. ``of_object`` asks for one that describes an object.
     """
     if not isinstance(schema, Mapping):
-        return [("", 'A JSON schema is an object, like {"type": "object"}.')]
+        return [("", _('A JSON schema is an object, like {"type": "object"}.'))]
     text = _as_text(schema)
     if text is None:
-        return [("", "The schema is not plain JSON.")]
+        return [("", _("The schema is not plain JSON."))]
     if len(text) > MAX_SCHEMA:
-        return [("", f"The schema has {len(text):,} characters; at most {MAX_SCHEMA:,} are taken.")]
-    told = list(_judged(text))
+        return [
+            (
+                "",
+                _("The schema has %(count)s characters; at most %(most)s are taken.")
+                % {"count": f"{len(text):,}", "most": f"{MAX_SCHEMA:,}"},
+            )
+        ]
+    told = _judged(text)
     if not told and of_object and schema.get("type") != "object":
-        told = [("type", 'The schema describes an object here: {"type": "object", "properties": {…}}.')]
+        told = [("type", _('The schema describes an object here: {"type": "object", "properties": {…}}.'))]
     return told
 
 
@@ -80,14 +90,14 @@ def value_problems(value: Any, schema: Any) -> list[Found]:
     text = _as_text(schema)
     checker = _checker(text) if text is not None and len(text) <= MAX_SCHEMA else None
     if checker is None:
-        return [("", "The schema itself is wrong, so nothing can be checked by it. Correct the schema.")]
+        return [("", _("The schema itself is wrong, so nothing can be checked by it. Correct the schema."))]
     if weight(value, MAX_VALUE) > MAX_VALUE:
-        return [("", "The value is too large to be checked by a schema.")]
+        return [("", _("The value is too large to be checked by a schema."))]
     try:
         return _unlike(_told(checker.iter_errors(value)))
     except (RecursionError, ArithmeticError, ValueError):
         # A number beyond what arithmetic can compare, or data nested beyond what can be walked.
-        return [("", "The value cannot be checked by the schema: a number is too large, or it is nested too deep.")]
+        return [("", _("The value cannot be checked by the schema: a number is too large, or it is nested too deep."))]
 
 
 def _as_text(schema: Any) -> str | None:
@@ -97,11 +107,20 @@ def _as_text(schema: Any) -> str | None:
         return None
 
 
-@lru_cache(maxsize=500)
-def _judged(text: str) -> tuple[Found, ...]:
+def _judged(text: str) -> list[Found]:
     """Return what is wrong with a schema in JSON."""
+    return [] if _is_sound(text) else _faults(text)
+
+
+@lru_cache(maxsize=500)
+def _is_sound(text: str) -> bool:
+    # Whether alone is kept: what is wrong is told in the language of whoever asks.
+    return not _faults(text)
+
+
+def _faults(text: str) -> list[Found]:
     schema = json.loads(text)
-    return tuple(_unlike(_Walk(schema).problems()) or _unlike(_told(_meta_checker().iter_errors(schema))))
+    return _unlike(_Walk(schema).problems()) or _unlike(_told(_meta_checker().iter_errors(schema)))
 
 
 def _unlike(found: Iterable[tuple[Path, str]]) -> list[Found]:
@@ -120,23 +139,27 @@ class _Walk:
         yield from self._of(self.schema, (), 0)
         try:
             if self._cost(self.schema, ()) > MAX_NODES:
-                yield (), f"The schema has more than {MAX_NODES} parts, counting each reference as what it leads to."
+                yield (
+                    (),
+                    _("The schema has more than %(most)s parts, counting each reference as what it leads to.")
+                    % {"most": MAX_NODES},
+                )
         except _Circle as circle:
-            yield circle.path, "This leads back to itself, so a value could be followed without end."
+            yield circle.path, _("This leads back to itself, so a value could be followed without end.")
 
     def _of(self, schema: Any, path: Path, depth: int) -> Iterator[tuple[Path, str]]:
         if not isinstance(schema, Mapping):
             return
         if depth > MAX_DEPTH:
-            yield path, f"The schema is nested deeper than {MAX_DEPTH} levels."
+            yield path, _("The schema is nested deeper than %(most)s levels.") % {"most": MAX_DEPTH}
             return
         for word, reason in _REFUSED.items():
             if word in schema:
-                yield (*path, word), reason
+                yield (*path, word), _(reason)
         yield from self._type(schema, path)
         reference = schema.get("$ref")
         if reference is not None and self._target(reference) is None:
-            yield (*path, "$ref"), "A reference leads to #/$defs/name of this schema, and to nothing outside it."
+            yield (*path, "$ref"), _("A reference leads to #/$defs/name of this schema, and to nothing outside it.")
         for inner_path, inner in _inner(schema):
             yield from self._of(inner, (*path, *inner_path), depth + 1)
 
@@ -146,8 +169,12 @@ class _Walk:
         for name in declared if isinstance(declared, list) else [declared]:
             if name is not None and name not in TYPES:
                 near = get_close_matches(str(name)[:40], TYPES, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(TYPES)}."
-                yield (*path, "type"), f"{str(name)[:40]!r} is no type. {hint}"
+                hint = (
+                    _("Did you mean %(near)s?") % {"near": near[0]}
+                    if near
+                    else _("There are %(types)s.") % {"types": ", ".join(TYPES)}
+                )
+                yield (*path, "type"), _("%(name)r is no type. %(hint)s") % {"name": str(name)[:40], "hint": hint}
 
     def _target(self, reference: Any) -> Any:
         match = _LOCAL.fullmatch(reference) if isinstance(reference, str) else None
@@ -200,7 +227,7 @@ def _meta_checker() -> Validator:
 @lru_cache(maxsize=500)
 def _checker(text: str) -> Validator | None:
     """Return what checks values by a schema in JSON, or None for a schema that cannot be used."""
-    if _judged(text):
+    if not _is_sound(text):
         return None
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.validators import extend
@@ -276,7 +303,7 @@ def _told(errors: Iterable[ValidationError]) -> Iterator[tuple[Path, str]]:
 def _missing(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     """The library tells each missing name by itself, and only in its message."""
     name = next((str(each) for each in _wanted(error) if error.message.startswith(repr(each))), "")
-    yield (*path, name) if name else path, "Fill this in."
+    yield (*path, name) if name else path, _("Fill this in.")
 
 
 def _named(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
@@ -284,12 +311,12 @@ def _named(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     known = list((schema.get("properties") or {}) if isinstance(schema, Mapping) else ())
     extra = [str(name) for name in instance if name not in known] if isinstance(instance, Mapping) else []
     if error.validator != "additionalProperties" or not extra:
-        yield path, "Something that is needed beside these is missing."
+        yield path, _("Something that is needed beside these is missing.")
         return
     for name in extra[:MAX_NAMED]:
         near = get_close_matches(name[:100], known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        yield (*path, name), f"There is no such field.{hint}"
+        hint = _(" Did you mean %(near)s?") % {"near": near[0]} if near else ""
+        yield (*path, name), _("There is no such field.%(hint)s") % {"hint": hint}
 
 
 def _wanted(error: ValidationError) -> Any:
@@ -298,45 +325,48 @@ def _wanted(error: ValidationError) -> Any:
 
 def _type(error: ValidationError) -> str:
     given = words_for({"type": json_type(error.instance)})
-    return f"This is {given}, but {words_for({'type': _wanted(error)})} is needed."
+    return _("This is %(given)s, but %(wanted)s is needed.") % {
+        "given": given,
+        "wanted": words_for({"type": _wanted(error)}),
+    }
 
 
 def _choice(error: ValidationError) -> str:
     choices = [json.dumps(each, ensure_ascii=False)[:60] for each in _wanted(error)[:MAX_NAMED]]
     more = ", …" if len(_wanted(error)) > MAX_NAMED else ""
-    return f"Only these are possible: {', '.join(choices)}{more}."
+    return _("Only these are possible: %(choices)s%(more)s.") % {"choices": ", ".join(choices), "more": more}
 
 
 def _bound(text: str) -> Callable[[ValidationError], str]:
-    return lambda error: text.format(json.dumps(_wanted(error), ensure_ascii=False)[:60])
+    return lambda error: _(text).format(json.dumps(_wanted(error), ensure_ascii=False)[:60])
 
 
 def _other(error: ValidationError) -> str:
-    return f"This does not fit the schema ({str(error.validator)[:40]})."
+    return _("This does not fit the schema (%(validator)s).") % {"validator": str(error.validator)[:40]}
 
 
 _TOLD: Final[Mapping[str, Callable[[ValidationError], str]]] = {
     "type": _type,
     "enum": _choice,
-    "const": _bound("Only {} is possible."),
-    "minimum": _bound("At least {} is needed."),
-    "maximum": _bound("At most {} is possible."),
-    "exclusiveMinimum": _bound("More than {} is needed."),
-    "exclusiveMaximum": _bound("Less than {} is needed."),
-    "multipleOf": _bound("Only multiples of {} are possible."),
-    "minLength": _bound("At least {} characters are needed."),
-    "maxLength": _bound("At most {} characters are possible."),
-    "minItems": _bound("At least {} items are needed."),
-    "maxItems": _bound("At most {} items are possible."),
-    "minProperties": _bound("At least {} fields are needed."),
-    "maxProperties": _bound("At most {} fields are possible."),
-    "uniqueItems": _bound("No item may be there twice."),
-    "format": _bound("This has not the form of {}."),
-    "anyOf": _bound("This fits none of what is possible here."),
-    "oneOf": _bound("This must fit exactly one of what is possible here."),
-    "not": _bound("This is what is excluded here."),
-    "pattern": _bound("This is not written as it has to be."),
-    "contains": _bound("None of the items, or too few, are as is needed."),
+    "const": _bound(gettext_noop("Only {} is possible.")),
+    "minimum": _bound(gettext_noop("At least {} is needed.")),
+    "maximum": _bound(gettext_noop("At most {} is possible.")),
+    "exclusiveMinimum": _bound(gettext_noop("More than {} is needed.")),
+    "exclusiveMaximum": _bound(gettext_noop("Less than {} is needed.")),
+    "multipleOf": _bound(gettext_noop("Only multiples of {} are possible.")),
+    "minLength": _bound(gettext_noop("At least {} characters are needed.")),
+    "maxLength": _bound(gettext_noop("At most {} characters are possible.")),
+    "minItems": _bound(gettext_noop("At least {} items are needed.")),
+    "maxItems": _bound(gettext_noop("At most {} items are possible.")),
+    "minProperties": _bound(gettext_noop("At least {} fields are needed.")),
+    "maxProperties": _bound(gettext_noop("At most {} fields are possible.")),
+    "uniqueItems": _bound(gettext_noop("No item may be there twice.")),
+    "format": _bound(gettext_noop("This has not the form of {}.")),
+    "anyOf": _bound(gettext_noop("This fits none of what is possible here.")),
+    "oneOf": _bound(gettext_noop("This must fit exactly one of what is possible here.")),
+    "not": _bound(gettext_noop("This is what is excluded here.")),
+    "pattern": _bound(gettext_noop("This is not written as it has to be.")),
+    "contains": _bound(gettext_noop("None of the items, or too few, are as is needed.")),
 }
 
 

@@ -15,5 +15,6 @@ class TriggerType(StrEnum):
     SCHEDULE = "schedule"
     FORM = "form"
     POLLING = "polling"
+    EVENT = "event"
     ERROR = "error"
     WORKFLOW = "workflow"

@@ -6,18 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.flow.values import type_name
 
 # Types that take another type's values without loss.
 _WIDER: Final = {"integer": {"number"}}
 _WORDS: Final = {
-    "string": "a text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
+    "string": gettext_noop("a text"),
+    "number": gettext_noop("a number"),
+    "integer": gettext_noop("a whole number"),
+    "boolean": gettext_noop("true or false"),
+    "array": gettext_noop("a list"),
+    "object": gettext_noop("an object"),
+    "null": gettext_noop("null"),
 }
 _PART: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -73,14 +75,29 @@ def fits(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 def words_for(schema: Mapping[str, Any]) -> str:
     """Return a schema's types in words, like ``a text or null``."""
     types = types_of(schema)
-    return " or ".join(_WORDS.get(kind, kind) for kind in sorted(types, reverse=True)) if types else "another type"
+    if not types:
+        return _("another type")
+    return _(" or ").join(_(_WORDS.get(kind, kind)) for kind in sorted(types, reverse=True))
+
+
+def translated(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object's schema with the title and description of each field in the language of whoever is served."""
+    fields = {
+        name: {word: _(text) if word in ("title", "description") else text for word, text in field.items()}
+        for name, field in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": fields}
 
 
 def json_type(value: Any) -> str:
     """Return a value's type in JSON schema's word."""
-    return {"text": "string", "number": "number", "boolean": "boolean", "null": "null", "list": "array"}.get(
-        type_name(value), "object"
-    )
+    return {
+        "text": "string",
+        "number": "number",
+        "boolean": "boolean",
+        "null": gettext_noop("null"),
+        "list": "array",
+    }.get(type_name(value), "object")
 
 
 def _parts(path: str) -> list[str | int]:
@@ -89,7 +106,7 @@ def _parts(path: str) -> list[str | int]:
 
 def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
     """Follow references within the document, and an option that only adds null."""
-    for _ in range(10):
+    for _each in range(10):
         reference = schema.get("$ref")
         if isinstance(reference, str) and reference.startswith("#/$defs/"):
             schema = root.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 
+from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
@@ -13,13 +15,14 @@ from orchestrator.flow.schemas import at_path
 from orchestrator.flow.telling import close, error, nearest, unknown, warning
 
 ROOTS: Final = ("trigger", "steps", "item", "index", "run", "workflow", "vars")
-TRIGGER_NAMES: Final = ("type", "key", "body", "headers", "query", "method", "received_at")
+TRIGGER_NAMES: Final = ("type", "key", "body", "headers", "query", "method", "received_at", "raw")
 STEP_NAMES: Final = ("output", "error", "status")
 RUN_NAMES: Final = ("id", "url", "started_at", "links", "kind")
 WORKFLOW_NAMES: Final = ("id", "name", "slug", "version")
 LOOP: Final = "flow.foreach"
 # The steps that others can answer, each at an address of its own.
 LINKED: Final = ("flow.approve", "flow.callback")
+_NOTHING_KNOWN: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,14 @@ class Place:
 class References:
     """Judges references, one after the other, by the outline of the whole workflow."""
 
-    def __init__(self, definition: WorkflowDefinition, variables: Sequence[str]) -> None:
-        self.variables = tuple(variables)
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        variables: Sequence[str],
+        bodies: Mapping[str, Mapping[str, Any]] = _NOTHING_KNOWN,
+    ) -> None:
+        """``bodies`` are the schemas of what may be ``trigger.body``, by trigger; without any it is not judged."""
+        self.variables, self.bodies = tuple(variables), bodies
         self.steps: dict[str, StepDefinition] = {}
         self.around: dict[str, tuple[Lane, ...]] = {}
         for step, lanes in _placed(definition.steps, ()):
@@ -72,10 +81,12 @@ class References:
         if root not in ROOTS:
             if place.over_items and not close(root, ROOTS):
                 # A bare name in an expression over items is nearly always a field of the item.
-                return error(where, f"{root} does not exist. Did you mean item.{root}?", "reference")
+                return error(
+                    where, _("%(root)s does not exist. Did you mean item.%(root)s?") % {"root": root}, "reference"
+                )
             return unknown(reference, where, root, ROOTS, "")
         if root in ("item", "index") and not place.has_item:
-            return error(where, f"{root} exists only inside a loop.", "reference")
+            return error(where, _("%(root)s exists only inside a loop.") % {"root": root}, "reference")
         if not reference.parts:
             return None
         if root == "steps":
@@ -88,7 +99,20 @@ class References:
         first = str(reference.parts[0])
         if names is not None and first not in names and not reference.tolerant:
             return unknown(reference, where, first, names, f"{root}.")
+        if root == "trigger" and first == "body" and not reference.tolerant:
+            return self._body(reference, where)
         return None
+
+    def _body(self, reference: Reference, where: str) -> Problem | None:
+        """Return a warning where none of the triggers gives what is read; whoever starts a run by hand still may."""
+        told = None
+        for name, schema in self.bodies.items():
+            told = _missing(
+                reference.parts[1:], where, "trigger.body", schema, _("what “%(name)s” gives") % {"name": name}
+            )
+            if told is None:
+                return None
+        return None if told is None else replace(told, severity="warning")
 
     def _step(self, reference: Reference, where: str, place: Place) -> Problem | None:
         key = str(reference.parts[0])
@@ -102,13 +126,15 @@ class References:
         if reference.tolerant:
             return None
         if len(reference.parts) > 2 and reference.parts[1] == "output" and seen.output_schema is not None:
-            problem = _output_problem(reference, where, key, seen.output_schema)
+            given = _("what this step gives")
+            problem = _missing(reference.parts[2:], where, f"steps.{key}.output", seen.output_schema, given)
             if problem is not None:
                 return problem
         if seen.may_be_skipped and reference.parts[1:2] == ("output",):
             return warning(
                 where,
-                f"steps.{key} may be skipped, and its output is null then. default(…) gives another value.",
+                _("steps.%(key)s may be skipped, and its output is null then. default(…) gives another value.")
+                % {"key": key},
                 "skipped",
             )
         return None
@@ -119,8 +145,11 @@ class References:
         if loop is not None and loop.key in place.before:
             return error(
                 where,
-                f"steps.{key} runs once for each item of steps.{loop.key}, so there is no single one to read here. "
-                f"Use steps.{loop.key}.output: the list of what each turn gave last.",
+                _(
+                    "steps.%(key)s runs once for each item of steps.%(loop)s, so there is no single one to read "
+                    "here. Use steps.%(loop)s.output: the list of what each turn gave last."
+                )
+                % {"key": key, "loop": loop.key},
                 "loop",
             )
         for theirs, ours in zip(self.around[key], place.lanes, strict=False):
@@ -129,11 +158,18 @@ class References:
             if theirs.name != ours.name:
                 return error(
                     where,
-                    f"steps.{key} is in the lane {theirs.name} of steps.{ours.holder.key}, and this is in its lane "
-                    f"{ours.name}: neither runs before the other.",
+                    _(
+                        "steps.%(key)s is in the lane %(theirs)s of steps.%(holder)s, and this is in its lane "
+                        "%(ours)s: neither runs before the other."
+                    )
+                    % {"key": key, "theirs": theirs.name, "holder": ours.holder.key, "ours": ours.name},
                     "lane",
                 )
-        return error(where, f"steps.{key} has not run yet where it is used here. Move this step after it.", "order")
+        return error(
+            where,
+            _("steps.%(key)s has not run yet where it is used here. Move this step after it.") % {"key": key},
+            "order",
+        )
 
     def _loop_between(self, key: str, place: Place) -> StepDefinition | None:
         """Return the outermost loop around a step that is not around a place as well."""
@@ -157,13 +193,17 @@ class References:
             if key in self.steps:
                 return error(
                     where,
-                    f"steps.{key} is no approval and no callback, so it has no link.{nearest(key, linked)}",
+                    _("steps.%(key)s is no approval and no callback, so it has no link.%(hint)s")
+                    % {"key": key, "hint": nearest(key, linked)},
                     "link",
                 )
             return unknown(reference, where, key, linked, "run.links.")
         loop = self._loop_between(key, place)
         if loop is not None:
-            message = f"steps.{key} has another link in each turn of steps.{loop.key}: use it inside that loop."
+            message = _("steps.%(key)s has another link in each turn of steps.%(loop)s: use it inside that loop.") % {
+                "key": key,
+                "loop": loop.key,
+            }
             return error(where, message, "loop")
         return None
 
@@ -177,11 +217,12 @@ def _placed(
             yield from _placed(inner, (*lanes, Lane(holder=step, name=name)))
 
 
-def _output_problem(reference: Reference, where: str, key: str, schema: Mapping[str, Any]) -> Problem | None:
-    """Return a problem when the upstream action's schema shows that the referenced name cannot be there."""
+def _missing(
+    parts: Sequence[str | int], where: str, walked: str, schema: Mapping[str, Any], given: str
+) -> Problem | None:
+    """Return a problem when a schema shows that the referenced name cannot be there; ``given`` says what it is of."""
     current: Mapping[str, Any] | None = schema
-    walked = f"steps.{key}.output"
-    for part in reference.parts[2:]:
+    for part in parts:
         if current is None:
             return None
         found = at_path(current, (part,))
@@ -189,10 +230,15 @@ def _output_problem(reference: Reference, where: str, key: str, schema: Mapping[
             known = _declared_names(current)
             if known is None or not isinstance(part, str) or part in known:
                 return None
-            hint = nearest(part, known, f"{walked}.").replace(" There are ", " It gives ")
+            hint = close(part, known, f"{walked}.") or _(" It gives %(known)s.") % {"known": ", ".join(known[:12])}
             # What a schema does not mention may still be there, unless it says that nothing else is.
             tell = error if current.get("additionalProperties") is False else warning
-            return tell(where, f"{walked}.{part} is not among what this step gives.{hint}", "reference")
+            return tell(
+                where,
+                _("%(walked)s.%(part)s is not among %(given)s.%(hint)s")
+                % {"walked": walked, "part": part, "given": given, "hint": hint},
+                "reference",
+            )
         current = {**found, "$defs": schema.get("$defs", {})} if isinstance(found, Mapping) else None
         walked += f"[{part}]" if isinstance(part, int) else f".{part}"
     return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template
@@ -22,25 +23,32 @@ def warning(path: str, message: str, code: str) -> Problem:
 def close(name: str, known: Sequence[str], prefix: str = "") -> str:
     """Return `` Did you mean …?`` with the closest name, or nothing."""
     near = get_close_matches(name[:100], known, n=1)
-    return f" Did you mean {prefix}{near[0]}?" if near else ""
+    return _(" Did you mean %(prefix)s%(near)s?") % {"prefix": prefix, "near": near[0]} if near else ""
 
 
 def nearest(name: str, known: Sequence[str], prefix: str = "") -> str:
     """Return `` Did you mean …?`` with the closest name, else which there are, else nothing."""
-    return close(name, known, prefix) or (f" There are {', '.join(known[:12])}." if known else "")
+    return close(name, known, prefix) or (
+        _(" There are %(known)s.") % {"known": ", ".join(known[:12])} if known else ""
+    )
 
 
 def unknown(reference: Reference, where: str, name: str, known: Sequence[str], prefix: str) -> Problem:
     """Return the problem of a reference to a name that is not among those known."""
     hint = nearest(name, known, prefix)
-    return error(where, f"{prefix}{name} does not exist (column {reference.column}).{hint}", "reference")
+    return error(
+        where,
+        _("%(prefix)s%(name)s does not exist (column %(column)s).%(hint)s")
+        % {"prefix": prefix, "name": name, "column": reference.column, "hint": hint},
+        "reference",
+    )
 
 
 def compiled(text: str, where: str) -> tuple[Template | None, Problem | None]:
     try:
         return compile_template(text), None
     except ExpressionError as found:
-        at = f" (column {found.column})" if found.column else ""
+        at = _(" (column %(column)s)") % {"column": found.column} if found.column else ""
         return None, error(where, f"{found.message}{at}", "expression")
 
 

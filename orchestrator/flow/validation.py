@@ -6,30 +6,31 @@ called, run or fetched.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from integrations.words import gettext as _
 from orchestrator.errors import Problem
-from orchestrator.flow.calls import call_problems, caller_problems, settings_problems
-from orchestrator.flow.control import after_lanes, control_problems, lane_problems, unreachable
+from orchestrator.flow.calls import call_problems, listed_problems, settings_problems
+from orchestrator.flow.compiler import Reference
+from orchestrator.flow.control import after_lanes, control_problems, lane_problems, may_be_skipped, unreachable
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template, find_templates
 from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts
 from orchestrator.flow.items import as_template
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.outputs import input_schema, output_schema
+from orchestrator.flow.polling import bodies
 from orchestrator.flow.schemas import at_path, fits, words_for
-from orchestrator.flow.scoping import Place, References, Seen
-from orchestrator.flow.telling import close, compiled, covers, error, joined, texts, warning
+from orchestrator.flow.scoping import LOOP, Place, References, Seen
+from orchestrator.flow.secret_inputs import NEVER_SENT, PROVIDER, is_value, referenced
+from orchestrator.flow.secrets import HIDDEN, looks_secret
+from orchestrator.flow.summary import summary_reference
+from orchestrator.flow.telling import close, compiled, covers, error, is_literal, joined, texts, warning
 from orchestrator.flow.triggers import trigger_problems
 
-_SECRET_LOOK: Final = re.compile(
-    r"xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|Bearer\s+[\w.~+/=-]{16,}"
-    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
 _NO_WORKFLOWS: Final[Mapping[str, WorkflowFacts]] = MappingProxyType({})
 # Yields problems, and returns the steps that can be read from then on.
 _Walked: TypeAlias = Generator[Problem, None, dict[str, Seen]]
@@ -48,13 +49,45 @@ def validate(
     ``workflows`` are the tenant's others by slug.
     """
     checker = _Checker(definition, catalog, credentials, variables, workflows)
+    # First: what a trigger answers may read every step.
+    steps = list(checker.steps())
     return [
-        *trigger_problems(definition.triggers),
-        *caller_problems(definition, workflows),
-        *checker.steps(),
+        *trigger_problems(
+            definition.triggers,
+            catalog=catalog,
+            credentials=credentials,
+            variables=variables,
+            step=checker.after_all_steps,
+        ),
+        *listed_problems(definition, workflows),
+        *steps,
         *checker.output(),
         *settings_problems(definition, workflows),
+        # Runs are as well without: none of these stands in the way of a publish.
+        *(replace(problem, severity="warning") for problem in checker.summary()),
     ]
+
+
+def summary_problems(definition: WorkflowDefinition, *, catalog: Catalog) -> list[Problem]:
+    """Return what is wrong with the paths to what the list of runs shows: which lead nowhere, and why."""
+    checker = _Checker(definition, catalog, {}, (), _NO_WORKFLOWS)
+    for _problem in checker.steps():
+        pass  # the walk finds out what each step gives
+    return list(checker.summary())
+
+
+def _health(where: str, name: str, health: str) -> Iterator[Problem]:
+    if health == "reconnect":
+        message = _(
+            "%(name)r no longer works: it was refused or has expired. Enter a new secret, or choose another."
+        ) % {"name": name}
+        yield error(where, message, "credential_health")
+    elif health == "expiring":
+        yield warning(
+            where,
+            _("%(name)r expires soon. Enter a new secret before it does.") % {"name": name},
+            "credential_expiring",
+        )
 
 
 class _Checker:
@@ -70,16 +103,35 @@ class _Checker:
         self.catalog = catalog
         self.credentials = credentials
         self.workflows = workflows
-        self.references = References(definition, variables)
+        self.references = References(definition, variables, bodies(definition.triggers, catalog))
         self.after_all: dict[str, Seen] = {}
 
     def steps(self) -> Iterator[Problem]:
         if not self.definition.steps:
-            yield error("steps", "There is no step yet. Add one.", "empty")
+            yield error("steps", _("There is no step yet. Add one."), "empty")
         self.after_all = yield from self._lane("steps", self.definition.steps, Place())
+
+    def after_all_steps(self, reference: Reference, where: str) -> Problem | None:
+        """Return what is wrong with a reference where the whole run can be read, or None."""
+        return self.references.problem(reference, where, Place(before=self.after_all))
 
     def output(self) -> Iterator[Problem]:
         yield from self._templates(self.definition.output, "output", Place(before=self.after_all))
+
+    def summary(self) -> Iterator[Problem]:
+        """Yield what is wrong with the summary, once ``steps`` is done; what may be skipped may be absent."""
+        where = "settings.summary"
+        for text in self.definition.settings.summary:
+            reference = summary_reference(text)
+            if reference is None:
+                message = _(
+                    "%(text).80r is no path to a value. Write it like trigger.body.email or steps.%(key)s.output.name."
+                ) % {"text": text, "key": next(iter(self.after_all), "key")}
+                yield error(where, message, "summary")
+                continue
+            problem = self.references.problem(reference, where, Place(before=self.after_all))
+            if problem is not None and problem.code != "skipped":
+                yield problem
 
     def _lane(self, prefix: str, steps: Sequence[StepDefinition], place: Place) -> _Walked:
         """Check one lane; return the steps before it and in it, and those inside these that can be read after them."""
@@ -92,6 +144,12 @@ class _Checker:
 
     def _whole_step(self, path: str, step: StepDefinition, place: Place) -> _Walked:
         """Check a step and what its lanes hold; return what can be read after it that could not before."""
+        if step.config.skip:
+            yield warning(f"{path}.config.skip", _("This step is switched off: a run leaves it out."), "skipped")
+            return _unsaid(self._checked(path, step, place))
+        return (yield from self._checked(path, step, place))
+
+    def _checked(self, path: str, step: StepDefinition, place: Place) -> _Walked:
         facts = self.catalog.action(step.action)
         yield from self._step(path, step, facts, place)
         lanes: dict[str, dict[str, Seen]] = {}
@@ -104,72 +162,139 @@ class _Checker:
         seen = Seen(
             step=step,
             output_schema=output_schema(step, facts, lanes=given, workflows=self.workflows),
-            may_be_skipped=bool(step.config.run_if),
+            may_be_skipped=may_be_skipped(step),
         )
         return {**after_lanes(step, lanes), step.key: seen}
 
     def _step(self, path: str, step: StepDefinition, facts: ActionFacts | None, place: Place) -> Iterator[Problem]:
         prefix, inputs = f"{path}.config.inputs", step.config.inputs
-        over_items = facts.per_item if facts else ()
         if facts is None:
             yield from self._unregistered(path, step)
         else:
             yield from lane_problems(path, step, facts)
             yield from control_problems(path, step)
+            yield from self._loop(path, step)
             yield from self._credential(path, step, facts)
             yield from self._inputs(prefix, step, facts, place)
             yield from self._per_item(prefix, inputs, facts, place)
+            yield from self._secrets(prefix, inputs, facts)
         yield from call_problems(path, step, caller=self.definition.slug, workflows=self.workflows)
-        yield from self._templates({k: v for k, v in inputs.items() if k not in over_items}, prefix, place)
+        yield from self._templates(_but(inputs, (*facts.per_item, *facts.secrets) if facts else ()), prefix, place)
         yield from self._condition(path, step, place)
-        for where, text in texts(inputs, prefix):
-            if _SECRET_LOOK.search(text):
-                yield warning(where, "This looks like a secret in plain text. Save it as a credential.", "plain_secret")
+        for where, text in texts(_but(inputs, facts.secrets if facts else ()), prefix):
+            if looks_secret(text, where.rpartition(".")[2]):
+                yield warning(
+                    where, _("This looks like a secret in plain text. Save it as a credential."), "plain_secret"
+                )
+
+    def _loop(self, path: str, step: StepDefinition) -> Iterator[Problem]:
+        """A loop over what an expression gives is as long as the data: only the workflow's own time ends it then."""
+        items = step.config.inputs.get("items")
+        if step.action == LOOP and self.definition.settings.timeout is None and not is_literal(items):
+            message = _("Nothing ends this loop early: the workflow has no time limit. Set one in its settings.")
+            yield warning(f"{path}.config.inputs.items", message, "loop_unlimited")
 
     def _unregistered(self, path: str, step: StepDefinition) -> Iterator[Problem]:
         inputs, where = step.config.inputs, f"{path}.action"
         hint = close(step.action, self.catalog.keys())
-        runs_as = "an HTTP step" if "url" in inputs else "a sandbox step" if "code" in inputs else ""
+        runs_as = _("an HTTP step") if "url" in inputs else _("a sandbox step") if "code" in inputs else ""
         if runs_as:
-            message = f"{step.action} is not registered: it runs as {runs_as}.{hint}"
+            message = _("%(action)s is not registered: it runs as %(runs_as)s.%(hint)s") % {
+                "action": step.action,
+                "runs_as": runs_as,
+                "hint": hint,
+            }
             yield warning(where, message, "unregistered")
         else:
-            message = f"{step.action} is not registered, and has neither inputs.url nor inputs.code to run it by.{hint}"
+            message = _(
+                "%(action)s is not registered, and has neither inputs.url nor inputs.code to run it by.%(hint)s"
+            ) % {"action": step.action, "hint": hint}
             yield error(where, message, "unregistered")
 
     def _credential(self, path: str, step: StepDefinition, facts: ActionFacts) -> Iterator[Problem]:
-        where, needed = f"{path}.credential", " or ".join(sorted(facts.accepted_auth, reverse=True))
+        where, needed = f"{path}.credential", _(" or ").join(sorted(facts.accepted_auth, reverse=True))
         name = facts.provider_name
         if step.credential is None:
             if facts.auth_required and facts.accepted_auth:
-                yield error(where, f"{name} requires {needed}. Choose a credential.", "credential_missing")
+                yield error(
+                    where,
+                    _("%(name)s requires %(needed)s. Choose a credential.") % {"name": name, "needed": needed},
+                    "credential_missing",
+                )
             return
         known = self.credentials.get(step.credential)
         if known is None:
             hint = close(step.credential, list(self.credentials))
-            yield error(where, f"There is no credential {step.credential!r}.{hint}", "credential_unknown")
+            yield error(
+                where,
+                _("There is no credential %(credential)r.%(hint)s") % {"credential": step.credential, "hint": hint},
+                "credential_unknown",
+            )
         elif not facts.accepted_auth:
-            yield warning(where, f"{facts.name} uses no credential.", "credential_unused")
+            yield warning(where, _("%(name)s uses no credential.") % {"name": facts.name}, "credential_unused")
         elif known.auth_type not in facts.accepted_auth:
-            yield error(where, f"{name} requires {needed}; this is {known.auth_type}.", "credential_type")
-        elif known.provider != facts.provider and facts.provider != "http":
-            message = f"This credential is for {known.provider}, not {facts.provider}."
+            yield error(
+                where,
+                _("%(name)s requires %(needed)s; this is %(auth_type)s.")
+                % {"name": name, "needed": needed, "auth_type": known.auth_type},
+                "credential_type",
+            )
+        elif known.provider != facts.provider and (facts.provider != "http" or known.provider in NEVER_SENT):
+            message = _("This credential is for %(other)s, not %(provider)s.") % {
+                "other": known.provider,
+                "provider": facts.provider,
+            }
             yield error(where, message, "credential_provider")
+        else:
+            yield from _health(where, step.credential, known.health)
 
     def _inputs(self, prefix: str, step: StepDefinition, facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check literal inputs by the action's own model, and expressions by the type they are known to give."""
         inputs, schema = step.config.inputs, input_schema(step, facts, self.workflows)
-        dynamic = {path for path, _ in find_templates(inputs)}
-        for path, message, code in facts.check_inputs(inputs):
+        # What is in the vault is known to the run alone: here any text stands for it, and is not judged.
+        secrets = {name: HIDDEN for name in facts.secrets if inputs.get(name) is not None}
+        plain = _but(inputs, facts.secrets)
+        dynamic = {path for path, _text in find_templates(plain)} | secrets.keys()
+        for path, message, code in facts.check_inputs({**inputs, **secrets}):
             if not any(covers(path, expression) for expression in dynamic):
                 yield error(joined(prefix, path), message, code)
-        for path, text in find_templates(inputs):
+        for path, text in find_templates(plain):
             if path in facts.per_item:
                 continue
             wanted, given = at_path(schema, path), self._schema_given(text, place)
             if wanted is not None and given is not None and not fits(given, wanted):
-                message = f"This gives {words_for(given)}, but {words_for(wanted)} is needed."
+                message = _("This gives %(given)s, but %(wanted)s is needed.") % {
+                    "given": words_for(given),
+                    "wanted": words_for(wanted),
+                }
                 yield error(f"{prefix}.{path}", message, "type")
+
+    def _secrets(self, prefix: str, inputs: Mapping[str, Any], facts: ActionFacts) -> Iterator[Problem]:
+        """Check that secret inputs hold a secret of the vault, by its name."""
+        for name in facts.secrets:
+            value, where = inputs.get(name), f"{prefix}.{name}"
+            if value is None:
+                continue
+            chosen = referenced(value)
+            known = self.credentials.get(chosen)
+            if not chosen:
+                message = _("A secret is not written into a step. Save it as a secret and choose it here.")
+                yield error(where, message, "secret_literal")
+            elif known is None:
+                hint = close(chosen, [each for each, of in self.credentials.items() if of.provider == PROVIDER])
+                yield error(
+                    where,
+                    _("There is no secret %(chosen)r.%(hint)s") % {"chosen": chosen, "hint": hint},
+                    "credential_unknown",
+                )
+            elif not is_value(known.provider, known.auth_type):
+                message = _("%(chosen)r is a credential for %(provider)s, not a secret for a field.") % {
+                    "chosen": chosen,
+                    "provider": known.provider,
+                }
+                yield error(where, message, "credential_provider")
+            else:
+                yield from _health(where, chosen, known.health)
 
     def _per_item(self, prefix: str, inputs: Mapping[str, Any], facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check inputs over items: a text is an expression, with braces or without."""
@@ -187,7 +312,10 @@ class _Checker:
             yield from self._references(template, where, inner)
             wanted = {"type": (at_path(facts.input_schema, name) or {}).get("x-item-type")}
             if wanted["type"] and template.gives not in (None, wanted["type"]):
-                message = f"For each item this gives {words_for({'type': template.gives})}, not {words_for(wanted)}."
+                message = _("For each item this gives %(given)s, not %(wanted)s.") % {
+                    "given": words_for({"type": template.gives}),
+                    "wanted": words_for(wanted),
+                }
                 yield error(where, message, "type")
 
     def _schema_given(self, text: str, place: Place) -> Mapping[str, Any] | None:
@@ -218,7 +346,11 @@ class _Checker:
             return
         yield from self._references(template, where, place)
         if template.gives not in (None, "boolean"):
-            yield error(where, f"A condition gives true or false, not {words_for({'type': template.gives})}.", "type")
+            yield error(
+                where,
+                _("A condition gives true or false, not %(given)s.") % {"given": words_for({"type": template.gives})},
+                "type",
+            )
 
     def _templates(self, value: Any, prefix: str, place: Place) -> Iterator[Problem]:
         for where, text in find_templates(value, prefix):
@@ -235,4 +367,18 @@ class _Checker:
                 yield problem
 
 
-__all__ = ["ActionFacts", "Catalog", "CredentialFacts", "TriggerType", "WorkflowFacts", "validate"]
+def _but(inputs: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    return {name: value for name, value in inputs.items() if name not in names} if names else inputs
+
+
+def _unsaid(walked: _Walked) -> dict[str, Seen]:
+    """Return what can be read after a step that is left out; what is wrong with it stands in no run's way."""
+    try:
+        while True:
+            next(walked)
+    except StopIteration as end:
+        seen: dict[str, Seen] = end.value
+        return seen
+
+
+__all__ = ["ActionFacts", "Catalog", "CredentialFacts", "TriggerType", "WorkflowFacts", "summary_problems", "validate"]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from integrations.words import gettext as _
+from integrations.words import gettext_noop
 from orchestrator.large import Large
 from orchestrator.types import JSONValue
 
@@ -62,25 +64,25 @@ class Context:
         """Raise OutOfFuel once more than the fuel is used."""
         self.fuel -= amount
         if self.fuel < 0:
-            raise OutOfFuel("The expression handles too much data. Use a data or code step for this.")
+            raise OutOfFuel(_("The expression handles too much data. Use a data or code step for this."))
 
 
 def type_name(value: Any) -> str:
-    """Return a value's type in the words people see."""
+    """Return a value's type in the words people see, in English: ``gettext`` translates them where they are shown."""
     if value is None:
-        return "null"
+        return gettext_noop("null")
     if isinstance(value, bool):
-        return "boolean"
-    return _TYPE_NAMES.get(type(value), "value")
+        return gettext_noop("boolean")
+    return _TYPE_NAMES.get(type(value), gettext_noop("value"))
 
 
 _TYPE_NAMES: Final[dict[type, str]] = {
-    str: "text",
-    int: "number",
-    float: "number",
-    list: "list",
-    tuple: "list",
-    dict: "object",
+    str: gettext_noop("text"),
+    int: gettext_noop("number"),
+    float: gettext_noop("number"),
+    list: gettext_noop("list"),
+    tuple: gettext_noop("list"),
+    dict: gettext_noop("object"),
 }
 
 
@@ -143,14 +145,17 @@ def weight(value: Any, limit: int) -> int:
 
 def checked_text(text: str) -> str:
     if len(text) > MAX_TEXT:
-        raise OutOfFuel(f"The text would have {len(text):,} characters; at most {MAX_TEXT:,} are possible.")
+        raise OutOfFuel(
+            _("The text would have %(count)s characters; at most %(most)s are possible.")
+            % {"count": f"{len(text):,}", "most": f"{MAX_TEXT:,}"}
+        )
     return text
 
 
 def checked_number(value: Any) -> JSONValue:
     """Return a number that JSON can hold, or raise ExpressionError."""
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise ExpressionError("The number is too large.")
+        raise ExpressionError(_("The number is too large."))
     if isinstance(value, float) and not math.isfinite(value):
-        raise ExpressionError("The result is not a finite number.")
+        raise ExpressionError(_("The result is not a finite number."))
     return value  # type: ignore[no-any-return]

@@ -12,11 +12,23 @@ from typing import Final
 from orchestrator.large.packing import RawJSON, pack
 from orchestrator.large.room import TAKEN, give_room, room_until_written, take_room
 from orchestrator.large.stored import Node, Source, Stored
-from orchestrator.large.value import ALIVE, MISSING, Large, TooManyValues, Unready, is_large, large_in, opened, ready
+from orchestrator.large.value import (
+    ALIVE,
+    MISSING,
+    Large,
+    TooManyValues,
+    Unready,
+    is_large,
+    large_in,
+    opened,
+    ready,
+    ready_now,
+)
 
 __all__ = [
     "ALIVE", "LARGE_BYTES", "MISSING", "TAKEN", "Large", "Node", "RawJSON", "Source", "Stored", "TooManyValues",
-    "Unready", "give_room", "is_large", "large_in", "opened", "pack", "ready", "room_until_written", "take_room",
+    "Unready", "give_room", "is_large", "large_in", "opened", "pack", "ready", "ready_now", "room_until_written",
+    "take_room",
 ]  # fmt: skip
 
 # Of JSON. A smaller one is at most some seventy megabytes of objects, whatever its shape, and about seven as a rule.

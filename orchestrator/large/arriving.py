@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
+from integrations.words import gettext as _
 from orchestrator import jsongate
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _CLOSERS: Final = {"{": "}", "[": "]"}
 
 
 def _refuse(name: str) -> Any:
-    raise jsongate.BadJSON(f"{name} is not JSON")
+    raise jsongate.BadJSON(_("%(name)s is not JSON") % {"name": name})
 
 
 _scan: Final = json.JSONDecoder(parse_constant=_refuse).scan_once  # type: ignore[attr-defined]
@@ -50,14 +51,16 @@ class Arriving:
         """Hand over the only value of the text. Raises BadJSON."""
         self._large(depth, key)
         if self._next():
-            raise jsongate.BadJSON(f"not valid JSON: there is more after its end, at byte {self._at:,}")
+            raise jsongate.BadJSON(
+                _("not valid JSON: there is more after its end, at byte %(at)s") % {"at": f"{self._at:,}"}
+            )
 
     def _large(self, depth: int, key: str | None) -> None:
         """Hand over the value that begins here: a container element by element, anything else whole."""
         begin = self._next()
         if begin in ("{", "["):
             if depth >= jsongate.MAX_DEPTH:
-                raise jsongate.BadJSON(f"nested deeper than {jsongate.MAX_DEPTH} levels")
+                raise jsongate.BadJSON(_("nested deeper than %(most)s levels") % {"most": jsongate.MAX_DEPTH})
             self._at += 1
             self._packer.begin(begin, key)
             self._elements(begin, depth)
@@ -131,7 +134,10 @@ class Arriving:
                 if after is None:
                     break
                 if after[1] not in (",", _CLOSERS[kind]):
-                    raise jsongate.BadJSON(f"not valid JSON: {after[1]} closes nothing, near byte {self._at + end:,}")
+                    raise jsongate.BadJSON(
+                        _("not valid JSON: %(sign)s closes nothing, near byte %(at)s")
+                        % {"sign": after[1], "at": f"{self._at + end:,}"}
+                    )
                 if kind == "{":
                     values[name] = value
                 else:
@@ -142,7 +148,7 @@ class Arriving:
                 self._note(window, end, after)
                 place = after.end()
         except RecursionError as error:
-            raise jsongate.BadJSON(f"nested deeper than {jsongate.MAX_DEPTH} levels") from error
+            raise jsongate.BadJSON(_("nested deeper than %(most)s levels") % {"most": jsongate.MAX_DEPTH}) from error
         except jsongate.BadJSON:
             raise
         except (StopIteration, ValueError):
@@ -160,11 +166,11 @@ class Arriving:
     def _name(self, window: str, place: int) -> tuple[str, int]:
         """Return a member's name and where its value begins. Raises ValueError."""
         if window[place : place + 1] != '"':
-            raise ValueError("a name is missing")
+            raise ValueError(_("a name is missing"))
         name, end = _scan_text(window, place + 1)
         colon = _COLON.match(window, end)
         if colon is None:
-            raise ValueError("a colon is missing")
+            raise ValueError(_("a colon is missing"))
         return name, colon.end()
 
     def _key(self) -> str:
@@ -173,7 +179,9 @@ class Arriving:
             window = self._window()
             name, place = self._name(window, 0)
         except ValueError as error:
-            raise jsongate.BadJSON(f"not valid JSON: {error}, at byte {self._at:,}") from None
+            raise jsongate.BadJSON(
+                _("not valid JSON: %(error)s, at byte %(at)s") % {"error": error, "at": f"{self._at:,}"}
+            ) from None
         self._pass(window, place)
         return str(self._packer.clean(name))
 
@@ -181,7 +189,10 @@ class Arriving:
         """Go past what follows an element; return whether others do. Raises BadJSON for what cannot follow."""
         found = self._next()
         if found not in (",", _CLOSERS[kind]):
-            raise jsongate.BadJSON(f"not valid JSON: a {_CLOSERS[kind]} is missing, at byte {self._at:,}")
+            raise jsongate.BadJSON(
+                _("not valid JSON: a %(sign)s is missing, at byte %(at)s")
+                % {"sign": _CLOSERS[kind], "at": f"{self._at:,}"}
+            )
         self._at += 1
         return found == ","
 
@@ -200,7 +211,7 @@ class Arriving:
         try:
             return self._data[self._at : end].decode()
         except UnicodeDecodeError as error:
-            raise jsongate.BadJSON("the text is not UTF-8") from error
+            raise jsongate.BadJSON(_("the text is not UTF-8")) from error
 
     def _pass(self, window: str, characters: int) -> None:
         self._at += characters if window.isascii() else len(window[:characters].encode())

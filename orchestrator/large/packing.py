@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from integrations.words import gettext as _
 from orchestrator import jsongate
 from orchestrator.large.arriving import Arriving
 from orchestrator.large.stored import Node, Run, Stored, footer
@@ -122,7 +123,10 @@ class Packer:
         assert self._root is not None
         self._write(b"")
         if self._at > self._most:
-            raise jsongate.BadJSON(f"it has {self._at:,} bytes as JSON, at most {self._most:,} are kept")
+            raise jsongate.BadJSON(
+                _("it has %(at)s bytes as JSON, at most %(most)s are kept")
+                % {"at": f"{self._at:,}", "most": f"{self._most:,}"}
+            )
         self._out += [self._stream.flush(), footer(self._root, self.values)]
         return Stored(data=b"".join(self._out), size=self._at, values=self.values, root=self._root)
 
@@ -168,7 +172,7 @@ class _Walk:
 
     def _container(self, kind: str, items: Iterable[Any], depth: int, path: str, key: str | None) -> None:
         if depth >= jsongate.MAX_DEPTH:
-            raise jsongate.BadJSON(f"nested deeper than {jsongate.MAX_DEPTH} levels")
+            raise jsongate.BadJSON(_("nested deeper than %(most)s levels") % {"most": jsongate.MAX_DEPTH})
         self._packer.begin(kind, key)
         left, at, size = iter(items), 0, _FIRST_GROUP
         while group := list(islice(left, size)):
@@ -196,13 +200,15 @@ class _Walk:
         """Write one element that is large, or of which something is wrong."""
         name, value = element if kind == "{" else (None, element)
         if kind == "{" and not isinstance(name, str):
-            raise jsongate.BadJSON(f"{path} has the key {name!r:.80}, which is not a text")
+            raise jsongate.BadJSON(
+                _("%(path)s has the key %(name).80r, which is not a text") % {"path": path, "name": name}
+            )
         place = f"{path}[{at}]" if name is None else f"{path}.{name:.80}"
         if isinstance(value, (RawJSON, Large, Mapping, list, tuple)):
             self.value(value, depth + 1, place, None if name is None else self._packer.clean(name))
         elif text is None:
             self._text(value, depth + 1, place)
-            raise jsongate.BadJSON(f"{place} cannot be written as JSON")
+            raise jsongate.BadJSON(_("%(place)s cannot be written as JSON") % {"place": place})
         else:
             self._packer.run(memoryview(text)[1:-1], 1, keys)
 
@@ -240,7 +246,7 @@ class _Walk:
 
     def _node(self, stored: Stored, node: Node, depth: int, key: str | None) -> None:
         if depth >= jsongate.MAX_DEPTH:
-            raise jsongate.BadJSON(f"nested deeper than {jsongate.MAX_DEPTH} levels")
+            raise jsongate.BadJSON(_("nested deeper than %(most)s levels") % {"most": jsongate.MAX_DEPTH})
         self._packer.begin(node.kind, key)
         for part in node.parts:
             if isinstance(part, Node):

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
+from integrations.words import gettext as _
 from orchestrator import jsongate
 from orchestrator.large.stored import Node, Run, Source, Stored
 
@@ -127,7 +128,10 @@ class Large:
             return self.stored.plain[0]
         count = self._count()
         if count > MOST_VALUES:
-            raise TooManyValues(f"It holds {count:,} values, and at most {MOST_VALUES:,} can be taken at once.")
+            raise TooManyValues(
+                _("It holds %(count)s values, and at most %(most)s can be taken at once.")
+                % {"count": f"{count:,}", "most": f"{MOST_VALUES:,}"}
+            )
         text = self.stored.text(self.node)
         value = jsongate.parse(text)
         if self.node is None and self.stored.root is None and len(text) <= _STAYS:
@@ -264,6 +268,20 @@ def opened(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and is_large(value):
         return [opened(item) for item in value]
     return value
+
+
+def ready_now(evaluate: Callable[[], _T]) -> _T:
+    """Return what ``evaluate`` returns; blocks for each value that it misses, one after the other."""
+    held: _Held = {}
+    token = _held.set(held)
+    try:
+        while True:
+            try:
+                return evaluate()
+            except Unready as missing:
+                held.update(missing.bring())
+    finally:
+        _held.reset(token)
 
 
 async def ready(

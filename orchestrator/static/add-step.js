@@ -1,5 +1,5 @@
-// The menu of actions: filters the rows that are already on the page, and is worked by keys alone. Without it the same
-// form asks the server, which finds by the same rules (orchestrator/builder/add_search.py).
+// Menus worked by keys alone. That of actions filters rows that are on the page, search (data-ask) has the server find
+// them, by the same rules (orchestrator/builder/add_search.py). Without a script both are forms that do.
 
 const WORD = /[\p{L}\p{N}_#+.-]+/gu;
 const wordsOf = (text) => text.toLowerCase().match(WORD) ?? [];
@@ -42,7 +42,8 @@ const mark = (element, terms) => {
 const start = (menu) => {
   const get = (name) => menu.querySelector(`[data-${name}]`);
   const input = get("q"), options = get("options"), count = get("count"), none = get("none"), preview = get("preview");
-  const rows = [...options.querySelectorAll(".op")].map((element) => ({
+  const all = () => [...options.querySelectorAll(".op")], address = menu.dataset.ask;
+  const rows = address ? [] : all().map((element) => ({
     element,
     text: element.dataset.find,
     words: wordsOf(element.dataset.find),
@@ -55,9 +56,9 @@ const start = (menu) => {
   const inside = (row, category) => !category || row.element.dataset.cat === category;
   const searchable = rows.filter((row) => inside(row, open));
   const previews = new Map();
-  let active = null, timer = 0, asked = "";
+  let active = null, timer = 0, asked = "", busy = false;
 
-  const shown = () => [...options.querySelectorAll(".op:not([hidden])")];
+  const shown = () => all().filter((element) => !element.hidden);
 
   const show = (key, html) => {
     if (key !== asked) return;
@@ -79,13 +80,49 @@ const start = (menu) => {
   const choose = (element, scroll = true) => {
     active?.setAttribute("aria-selected", "false");
     active = element ?? null;
-    preview.hidden = !active;
+    if (preview) preview.hidden = !active;
     if (!active) return input.removeAttribute("aria-activedescendant");
     active.setAttribute("aria-selected", "true");
     input.setAttribute("aria-activedescendant", active.id);
     if (scroll) active.scrollIntoView({ block: "nearest" });
+    if (!preview) return;
     clearTimeout(timer);
     timer = setTimeout(ask, previews.has(active.value) ? 0 : 60, active.value);
+  };
+
+  const settle = () => {
+    const left = shown();
+    count.textContent = `${left.length} ${left.length === 1 ? count.dataset.one : count.dataset.many}`;
+    none.hidden = left.length > 0;
+    none.querySelector("[data-said]").textContent = input.value.trim();
+    choose(left[0]);
+  };
+
+  const adopt = () => {
+    for (const group of options.querySelectorAll("[data-group]")) {
+      group.setAttribute("role", "group");
+      group.querySelector(".gh").setAttribute("role", "presentation");
+    }
+    for (const element of all()) {
+      element.setAttribute("role", "option");
+      element.setAttribute("aria-selected", "false");
+      element.tabIndex = -1;
+    }
+  };
+
+  // One question at a time; while the server is away the rows stay.
+  const search = async () => {
+    if (busy) return;
+    busy = true;
+    do {
+      asked = input.value;
+      const answer = await fetch(`${address}?q=${encodeURIComponent(asked)}`, { headers: { "HX-Request": "true" } }).catch(() => null);
+      if (!answer?.ok) continue;
+      options.innerHTML = await answer.text();
+      adopt();
+      settle();
+    } while (asked !== input.value);
+    busy = false;
   };
 
   const filter = () => {
@@ -103,12 +140,15 @@ const start = (menu) => {
     }
     const sorted = [...searchable].sort((a, b) => a.order - b.order || (a.name < b.name ? -1 : 1));
     for (const row of sorted) row.element.parentElement.append(row.element);
-    for (const group of options.querySelectorAll("[data-group]")) group.hidden = !group.querySelector(".op:not([hidden])");
-    const left = shown();
-    count.textContent = `${left.length} ${left.length === 1 ? count.dataset.one : count.dataset.many}`;
-    none.hidden = left.length > 0;
-    none.querySelector("[data-said]").textContent = input.value.trim();
-    choose(left[0]);
+    const fits = (group) => Math.min(9, ...searchable.filter((row) => row.order >= 0 && group.contains(row.element)).map((row) => row.order));
+    // What fits best comes first, in whichever group it is; the same fit leaves the groups in their order.
+    const groups = ["connected", "needs", "builtin"].map((key) => options.querySelector(`[aria-labelledby="add-${key}"]`))
+      .filter(Boolean).map((group) => [fits(group), group]);
+    for (const [, group] of groups.sort((a, b) => a[0] - b[0])) {
+      group.hidden = !group.querySelector(".op:not([hidden])");
+      group.parentElement.append(group);
+    }
+    settle();
   };
 
   const move = (by) => {
@@ -121,24 +161,19 @@ const start = (menu) => {
   input.setAttribute("aria-autocomplete", "list");
   input.setAttribute("aria-controls", options.id);
   options.setAttribute("role", "listbox");
-  for (const group of options.querySelectorAll("[data-group]")) {
-    group.setAttribute("role", "group");
-    group.querySelector(".gh").setAttribute("role", "presentation");
-  }
-  for (const { element } of rows) {
-    element.setAttribute("role", "option");
-    element.setAttribute("aria-selected", "false");
-    element.tabIndex = -1;
-    element.addEventListener("mousemove", () => { if (active !== element) choose(element, false); });
-  }
+  adopt();
+  options.addEventListener("mousemove", ({ target }) => {
+    const element = target.closest(".op");
+    if (element && element !== active) choose(element, false);
+  });
   for (const hint of menu.querySelectorAll("[data-keys]")) hint.hidden = false;
   get("plain").hidden = true;
 
-  input.addEventListener("input", filter);
+  input.addEventListener("input", address ? search : filter);
   // A command pasted into the search is the step itself.
   input.addEventListener("paste", (event) => {
     const text = event.clipboardData.getData("text/plain"), form = get("curl");
-    if (!form || !/^\s*(\$\s+)?curl\s/.test(text)) return;
+    if (!form || !/^\s*((\$\s+)?curl\s|\{\s*")/.test(text)) return;
     event.preventDefault();
     form.elements.curl.value = text;
     form.requestSubmit();
@@ -153,10 +188,12 @@ const start = (menu) => {
   input.form.addEventListener("submit", (event) => event.preventDefault());
   choose(shown()[0], false);
   if (document.activeElement !== input) input.focus({ preventScroll: true });
+  // What was typed before this script came.
+  if (address && input.value !== input.defaultValue) search();
 };
 
 const startAll = (root) => {
-  for (const menu of root.querySelectorAll?.("[data-add-step]:not([data-started])") ?? []) {
+  for (const menu of root.querySelectorAll?.("[data-add-step]:not([data-started]),[data-ask]:not([data-started])") ?? []) {
     menu.dataset.started = "";
     start(menu);
   }

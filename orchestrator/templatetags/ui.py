@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from django import template
+from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -43,6 +47,7 @@ TRIGGER_TILES: Final[Mapping[str, tuple[str, str]]] = {
     "schedule": ("gray", "clock"),
     "form": ("logic", "form"),
     "polling": ("chat", "bolt"),
+    "event": ("hook", "bolt"),
     "manual": ("gray", "play"),
     "api": ("gray", "code"),
     "error": ("gray", "alert"),
@@ -70,6 +75,19 @@ ACTION_ICONS: Final[Mapping[str, str]] = {
     "flow.callback": "hook",
     "flow.stop": "stop",
 }
+
+
+@register.simple_tag
+@cache
+def page_icon(name: str = "icon.svg", is_patch: bool = False) -> SafeString:
+    """Return the link to a page's icon, which comes with the page: it is smaller than the request for it would be.
+
+    ``name`` is one of the files beside ``icon.svg``; with ``is_patch`` it takes the place of the page's.
+    """
+    drawing = (Path(settings.BASE_DIR) / "orchestrator/static" / name).read_text(encoding="utf-8")
+    address = "data:image/svg+xml," + quote(drawing.strip().replace('"', "'"), safe=" =:/'(),")
+    swap = mark_safe(' hx-swap-oob="true"') if is_patch else ""
+    return format_html('<link id="icon" rel="icon" href="{}"{}>', address, swap)
 
 
 @register.simple_tag
@@ -160,6 +178,8 @@ def when(moment: datetime | None, style: str = "ago") -> SafeString:
 
 
 @register.simple_tag
-def json_tree(value: JSONValue, open_levels: int = 1, entries: int = jsontree.MAX_ENTRIES) -> SafeString:
-    """Return a JSON value as nested ``<details>``, bounded in depth, entries and text."""
-    return jsontree.render(value, open_levels=open_levels, entries=entries)
+def json_tree(
+    value: JSONValue, open_levels: int = 1, entries: int = jsontree.MAX_ENTRIES, link: str = "", anchor: str = ""
+) -> SafeString:
+    """Return a JSON value as nested ``<details>``, bounded in depth, entries and text; names may be links."""
+    return jsontree.render(value, open_levels=open_levels, entries=entries, link=link, anchor=anchor)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from orchestrator.errors import Forbidden, NotFound
-from orchestrator.tenants.models import ApiToken, Membership, Role, Scope, Tenant
+from orchestrator.tenants.models import ApiToken, Membership, Role, Scope, SecondFactor, Tenant
 from orchestrator.tenants.scoping import TenantOwned
+from orchestrator.tenants.sign_on_sessions import marks_of
 
 _M = TypeVar("_M", bound=models.Model)
 _P = ParamSpec("_P")
@@ -76,10 +82,22 @@ def require(actor: Actor, role: Role) -> None:
         return
     if actor.token:
         scope = next(scope for scope in Scope if SCOPE_ROLE[scope].rank >= role.rank)
-        reaches, remedy = "this token's is", f"Use a token with the scope {scope.value}, of a person with that role."
+        reaches, remedy = (
+            _("this token's is"),
+            _("Use a token with the scope %(scope)s, of a person with that role.") % {"scope": scope.value},
+        )
     else:
-        reaches, remedy = "yours is", "Ask an owner or admin of the tenant."
-    raise Forbidden(f"This needs the role {role.value} in {actor.tenant.name}; {reaches} {actor.role.value}. {remedy}")
+        reaches, remedy = _("yours is"), _("Ask an owner or admin of the tenant.")
+    raise Forbidden(
+        _("This needs the role %(role)s in %(tenant)s; %(reaches)s %(own)s. %(remedy)s")
+        % {
+            "role": role.value,
+            "tenant": actor.tenant.name,
+            "reaches": reaches,
+            "own": actor.role.value,
+            "remedy": remedy,
+        }
+    )
 
 
 def system_actor(tenant: Tenant) -> Actor:
@@ -98,9 +116,47 @@ def actor_for_user(user: User, tenant_slug: str) -> Actor:
     else:
         found = Tenant.objects.filter(slug=tenant_slug).first() if user.is_superuser else None
         if found is None:
-            raise NotFound("There is no such tenant, or you do not belong to it.")
+            raise NotFound(_("There is no such tenant, or you do not belong to it."))
         role, tenant = Role.OWNER, found
     return Actor(tenant=tenant, role=role, scopes=ROLE_SCOPES[role], user=user)
+
+
+class SecondFactorNeeded(Forbidden):
+    """The tenant asks its members for a second factor, and this person has none."""
+
+    code = "second_factor"
+
+
+class SingleSignOnNeeded(Forbidden):
+    """The session does not open the tenant: its provider has to vouch for the person first."""
+
+    code = "single_sign_on"
+
+
+def actor_for_session(user: User, tenant_slug: str, session: Mapping[str, Any] | SessionBase) -> Actor:
+    """Return a signed-in person as an actor of the tenant, as ``actor_for_user`` does.
+
+    Raises SingleSignOnNeeded where the tenant's provider has to vouch for them first, SecondFactorNeeded in a tenant
+    that asks for a second factor of who has none. Single sign-on counts as a factor of its own.
+    """
+    actor, marks = actor_for_user(user, tenant_slug), marks_of(session)
+    tenant = actor.tenant
+    if marks.opens(tenant.pk):
+        return actor
+    if not marks.admits(tenant.pk) or asks_for_sign_on(tenant, actor.role, user):
+        said = {"name": tenant.name, "slug": tenant.slug}
+        raise SingleSignOnNeeded(_("%(name)s is opened by its single sign-on. Go to /sso/%(slug)s/.") % said)
+    factor = SecondFactor.objects.filter(user=user, confirmed_at__isnull=False)
+    if tenant.second_factor_required and not factor.exists():
+        raise SecondFactorNeeded(
+            _("%(name)s asks its members for a second factor. Set yours up under /account/.") % {"name": tenant.name}
+        )
+    return actor
+
+
+def asks_for_sign_on(tenant: Tenant, role: Role | str, user: User) -> bool:
+    """Whether a password alone does not open the tenant; to owners it does, for the day the provider is wrong."""
+    return tenant.single_sign_on_required and role != Role.OWNER and not user.is_superuser
 
 
 def token_digest(plaintext: str) -> str:
@@ -157,7 +213,7 @@ def get_for_tenant_or_404(model: type[_M], tenant: Tenant, **lookup: Any) -> _M:
         # An id that cannot be one: as good as unknown.
         found = None
     if found is None:
-        raise NotFound(f"There is no such {model._meta.verbose_name} in this tenant.")
+        raise NotFound(_("There is no such %(kind)s in this tenant.") % {"kind": model._meta.verbose_name})
     return found
 
 
@@ -166,7 +222,8 @@ def tenant_page(
 ) -> Callable[[Callable[Concatenate[HttpRequest, Actor, _P], HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Decorate a page under ``/w/<slug:tenant>/``: the view gets the actor after the request.
 
-    Who is not signed in goes to the sign-in page; who does not belong to the tenant gets a 404.
+    Who is not signed in goes to the sign-in page; who lacks a second factor that the tenant asks for goes to set
+    it up, who has to sign in through the tenant's provider goes there; who does not belong to the tenant gets a 404.
     """
 
     def decorate(
@@ -178,14 +235,28 @@ def tenant_page(
                 return redirect_to_login(request.get_full_path())
             # Translated here, so that no page answers 500 to an id of another tenant or to a role too low.
             try:
-                actor = actor_for_user(request.user, tenant)
+                actor = actor_for_session(request.user, tenant, request.session)
                 require(actor, minimum)
                 return view(request, actor, *args, **kwargs)
             except NotFound as error:
                 raise Http404(error.message) from error
+            except SingleSignOnNeeded as error:
+                if _is_visit(request):
+                    query = urlencode({"next": request.get_full_path()})
+                    return redirect(f"{reverse('sso-tenant', args=[tenant])}?{query}")
+                raise PermissionDenied(error.message) from error
+            except SecondFactorNeeded as error:
+                if _is_visit(request):
+                    return redirect(f"{reverse('account')}?{urlencode({'for': tenant})}#second")
+                raise PermissionDenied(error.message) from error
             except Forbidden as error:
                 raise PermissionDenied(error.message) from error
 
         return page
 
     return decorate
+
+
+def _is_visit(request: HttpRequest) -> bool:
+    """Whether a person goes to a page, and so can be led to another one."""
+    return request.method == "GET" and "HX-Request" not in request.headers

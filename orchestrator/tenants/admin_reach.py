@@ -8,12 +8,15 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from orchestrator.errors import NotFound
 from orchestrator.tenants.access import ROLE_SCOPES, Actor
-from orchestrator.tenants.models import Membership, Role, Tenant
+from orchestrator.tenants.models import Membership, Role, SecondFactor, Tenant
 from orchestrator.tenants.permissions import MINIMUM_ROLE
+from orchestrator.tenants.sign_on_sessions import Marks, marks_of
 
 STAFF_ROLES: Final = tuple(role for role in Role if role.rank >= Role.EDITOR.rank)
 
@@ -49,18 +52,24 @@ def reach_of(request: HttpRequest) -> Reach:
     """Return what the person of a request administers; one query a request."""
     known: Reach | None = getattr(request, "_admin_reach", None)
     if known is None:
-        known = _reach(request.user)
+        known = _reach(request.user, marks_of(request.session))
         request._admin_reach = known  # type: ignore[attr-defined]
     return known
 
 
-def _reach(user: Any) -> Reach:
+def _reach(user: Any, marks: Marks) -> Reach:
     if not isinstance(user, User) or not user.is_active or not user.is_staff:
         return Reach(user=None, everywhere=False, roles={})
     if user.is_superuser:
         return Reach(user=user, everywhere=True, roles={})
+    has_factor = Exists(SecondFactor.objects.filter(user=OuterRef("user"), confirmed_at__isnull=False))
+    given = Q(tenant__second_factor_required=False) | has_factor
+    by_password = Q(tenant__single_sign_on_required=False) | Q(role=Role.OWNER)
     rows = Membership.unscoped.filter(user=user, role__in=STAFF_ROLES).values_list("tenant_id", "role")
-    return Reach(user=user, everywhere=False, roles={tenant_id: Role(role) for tenant_id, role in rows})
+    # What a tenant asks for on its pages it asks for here.
+    rows = rows.filter((given & by_password) | Q(tenant_id__in=[each for each in marks.at if marks.opens(each)]))
+    roles = {tenant_id: Role(role) for tenant_id, role in rows if marks.admits(tenant_id)}
+    return Reach(user=user, everywhere=False, roles=roles)
 
 
 def actor_of(request: HttpRequest, tenant: Tenant) -> Actor:
@@ -68,5 +77,5 @@ def actor_of(request: HttpRequest, tenant: Tenant) -> Actor:
     reach = reach_of(request)
     role = Role.OWNER if reach.everywhere else reach.roles.get(tenant.pk)
     if reach.user is None or role is None:
-        raise NotFound("There is no such tenant.")
+        raise NotFound(_("There is no such tenant."))
     return Actor(tenant=tenant, role=role, scopes=ROLE_SCOPES[role], user=reach.user)

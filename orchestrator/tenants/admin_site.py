@@ -99,7 +99,7 @@ def _without_nul(view: Callable[..., Any]) -> Callable[..., Any]:
 
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if any("\x00" in value for values in request.GET.lists() for value in (values[0], *values[1])):
-            raise BadRequest("The address holds a NUL character.")
+            raise BadRequest(_("The address holds a NUL character."))
         return view(request, *args, **kwargs)
 
     checked.__dict__.update(view.__dict__)

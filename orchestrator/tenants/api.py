@@ -1,4 +1,4 @@
-"""``tokens/``, ``members/`` and ``audit/`` of the API."""
+"""``tokens/`` and ``members/`` of the API."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
@@ -17,7 +18,7 @@ from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, Problem
 from orchestrator.tenants import services
-from orchestrator.tenants.models import ApiToken, AuditEvent, Membership, Role, Scope
+from orchestrator.tenants.models import ApiToken, Membership, Role, Scope
 from orchestrator.tenants.permissions import MINIMUM_ROLE, require_operation
 
 ADMIN_ONLY = dict.fromkeys(("GET", "POST", "PATCH", "DELETE"), Scope.ADMIN)
@@ -84,23 +85,6 @@ class MemberPage(BaseModel):
     previous: str | None
 
 
-class AuditBody(BaseModel):
-    id: str
-    at: datetime
-    actor: str
-    action: str
-    target_type: str
-    target_id: str | None
-    target: str
-    detail: dict[str, Any]
-
-
-class AuditPage(BaseModel):
-    results: list[AuditBody]
-    next: str | None
-    previous: str | None
-
-
 def _token_document(token: ApiToken) -> dict[str, Any]:
     return {
         "id": str(token.pk),
@@ -127,22 +111,9 @@ def _person(name: str) -> User:
     """Return the active user of this name. Raises Invalid, also for a name that no user can have."""
     found = User.objects.filter(username=name, is_active=True).first() if name.isprintable() else None
     if found is None:
-        message = "No user has this name. An operator makes users with `manage.py user create`."
-        raise Invalid("The member was not added.", problems=[Problem(path="user", message=message, code="unknown")])
+        message = _("No user has this name. An operator makes users with `manage.py user create`.")
+        raise Invalid(_("The member was not added."), problems=[Problem(path="user", message=message, code="unknown")])
     return found
-
-
-def _audit_document(event: AuditEvent) -> dict[str, Any]:
-    return {
-        "id": str(event.pk),
-        "at": event.at,
-        "actor": event.actor_label,
-        "action": event.action,
-        "target_type": event.target_type,
-        "target_id": None if event.target_id is None else str(event.target_id),
-        "target": event.target_label,
-        "detail": event.detail,
-    }
 
 
 class TokenList(TenantAPIView):
@@ -230,13 +201,3 @@ class MemberDetail(TenantAPIView):
         """Take a person out of the tenant; their tokens go with them, and their runs stop."""
         services.member_remove(actor=self.actor, membership=self.find(Membership, pk))
         return Response(status=204)
-
-
-class AuditList(TenantAPIView):
-    scopes = ADMIN_ONLY
-
-    @extend_schema(operation_id="audit_list", parameters=[*PAGED], responses=AuditPage)
-    def get(self, request: Request) -> Response:
-        """Every change by a person or token, newest first."""
-        require_operation(self.actor, "audit.read")
-        return self.page(AuditEvent.objects.for_tenant(self.tenant), _audit_document)

@@ -24,6 +24,11 @@ def member_list(tenant: Tenant) -> QuerySet[Membership]:
     return Membership.objects.for_tenant(tenant).select_related("user").order_by("user__username")
 
 
+def is_member(tenant: Tenant, user: User) -> bool:
+    """Whether a person belongs to a tenant."""
+    return Membership.objects.for_tenant(tenant).filter(user=user).exists()
+
+
 def authority_is_valid(*, tenant_id: int, user_id: int | None, token_id: int | None = None) -> bool:
     """Whether the member, and the token if there is one, that a run acts for still exist; one query.
 

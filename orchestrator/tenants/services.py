@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from django.contrib.auth.models import User
@@ -15,12 +16,14 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from orchestrator.errors import Conflict, Forbidden, Invalid, Problem
 from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, system_actor, token_digest
 from orchestrator.tenants.models import ApiToken, Membership, Role, Scope, Tenant
 from orchestrator.tenants.permissions import require_operation
+from orchestrator.tenants.sessions import sessions_end
 
 TOKEN_PREFIX: Final = "orc_"
 SHOWN_CHARACTERS: Final = 10
@@ -34,9 +37,11 @@ def tenant_create(*, slug: str, name: str = "", owner: User | None = None) -> tu
     ``owner`` becomes an owner either way. Raises Invalid for a slug or name that is refused.
     """
     if not _SLUG.fullmatch(slug):
-        raise Invalid(f"{slug!r:.80} is not a slug: use lower-case letters, digits and hyphens, at most 63.")
+        raise Invalid(
+            _("%(slug).80r is not a slug: use lower-case letters, digits and hyphens, at most 63.") % {"slug": slug}
+        )
     if len(name) > 200 or not name.isprintable():
-        raise Invalid("The tenant's name is not valid: use at most 200 visible characters.")
+        raise Invalid(_("The tenant's name is not valid: use at most 200 visible characters."))
     tenant, created = Tenant.objects.get_or_create(slug=slug, defaults={"name": name.strip() or slug})
     actor = system_actor(tenant)
     if created:
@@ -60,12 +65,35 @@ def tenant_update(*, actor: Actor, changes: Mapping[str, Any]) -> Tenant:
     tenant = Tenant.objects.select_for_update().get(pk=actor.tenant.pk)
     _set(tenant, changes, TENANT_FIELDS)
     if tenant.time_zone not in available_timezones():
-        raise Invalid("The time zone is not known.", problems=[_problem("time_zone", "Use a name like Europe/Berlin.")])
+        raise Invalid(
+            _("The time zone is not known."), problems=[_problem("time_zone", _("Use a name like Europe/Berlin."))]
+        )
+    if not tenant.name.strip() or not tenant.name.isprintable():
+        raise Invalid(_("The name is not valid."), problems=[_problem("name", _("Use 1 to 200 visible characters."))])
     if not isinstance(tenant.egress_allow, list) or not all(isinstance(host, str) for host in tenant.egress_allow):
-        raise Invalid("The hosts are not valid.", problems=[_problem("egress_allow", "Write a list of host names.")])
+        raise Invalid(
+            _("The hosts are not valid."), problems=[_problem("egress_allow", _("Write a list of host names."))]
+        )
+    if wrong := next((host for host in tenant.egress_allow if not _is_host(host)), ""):
+        message = _(
+            "%(host).80r is no host. Write one like api.example.com, *.example.com or api.example.com:8443."
+        ) % {"host": wrong}
+        raise Invalid(_("The hosts are not valid."), problems=[_problem("egress_allow", message)])
     tenant.save(update_fields=list(changes))
     audit.record(actor=actor, action="tenant.changed", target=tenant, detail={"changed": [*sorted(changes)]})
     return tenant
+
+
+def _is_host(entry: str) -> bool:
+    """Whether a step's client can compare an address with this: ``host``, ``host:port``, ``*.domain`` or an origin."""
+    try:
+        parts = urlsplit(entry if "://" in entry else f"//{entry}")
+        port = parts.port
+    except ValueError:
+        return False
+    host = (parts.hostname or "").removeprefix("*.")
+    plain = not (parts.path or parts.query or parts.fragment or parts.username) and port != 0
+    return plain and parts.scheme in ("", "http", "https") and bool(host) and not re.search(r"[\s*%\\]", host)
 
 
 @transaction.atomic
@@ -75,11 +103,11 @@ def user_update(*, by: User, user: User, changes: Mapping[str, Any], password: s
     Written to the audit log of each tenant that the user belongs to. Nobody takes their own rights away.
     """
     if not by.is_superuser and (changes or by.pk != user.pk):
-        raise Forbidden("Only a superuser changes users. Ask your operator.")
+        raise Forbidden(_("Only a superuser changes users. Ask your operator."))
     user = User.objects.select_for_update().get(pk=user.pk)
     _set(user, changes, USER_FIELDS)
     if by.pk == user.pk and not (user.is_active and (user.is_superuser or not by.is_superuser)):
-        raise Conflict("You cannot take your own rights away. Ask another superuser to do it.")
+        raise Conflict(_("You cannot take your own rights away. Ask another superuser to do it."))
     changed = sorted(changes)
     if password:
         if weak := password_problems(password, user):
@@ -93,10 +121,24 @@ def user_update(*, by: User, user: User, changes: Mapping[str, Any], password: s
     return user
 
 
+@transaction.atomic
+def own_sessions_end(*, user: User, this: str | None, mark: str = "") -> int:
+    """End a person's other sessions at their own word, as ``sessions_end``; return how many.
+
+    Written to the audit log of each tenant that they belong to: it tells that somebody else was signed in as them.
+    """
+    count = sessions_end(user=user, this=this, mark=mark)
+    if count:
+        for membership in Membership.unscoped.filter(user=user).select_related("tenant"):
+            actor = replace(system_actor(membership.tenant), user=user)
+            audit.record(actor=actor, action="user.sessions_ended", target=user, detail={"count": count})
+    return count
+
+
 def _set(row: Tenant | User, changes: Mapping[str, Any], allowed: frozenset[str]) -> None:
     """Set fields and check them. Raises Invalid with a problem for each wrong one."""
     if unknown := changes.keys() - allowed:
-        raise Invalid(f"{min(unknown)!r:.80} cannot be changed here.")
+        raise Invalid(_("%(name).80r cannot be changed here.") % {"name": min(unknown)})
     for name, value in changes.items():
         setattr(row, name, value)
     try:
@@ -104,7 +146,7 @@ def _set(row: Tenant | User, changes: Mapping[str, Any], allowed: frozenset[str]
     except ValidationError as error:
         found = error.message_dict.items()
         problems = [_problem(name, " ".join(texts)) for name, texts in found]
-        raise Invalid("Some values are not valid.", problems=problems) from error
+        raise Invalid(_("Some values are not valid."), problems=problems) from error
 
 
 def password_problems(password: str, user: User | None = None) -> list[str]:
@@ -135,10 +177,14 @@ def user_create(
     try:
         user.clean_fields(exclude=["password"])
     except ValidationError as error:
-        raise Invalid(f"The user was not made: {' '.join(error.messages)}") from error
+        problems = [_problem(path, " ".join(texts)) for path, texts in error.message_dict.items()]
+        raise Invalid(
+            _("The user was not made: %(messages)s") % {"messages": " ".join(error.messages)}, problems=problems
+        ) from error
     weak = [] if weak_allowed and password else password_problems(password, user)
     if weak:
-        raise Invalid(f"The user was not made: {' '.join(weak)}")
+        problems = [_problem("password", " ".join(weak))]
+        raise Invalid(_("The user was not made: %(messages)s") % {"messages": " ".join(weak)}, problems=problems)
     user.set_password(password)
     try:
         with transaction.atomic():
@@ -198,18 +244,23 @@ def token_create(
     """
     require_operation(actor, "token.own")
     if actor.user is None:
-        raise Invalid("A token acts for a person: sign in as one.")
+        raise Invalid(_("A token acts for a person: sign in as one."))
     name = name.strip()
     if not name or len(name) > 200 or not name.isprintable():
-        raise Invalid("The token needs a name.", problems=[_problem("name", "Use 1 to 200 visible characters.")])
+        raise Invalid(_("The token needs a name."), problems=[_problem("name", _("Use 1 to 200 visible characters."))])
     wanted = frozenset(scopes)
     if not wanted:
-        raise Invalid("A token needs at least one scope.", problems=[_problem("scopes", "Choose one or more.")])
+        raise Invalid(_("A token needs at least one scope."), problems=[_problem("scopes", _("Choose one or more."))])
     if beyond := wanted - actor.scopes:
         names = ", ".join(sorted(scope.value for scope in beyond))
-        raise Forbidden(f"Your role {actor.role.value} does not reach the scope {names}. Ask an owner or admin.")
+        raise Forbidden(
+            _("Your role %(role)s does not reach the scope %(names)s. Ask an owner or admin.")
+            % {"role": actor.role.value, "names": names}
+        )
     if expires_at is not None and expires_at <= timezone.now():
-        raise Invalid("The token would have expired already.", problems=[_problem("expires_at", "Use a later time.")])
+        raise Invalid(
+            _("The token would have expired already."), problems=[_problem("expires_at", _("Use a later time."))]
+        )
     plain = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.unscoped.create(
         tenant=actor.tenant,
@@ -240,7 +291,7 @@ def _lock_members(tenant: Tenant) -> None:
 
 def _keep_an_owner(tenant: Tenant, leaving: User) -> None:
     if not Membership.objects.for_tenant(tenant).filter(role=Role.OWNER).exclude(user=leaving).exists():
-        raise Conflict("The tenant would be without an owner. Make somebody else an owner first.", code="last_owner")
+        raise Conflict(_("The tenant would be without an owner. Make somebody else an owner first."), code="last_owner")
 
 
 def _problem(path: str, message: str) -> Problem:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -18,6 +19,7 @@ from django.utils.translation import gettext_noop as noop
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.tenants.selectors import tenants_for
+from orchestrator.tenants.sign_on_sessions import marks_of
 
 THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "theme"
@@ -25,7 +27,7 @@ THEME_COOKIE: Final = "theme"
 AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
 
 # URL name, icon, word, and the key after `g` that goes there; in the rail's order.
-_NAV: Final = (
+NAV: Final = (
     ("home", "home", noop("Home"), "h"),
     ("workflow-list", "flow", noop("Workflows"), "w"),
     ("run-list", "runs", noop("Runs"), "r"),
@@ -33,6 +35,9 @@ _NAV: Final = (
     ("integrations", "grid", noop("Integrations"), "i"),
     ("developers", "code", noop("Developers"), "d"),
 )
+SETTINGS: Final = "settings"  # at the rail's end, before the person
+# Seven targets of 44 px fit beside each other on the smallest telephone: this one goes to the account's menu there.
+SPARE: Final = "developers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,7 @@ class NavItem:
     label: str
     key: str
     current: bool
+    is_spare: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +57,14 @@ class Shell:
     tenant: Tenant
     tenants: tuple[Tenant, ...]
     nav: tuple[NavItem, ...]
+    settings_here: bool
     person: str
     role: str
     staff: bool
     theme: str
     themes: tuple[str, ...]
     narrow: bool
+    search_here: bool
     may_run: bool
     may_edit: bool
     may_admin: bool
@@ -68,24 +76,37 @@ def theme_of(request: HttpRequest) -> str:
     return theme if theme in THEMES else "auto"
 
 
+def tenants_open(request: HttpRequest, user: User) -> list[Tenant]:
+    """Return the tenants of a person that their session may reach, by name."""
+    marks = marks_of(request.session)
+    return [tenant for tenant in tenants_for(user) if marks.admits(tenant.pk)]
+
+
 def shell_for(request: HttpRequest, actor: Actor, *, nav: str = "", narrow: bool = False) -> Shell:
     """Return the shell of a page; ``nav`` is the URL name of the rail's entry that is current."""
     user = actor.user
     return Shell(
         tenant=actor.tenant,
-        tenants=tuple(tenants_for(user)) if user else (actor.tenant,),
+        tenants=tuple(tenants_open(request, user)) if user else (actor.tenant,),
         nav=tuple(
             NavItem(
-                url=reverse(name, args=[actor.tenant.slug]), icon=icon, label=_(label), key=key, current=name == nav
+                url=reverse(name, args=[actor.tenant.slug]),
+                icon=icon,
+                label=_(label),
+                key=key,
+                current=name == nav,
+                is_spare=name == SPARE,
             )
-            for name, icon, label, key in _NAV
+            for name, icon, label, key in NAV
         ),
+        settings_here=nav == SETTINGS,
         person=(user.get_full_name() or user.get_username()) if user else actor.label,
         role=actor.role.value,
         staff=bool(user and user.is_staff),
         theme=theme_of(request),
         themes=THEMES,
         narrow=narrow,
+        search_here=nav == "search",
         may_run=actor.may(Role.OPERATOR),
         may_edit=actor.may(Role.EDITOR),
         may_admin=actor.may(Role.ADMIN),

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from integrations.registry import base_url_for, registry
 from integrations.sdk.auth import Account, AuthContext, AuthView
+from integrations.sdk.dialling import dialler
 from orchestrator.egress import egress_policy
 
 if TYPE_CHECKING:
@@ -36,27 +37,30 @@ def ask_account(
 
     Raises IntegrationError as an action would, TimeoutError after CHECK_SECONDS.
     """
-    return asyncio.run(_ask(credential, provider, test, egress_allow))
+    return asyncio.run(ask(credential, provider=provider, test=test, egress_allow=egress_allow))
 
 
-async def _ask(
-    credential: ResolvedCredential, provider: Provider, test: AuthTest, egress_allow: Sequence[str]
+async def ask(
+    credential: ResolvedCredential, *, provider: Provider, test: AuthTest, egress_allow: Sequence[str]
 ) -> Account:
+    """Do what ``ask_account`` does, in the loop that runs."""
     # Late: aiohttp is several megabytes, which a web process without this button need not hold.
     from integrations.sdk.http import HttpPool
 
     root = base_url_for(provider, settings.ENV.base_urls)
-    pool = HttpPool(egress_policy())
+    policy, deadline = egress_policy(), timezone.now() + timedelta(seconds=CHECK_SECONDS)
+    pool = HttpPool(policy)
     try:
         http = pool.client(
             base_url=root,
             authorize=provider.authorizer(credential.auth, credential.settings),
             auth_hosts=provider.credential_hosts(root),
             egress_allow=tuple(egress_allow),
-            deadline=timezone.now() + timedelta(seconds=CHECK_SECONDS),
+            deadline=deadline,
             secrets=credential.secrets,
         )
-        context = AuthContext(auth=AuthView(credential.auth), http=http, settings=credential.settings)
+        dial = dialler(policy, egress_allow=tuple(egress_allow), deadline=deadline)
+        context = AuthContext(auth=AuthView(credential.auth), http=http, settings=credential.settings, dial=dial)
         async with asyncio.timeout(CHECK_SECONDS):
             return await test(context)
     finally:

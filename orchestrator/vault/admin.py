@@ -26,7 +26,7 @@ from orchestrator.tenants.admin_base import (
     site,
 )
 from orchestrator.tenants.admin_forms import GroupedSelect, JSONObjectField
-from orchestrator.vault import services
+from orchestrator.vault import checks, services
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.forms import CredentialForm as Offered
 from orchestrator.vault.forms import FormField, credential_form, offers
@@ -154,7 +154,7 @@ def _kind_groups() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _check(actor: Actor, credential: Any) -> Done:
-    checked = services.credential_check(actor=actor, credential=credential)
+    checked = checks.credential_check(actor=actor, credential=credential)
     words = checked.get_health_display()
     return Done(message=f"{checked.name}: {words}. {checked.health_message}".strip())
 

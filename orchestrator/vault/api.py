@@ -14,9 +14,12 @@ from orchestrator.api.bodies import Moment
 from orchestrator.api.errors import parse_body
 from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
-from orchestrator.vault import services
+from orchestrator.vault import checks, services
 from orchestrator.vault.models import Credential
+from orchestrator.vault.oauth_apps import redirect_uri
 from orchestrator.vault.provider_settings import credential_types
+from orchestrator.vault.revoking import revocation_of, revoke
+from orchestrator.vault.sign_ins import sign_in_begin
 from orchestrator.workflows import selectors as workflow_selectors
 from orchestrator.workflows import services as workflow_services
 
@@ -150,11 +153,13 @@ class CredentialDetail(_CredentialView):
     )
     def delete(self, request: Request, pk: str) -> Response:
         """Delete a credential; one in use answers 409 with `used_by` unless `?force=1`."""
+        credential = self.find(Credential, pk)
+        order = revocation_of(self.actor, credential)
         workflow_services.credential_delete_checked(
-            actor=self.actor,
-            credential=self.find(Credential, pk),
-            force=request.query_params.get("force") in ("1", "true"),
+            actor=self.actor, credential=credential, force=request.query_params.get("force") in ("1", "true")
         )
+        if order is not None:
+            revoke(order)
         return Response(status=204)
 
 
@@ -162,8 +167,28 @@ class CredentialTest(_CredentialView):
     @extend_schema(operation_id="credentials_test", request=None, responses=CredentialBody)
     def post(self, request: Request, pk: str) -> Response:
         """Ask the provider whether the secret works; the answer is the credential with its new health."""
-        credential = services.credential_check(actor=self.actor, credential=self.find(Credential, pk))
+        credential = checks.credential_check(actor=self.actor, credential=self.find(Credential, pk))
         return Response(self.document(credential))
+
+
+class ConnectBody(BaseModel):
+    """Where the person whose token this is signs in, within ten minutes and once."""
+
+    authorize_url: str
+
+
+class CredentialConnect(_CredentialView):
+    @extend_schema(operation_id="credentials_connect", request=None, responses=ConnectBody)
+    def post(self, request: Request, pk: str) -> Response:
+        """Begin a sign-in (`oauth2`): open `authorize_url` in a browser in which the same person is signed in here."""
+        credential = self.find(Credential, pk)
+        address = sign_in_begin(
+            actor=self.actor,
+            credential=credential,
+            redirect_uri=redirect_uri(request._request, credential.provider),
+            session_key="" if self.actor.token else request._request.session.session_key or "",
+        )
+        return Response({"authorize_url": address})
 
 
 class CredentialTypeList(TenantAPIView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
@@ -11,9 +12,14 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext as _
 
 from integrations.registry import registry
-from orchestrator.errors import Invalid, Problem
+from integrations.sdk.auth import DEFAULT_KINDS, OAuth2
+from integrations.words import declared
+from orchestrator.errors import Invalid, Problem, ServiceError
+from orchestrator.tenants.models import Tenant
 from orchestrator.vault.models import Credential
+from orchestrator.vault.oauth_apps import sign_in_of
 from orchestrator.vault.provider_settings import credential_types
+from orchestrator.workflows.models import Step
 
 _SECRET, _SETTINGS = "secret-", "settings-"
 MAX_FIELD: Final = 20_000
@@ -21,7 +27,10 @@ MAX_FIELD: Final = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class FormField:
-    """One field: ``kind`` is text, password, lines, number, choice or date."""
+    """One field: ``kind`` is text, password, lines, number, choice or date.
+
+    ``is_needed``: a credential cannot be without it; ``required``: this form cannot, as it is not kept from before.
+    """
 
     id: str
     name: str
@@ -30,8 +39,30 @@ class FormField:
     kind: str = "text"
     value: str = ""
     required: bool = False
+    is_needed: bool = False
+    docs_url: str = ""
     choices: tuple[str, ...] = ()
     error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInFields:
+    """How a form that can be connected is laid out: fields of the app, and those of tokens entered by hand.
+
+    ``has_app``: the operator has set one up, so that nobody has to.
+    """
+
+    has_app: bool
+    app: tuple[FormField, ...]
+    tokens: tuple[FormField, ...]
+
+    @property
+    def app_is_wrong(self) -> bool:
+        return any(field.error for field in self.app)
+
+    @property
+    def tokens_are_wrong(self) -> bool:
+        return any(field.error for field in self.tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +80,16 @@ class CredentialForm:
     settings: tuple[FormField, ...]
     expires: FormField
     error: str = ""
+    has_app: bool | None = None
+
+    @property
+    def sign_in(self) -> SignInFields | None:
+        """Return the secret's fields in their two groups, None where nobody can sign in for it."""
+        if self.has_app is None:
+            return None
+        app = tuple(field for field in self.secret if field.name.startswith(f"{_SECRET}client_"))
+        tokens = tuple(field for field in self.secret if field not in app)
+        return SignInFields(has_app=self.has_app, app=app, tokens=tokens)
 
     @property
     def fields(self) -> tuple[FormField, ...]:
@@ -87,6 +128,17 @@ def offers() -> list[Offer]:
     return sorted((_offer(key, kinds) for key, kinds in found.items()), key=lambda offer: offer.name.lower())
 
 
+def offers_for_nobody_yet(tenant: Tenant) -> tuple[Offer, ...]:
+    """Return the six providers to begin with: those of the tenant's own steps, then those that can do most."""
+    uses = Counter(
+        action.partition(".")[0]
+        for action in Step.objects.for_tenant(tenant).order_by().values_list("action", flat=True)
+    )
+    actions = Counter(action.provider.key for action in registry.actions())
+    ranked = sorted(offers(), key=lambda offer: (-uses[offer.provider], -actions[offer.provider], offer.name.lower()))
+    return tuple(ranked[:6])
+
+
 def _kind(entry: Mapping[str, Any]) -> Kind:
     return Kind(
         provider=entry["provider"],
@@ -99,19 +151,19 @@ def _offer(key: str, kinds: Sequence[Kind]) -> Offer:
     provider = registry.provider(key)
     return Offer(
         provider=key,
-        name=provider.name if provider else key,
-        description=provider.description if provider else "",
+        name=declared(provider.name) if provider else key,
+        description=declared(provider.description) if provider else "",
         kinds=tuple(kinds),
     )
 
 
 def kind_title(provider_key: str, auth_type: str) -> str:
     """Return what a kind is called: the provider's own label, else the plain one."""
-    if auth_type == "oauth2":
-        # The provider's label is a sign-in button's; this form takes the tokens that a sign-in gave.
-        return _("Sign-in tokens (OAuth 2)")
+    if auth_type == "oauth2" and sign_in_of(provider_key, {}) is None:
+        # The provider's label is a sign-in button's, and here there is none by itself.
+        return _("Sign-in (OAuth 2)")
     provider = registry.provider(provider_key)
-    return provider.auth_kind(auth_type).title if provider else auth_type.replace("_", " ")
+    return declared((provider.auth_kind(auth_type) if provider else DEFAULT_KINDS[auth_type]).title)
 
 
 def credential_form(
@@ -120,14 +172,14 @@ def credential_form(
     """Return an empty form, or one with a credential's readable values. Raises Invalid for a kind nobody offers."""
     entry = _entry(provider, auth_type, credential)
     known = registry.provider(provider)
-    declared = known.auth_kind(auth_type) if known else None
+    known_kind = known.auth_kind(auth_type) if known else None
     return CredentialForm(
         provider=provider,
-        provider_name=known.name if known else provider,
+        provider_name=declared(known.name) if known else provider,
         auth_type=auth_type,
         kind=kind_title(provider, auth_type),
-        help=declared.help if declared else "",
-        docs_url=declared.docs_url if declared else "",
+        help=declared(known_kind.help) if known_kind else "",
+        docs_url=known_kind.docs_url if known_kind else "",
         name=FormField(
             id="f-name",
             name="name",
@@ -146,7 +198,20 @@ def credential_form(
             kind="date",
             value=f"{credential.expires_at:%Y-%m-%d}" if credential and credential.expires_at else "",
         ),
+        has_app=_has_app(provider, auth_type),
     )
+
+
+def _has_app(provider: str, auth_type: str) -> bool | None:
+    """Return whether the operator has an app at the provider to sign in to, None where nobody can sign in."""
+    known = registry.provider(provider)
+    kind = known.auth_kind(auth_type) if known else None
+    if not isinstance(kind, OAuth2) or known is None:
+        return None
+    if kind.configurable:
+        return False
+    found = sign_in_of(provider, {})
+    return None if found is None else found.app is not None
 
 
 def _entry(provider: str, auth_type: str, credential: Credential | None) -> Mapping[str, Any]:
@@ -167,7 +232,7 @@ def _named(provider: str) -> dict[str, str]:
 
 def _secret_fields(entry: Mapping[str, Any], *, required: bool) -> tuple[FormField, ...]:
     schema = entry["secret_schema"]
-    needed = schema.get("required", ()) if required else ()
+    needed = schema.get("required", ())
     return tuple(
         FormField(
             id=f"f-{_SECRET}{name}",
@@ -175,7 +240,9 @@ def _secret_fields(entry: Mapping[str, Any], *, required: bool) -> tuple[FormFie
             label=str(spec.get("title", name)),
             help=str(spec.get("description", "")),
             kind="password" if spec.get("secret") else "text",
-            required=name in needed,
+            required=required and name in needed,
+            is_needed=name in needed,
+            docs_url=str(spec.get("docs_url", "")),
         )
         for name, spec in schema.get("properties", {}).items()
     )
@@ -250,20 +317,43 @@ def _end_of_day(text: str, time_zone: str) -> datetime | None:
         return None
     try:
         day = date.fromisoformat(text)
+        if not 2000 <= day.year <= 2999:
+            raise ValueError(text)
     except ValueError:
         message = _("Write the day as 2026-12-31, or leave it empty.")
         raise Invalid(message, problems=[Problem(path="expires_at", message=message, code="invalid")]) from None
     return datetime.combine(day, time(23, 59, 59), tzinfo=ZoneInfo(time_zone))
 
 
-def refused(form: CredentialForm, data: Mapping[str, str], error: Invalid) -> CredentialForm:
+def tried(form: CredentialForm, data: Mapping[str, str], *, name: str = "") -> CredentialForm:
+    """Return the form as it was sent, secrets left out; ``name`` takes the place of one that nobody chose."""
+    again = _as_sent(form, data)
+    if name and again.name.value in ("", form.name.value):
+        return replace(again, name=replace(again.name, value=name))
+    return again
+
+
+def _as_sent(form: CredentialForm, data: Mapping[str, str]) -> CredentialForm:
+    def again(field: FormField) -> FormField:
+        return field if field.kind == "password" else replace(field, value=_text(data, field))
+
+    return replace(
+        form,
+        name=again(form.name),
+        secret=tuple(again(field) for field in form.secret),
+        settings=tuple(again(field) for field in form.settings),
+        expires=again(form.expires),
+    )
+
+
+def refused(form: CredentialForm, data: Mapping[str, str], error: ServiceError) -> CredentialForm:
     """Return the form as it was sent, secrets left out, with what is wrong at each field."""
     problems = {_field_of(problem.path): problem.message for problem in error.problems}
 
     def again(field: FormField) -> FormField:
-        kept = "" if field.kind == "password" else _text(data, field)
-        return replace(field, value=kept, error=_sentence(problems.get(field.name, "")))
+        return replace(field, error=_sentence(problems.get(field.name, "")))
 
+    form = _as_sent(form, data)
     return replace(
         form,
         name=again(form.name),

@@ -37,10 +37,18 @@ class Credential(TenantOwned):
     sealed = models.BinaryField(editable=False)
     key_id = models.CharField(max_length=16, editable=False, db_index=True)
     secret_set_at = models.DateTimeField(default=timezone.now, editable=False)
+    secret_set_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     health = models.CharField(max_length=16, choices=Health.choices, default=Health.NOT_CHECKED)
     health_message = models.CharField(max_length=500, blank=True, default="")
     health_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    account = models.CharField(max_length=200, blank=True, default="", editable=False, help_text="Whose it is.")
+    scopes = JSONTextField(default=list, editable=False, help_text="What the provider says that it may do.")
+    # Null where the provider declares no test.
+    next_check_at = models.DateTimeField(null=True, default=None, editable=False)
+    checking_until = models.DateTimeField(null=True, default=None, editable=False)
+    # While somebody asks for new tokens nobody else does.
+    renewing_until = models.DateTimeField(null=True, default=None, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -54,9 +62,35 @@ class Credential(TenantOwned):
             models.CheckConstraint(condition=Q(auth_type__in=AuthType.values), name="credential_auth_type_known"),
             models.CheckConstraint(condition=Q(health__in=Health.values), name="credential_health_known"),
         )
+        indexes = (
+            models.Index(
+                fields=("next_check_at",), condition=Q(next_check_at__isnull=False), name="credential_check_due"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name
 
     def __repr__(self) -> str:
         return f"<Credential {self.pk} {self.provider} {self.auth_type}>"
+
+
+class SignInAttempt(TenantOwned):
+    """Somebody who is at a provider's page just now, to come back with the ``state`` whose digest this is, once.
+
+    ``session_digest`` is empty where it was begun by the API: then the same person must be signed in.
+    """
+
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="sign_ins")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    state_digest = models.CharField(max_length=64, unique=True)
+    session_digest = models.CharField(max_length=64, blank=True)
+    redirect_uri = models.CharField(max_length=500)
+    back = models.CharField(max_length=500, blank=True)
+    expires_at = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+
+    def __str__(self) -> str:
+        return f"sign-in of {self.user_id} for {self.credential_id}"

@@ -7,16 +7,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from integrations.findings import findings
 from integrations.registry import registry
-from integrations.sdk import AuthKind, Provider
+from integrations.sdk import AuthField, AuthKind, Provider
 from integrations.sdk.provider import PROVIDER_KEY
+from integrations.words import declared
 from orchestrator.errors import Invalid, Problem
+from orchestrator.flow import secret_inputs
+from orchestrator.flow.schemas import translated
 from orchestrator.vault.models import AuthType
 from orchestrator.vault.secret_schemas import SCHEMAS, SECRET_FIELDS
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_WEB_ADDRESS: Final = re.compile(
+    r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?][!$-;=?-Z_a-z~%]*)?", re.IGNORECASE
+)
 _HOST: Final = re.compile(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?", re.I
 )
@@ -28,20 +37,29 @@ _HOP_HEADERS: Final = frozenset(
 
 def _header_name(value: str) -> str:
     if not _TOKEN.fullmatch(value) or value.lower() in _HOP_HEADERS:
-        raise ValueError("is not a header that a credential may be sent in")
+        raise ValueError(_("is not a header that a credential may be sent in"))
     return value
 
 
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
-        raise ValueError("is not a host name, like api.example.com, api.example.com:8443 or *.example.com")
+        raise ValueError(_("is not a host name, like api.example.com, api.example.com:8443 or *.example.com"))
     return value.lower()
 
 
 def _server(value: str) -> str:
     if ":" in value or "*" in value:
-        raise ValueError("is not the name of one server, like smtp.example.com")
+        raise ValueError(_("is not the name of one server, like smtp.example.com"))
     return _host(value)
+
+
+def _web_address(value: str) -> str:
+    if not _WEB_ADDRESS.fullmatch(value):
+        raise ValueError("is not a web address, like https://example.com/oauth/token")
+    return value
+
+
+WebAddress = Annotated[str, Field(max_length=1_000), AfterValidator(_web_address)]
 
 
 class NoSettings(BaseModel):
@@ -56,7 +74,10 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hosts: list[Annotated[str, AfterValidator(_host)]] = Field(
-        [], max_length=50, title="Only to these hosts", description="Empty: to every host that a step calls with it."
+        [],
+        max_length=50,
+        title=noop("Only to these hosts"),
+        description=noop("Empty: to every host that a step calls with it."),
     )
 
 
@@ -64,21 +85,46 @@ class HttpKeySettings(HttpSettings):
     """An API key also says in which header or query parameter it is sent."""
 
     header: Annotated[str, AfterValidator(_header_name)] | None = Field(
-        None, title="Header", description="X-API-Key when left out."
+        None, title=noop("Header"), description=noop("X-API-Key when left out.")
     )
     query: str | None = Field(
         None,
         max_length=100,
         pattern=r"^[A-Za-z0-9_.\[\]-]+$",
-        title="Query parameter",
-        description="Instead of a header.",
+        title=noop("Query parameter"),
+        description=noop("Instead of a header."),
     )
 
     @model_validator(mode="after")
     def _one_place(self) -> HttpKeySettings:
         if self.header and self.query:
-            raise ValueError("name a header or a query parameter, not both")
+            raise ValueError(_("name a header or a query parameter, not both"))
         return self
+
+
+class HttpOAuthSettings(HttpSettings):
+    """A sign-in at any server: its addresses, and what is asked for."""
+
+    grant: Literal["authorization_code", "client_credentials"] = Field(
+        "authorization_code",
+        title="Sign-in",
+        description="authorization_code: a person signs in. client_credentials: the app itself does, with its secret.",
+    )
+    authorize_url: WebAddress | None = Field(None, title="Authorize URL", description="Where a person signs in.")
+    token_url: WebAddress | None = Field(None, title="Token URL", description="Where tokens are given out.")
+    revoke_url: WebAddress | None = Field(None, title="Revoke URL", description="Where a deleted credential is told.")
+    scopes: str | None = Field(
+        None,
+        max_length=2_000,
+        pattern=r"^[\x21\x23-\x5B\x5D-\x7E ]*$",
+        title="Scopes",
+        description="Separated by spaces.",
+    )
+    client_auth: Literal["post", "basic"] | None = Field(
+        None,
+        title="How the client secret is sent",
+        description="post: in the body, which is the default. basic: in a header.",
+    )
 
 
 class EmailSettings(BaseModel):
@@ -86,18 +132,24 @@ class EmailSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    host: Annotated[str, AfterValidator(_server)] = Field(title="Server", description="Like smtp.example.com.")
-    port: int = Field(587, ge=1, le=65535, title="Port")
+    host: Annotated[str, AfterValidator(_server)] = Field(
+        title=noop("Server"), description=noop("Like smtp.example.com.")
+    )
+    port: int = Field(587, ge=1, le=65535, title=noop("Port"))
     security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", title="Security", description="tls on port 465, starttls on 587."
+        "starttls", title=noop("Security"), description=noop("tls on port 465, starttls on 587.")
     )
 
 
+_SECURITY: Final = ("none", "starttls", "tls")
+# Settings that say where a secret is sent.
+_PLACES: Final = ("host", "port", "authorize_url", "token_url", "revoke_url")
 _HTTP: Final[dict[tuple[str, str], type[BaseModel]]] = {("http", kind): HttpSettings for kind in AuthType.values}
 _BY_PROVIDER: Final[Mapping[tuple[str, str], type[BaseModel]]] = MappingProxyType(
     {
         **_HTTP,
         ("http", AuthType.API_KEY.value): HttpKeySettings,
+        ("http", AuthType.OAUTH2.value): HttpOAuthSettings,
         ("email", AuthType.BASIC.value): EmailSettings,
     }
 )
@@ -110,7 +162,10 @@ def check_provider(provider: str) -> None:
     registered still runs over HTTP. Whether the kind of credential suits an action is told where the two meet.
     """
     if len(provider) > MAX_PROVIDER or not PROVIDER_KEY.fullmatch(provider):
-        raise _invalid("provider", f"{provider!r:.70} is not a provider's key, which is like google_sheets.")
+        raise _invalid(
+            "provider",
+            _("%(provider).70r is not a provider's key, which is like google_sheets.") % {"provider": provider},
+        )
 
 
 def check_settings(provider: str, auth_type: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,18 +175,25 @@ def check_settings(provider: str, auth_type: str, settings: Mapping[str, Any]) -
     except ValidationError as error:
         problems = [
             Problem(path=_path(f["loc"]), message=f["msg"].removeprefix("Value error, "), code=f["type"])
-            for f in error.errors(include_url=False, include_input=False, include_context=False)
+            for f in findings(error)
         ]
-        raise Invalid("The settings are not valid for this provider.", problems=problems) from None
+        raise Invalid(_("The settings are not valid for this provider."), problems=problems) from None
     return parsed.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
 def reaches_further(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a credential with the settings ``after`` could be sent where one with ``before`` could not."""
-    if before.get("host") != after.get("host"):
+    """Whether with the settings ``after`` a secret could be sent where, or less safely than, with ``before``."""
+    if any(before.get(name) != after.get(name) for name in _PLACES):
+        return True
+    if _safety(after) < _safety(before):
         return True
     pinned, now = set(before.get("hosts", ())), set(after.get("hosts", ()))
     return bool(pinned) and not (now and now <= pinned)
+
+
+def _safety(settings: Mapping[str, Any]) -> int:
+    """Return how well a connection is secured; what is not said is a mail server's default."""
+    return _SECURITY.index(settings.get("security", "starttls"))
 
 
 def credential_types() -> list[dict[str, Any]]:
@@ -139,10 +201,10 @@ def credential_types() -> list[dict[str, Any]]:
     return [
         {
             "provider": provider.key,
-            "name": provider.name,
+            "name": declared(provider.name),
             "auth_type": kind.type,
             "secret_schema": _secret_schema(kind),
-            "settings_schema": _settings_model(provider.key, kind.type).model_json_schema(),
+            "settings_schema": translated(_settings_model(provider.key, kind.type).model_json_schema()),
         }
         for provider in registry.providers()
         for kind in _offered(provider)
@@ -150,9 +212,13 @@ def credential_types() -> list[dict[str, Any]]:
 
 
 def _offered(provider: Provider) -> list[AuthKind]:
-    """Return the kinds a person can save for a provider: a bearer token goes wherever a sign-in or a key does."""
+    """Return the kinds a person can save for a provider: a bearer token goes wherever a sign-in or a key does.
+
+    A secret value goes on no request, so for it there is nothing else.
+    """
     kinds = {kind.type: kind for kind in provider.auth if kind.type != "none"}
-    if kinds.keys() & {"oauth2", "api_key"} and "bearer_token" not in kinds:
+    is_sent = provider.key not in secret_inputs.NEVER_SENT
+    if is_sent and kinds.keys() & {"oauth2", "api_key"} and "bearer_token" not in kinds:
         kinds["bearer_token"] = provider.auth_kind("bearer_token")
     return list(kinds.values())
 
@@ -167,14 +233,21 @@ def _secret_schema(kind: AuthKind) -> dict[str, Any]:
         "properties": {
             f.name: {
                 "type": "string",
-                "title": f.label,
-                "description": f.help,
+                "title": declared(f.label),
+                "description": declared(f.help),
                 "secret": f.secret or f.name in SECRET_FIELDS,
+                **_where(f, kind),
             }
             for f in kind.fields
             if f.name in known
         },
     }
+
+
+def _where(field: AuthField, kind: AuthKind) -> dict[str, str]:
+    """Return where a person finds the value of a field, as a keyword of its schema."""
+    found = field.docs_url or (kind.docs_url if field.required and field.secret else "")
+    return {"docs_url": found} if found else {}
 
 
 def _settings_model(provider: str, auth_type: str) -> type[BaseModel]:

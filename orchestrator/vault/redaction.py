@@ -84,9 +84,21 @@ class Redactor:
         for form in forms:
             margin = self._forms[form]
             start = value.find(form)
+            begun = done = -1
             while start >= 0:
-                yield _widened(value, start, start + len(form), margin)
-                start = value.find(form, start + 1)
+                found = _widened(value, start, start + len(form), margin)
+                # Those that overlap are one: of "aaaa" in a text of that letter alone there would be millions.
+                if found[0] < done:
+                    done = found[1]
+                else:
+                    if done >= 0:
+                        yield begun, done
+                    begun, done = found
+                # The last one that begins within this one covers all between them.
+                further = value.rfind(form, start + 1, start + 2 * len(form) - 1)
+                start = further if further >= 0 else value.find(form, start + len(form))
+            if done >= 0:
+                yield begun, done
 
 
 def _widened(value: str, start: int, end: int, margin: int) -> Span:
@@ -128,6 +140,8 @@ def _whole_forms(secret: str) -> set[str]:
         json.dumps(secret)[1:-1].replace("/", "\\/"),
         html.escape(secret),
         repr(secret)[1:-1],
+        repr(json.dumps(secret))[2:-2],
+        repr(json.dumps(secret, ensure_ascii=False))[2:-2],
         raw.hex(),
         raw.hex().upper(),
         standard,

@@ -78,13 +78,14 @@ def _move_batch(column: SealedColumn, current: str, after: int, batch: int) -> t
     """Move the next rows above id ``after``; return what was done, None at the end, and the last id."""
     rows = column.rows().exclude(**{column.key_id: current}).filter(pk__gt=after).order_by("pk")
     # Locked: a new secret that is saved meanwhile must not be overwritten with the old one.
-    found = list(rows.select_for_update().only("pk", "tenant_id", column.blob)[:batch])
+    found = list(rows.select_for_update().only(*column.blobs())[:batch])
     if not found:
         return None, after
     failed = []
     for row in found:
         try:
-            sealed = crypto.rewrap(getattr(row, column.blob), tenant_id=row.tenant_id, context=column.place(row.pk))
+            blob, tenant_id = getattr(row, column.blob), column.tenant_of(row)
+            sealed = crypto.rewrap(blob, tenant_id=tenant_id, context=column.place(row.pk))
         except crypto.VaultError as error:
             failed.append(f"{column.place(row.pk)} ({type(error).__name__})")
         else:

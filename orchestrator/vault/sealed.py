@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps
+from django.db import models
 
 from orchestrator.tenants.scoping import TenantOwned
+
+NO_TENANT: Final = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealedColumn:
-    """A sealed column of a tenant-owned model, like ``vault.Credential``.
+    """A sealed column of a tenant-owned model, like ``vault.Credential``, or of one that is of people.
 
-    ``context`` is the first half of the place that a value is sealed for; the row's id is the other.
+    What is of people is sealed for the tenant 0, which no tenant has. ``context`` is the first half of the place that a
+    value is sealed for; the row's id is the other.
     """
 
     model: str
@@ -29,9 +33,18 @@ class SealedColumn:
 
     def rows(self) -> Any:
         """Return every tenant's rows that hold a value."""
-        model = apps.get_model(self.model)
-        assert issubclass(model, TenantOwned)
-        return model.unscoped.exclude(**{self.key_id: ""})
+        return self._model()._default_manager.exclude(**{self.key_id: ""})
+
+    def blobs(self) -> tuple[str, ...]:
+        """Return the fields that a value is opened with."""
+        return ("pk", "tenant_id", self.blob) if issubclass(self._model(), TenantOwned) else ("pk", self.blob)
+
+    def tenant_of(self, row: Any) -> int:
+        """Return the tenant that a row's value is sealed for."""
+        return int(getattr(row, "tenant_id", NO_TENANT))
+
+    def _model(self) -> type[models.Model]:
+        return apps.get_model(self.model)
 
 
 _columns: Final[dict[str, SealedColumn]] = {}

@@ -11,14 +11,17 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
+from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from integrations.findings import findings
 from orchestrator.errors import Invalid, Problem
+from orchestrator.flow import secret_inputs
 from orchestrator.vault.models import AuthType
 
 MAX_SECRET: Final = 16_384
-# Where the value is a signing secret, never sent in a header, any text will do.
-ANY_TEXT_PROVIDERS: Final = frozenset({"webhook"})
+# Where the value is never sent in a header by us, as that of a signature or of a step's secret input, any text will do.
+ANY_TEXT_PROVIDERS: Final = frozenset({"webhook", secret_inputs.PROVIDER})
 # What of a secret an action reads; the rest is for renewing it.
 READ_BY_ACTIONS: Final = frozenset({"api_key", "token", "access_token", "refresh_token", "username", "password"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -28,15 +31,15 @@ def _one_line(value: str) -> str:
     """Refuse what would break out of the header or form that the value is sent in."""
     value = value.strip()
     if not value:
-        raise ValueError("is empty")
+        raise ValueError(_("is empty"))
     if _CONTROL.search(value):
-        raise ValueError("holds a line break or another control character; paste the value alone")
+        raise ValueError(_("holds a line break or another control character; paste the value alone"))
     return value
 
 
 def _no_control(value: str) -> str:
     if _CONTROL.search(value):
-        raise ValueError("holds a line break or another control character; paste the value alone")
+        raise ValueError(_("holds a line break or another control character; paste the value alone"))
     return value
 
 
@@ -66,7 +69,9 @@ class BearerTokenSecret(_Secret):
 
 
 class OAuth2Secret(_Secret):
-    access_token: Text
+    """Before the sign-in there is no token yet, and where the operator's app is used no client either."""
+
+    access_token: Text | None = None
     refresh_token: Text | None = None
     expires_at: datetime | None = None
     client_id: Text | None = None
@@ -96,27 +101,35 @@ _HEADER_FIELDS: Final = ("api_key", "token", "access_token")
 def check_secret(secret: Any, *, provider: str, auth_type: str) -> dict[str, Any]:
     """Return the secret as it is sealed. Raises Invalid with a problem for each field; no value is repeated."""
     if not isinstance(secret, Mapping):
-        raise Invalid("secret is not an object.", problems=[_problem("secret", "Send an object.", "type")])
+        raise Invalid(_("secret is not an object."), problems=[_problem("secret", _("Send an object."), "type")])
     try:
         parsed = SCHEMAS[auth_type].model_validate(dict(secret))
     except ValidationError as error:
         problems = [
             _problem(".".join(("secret", *(str(part)[:80] for part in found["loc"]))), _message(found), found["type"])
-            for found in error.errors(include_url=False, include_input=False, include_context=False)
+            for found in findings(error)
         ]
-        raise Invalid(f"The secret is not a valid {auth_type}.", problems=problems) from None
+        raise Invalid(
+            _("The secret is not a valid %(auth_type)s.") % {"auth_type": auth_type}, problems=problems
+        ) from None
     for name, expected in (("provider", provider), ("type", auth_type)):
         if getattr(parsed, name) not in (None, expected):
             raise Invalid(
-                f"The secret says another {name} than the credential.",
-                problems=[_problem(f"secret.{name}", f"Leave it out, or send {expected}.", "mismatch")],
+                _("The secret says another %(name)s than the credential.") % {"name": name},
+                problems=[
+                    _problem(
+                        f"secret.{name}", _("Leave it out, or send %(expected)s.") % {"expected": expected}, "mismatch"
+                    )
+                ],
             )
     values = parsed.model_dump(mode="json", exclude_none=True, exclude={"provider", "type"})
     for name in _HEADER_FIELDS:
         if not str(values.get(name, "")).isascii() and provider not in ANY_TEXT_PROVIDERS:
             raise Invalid(
-                f"The secret is not a valid {auth_type}.",
-                problems=[_problem(f"secret.{name}", "Has characters outside ASCII; paste the value alone.", "ascii")],
+                _("The secret is not a valid %(auth_type)s.") % {"auth_type": auth_type},
+                problems=[
+                    _problem(f"secret.{name}", _("Has characters outside ASCII; paste the value alone."), "ascii")
+                ],
             )
     return values
 

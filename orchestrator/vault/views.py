@@ -1,84 +1,44 @@
-"""Pages of credentials: what there is and how it fares, making, changing, testing and deleting one."""
+"""Pages of credentials: what there is and how it fares; making, trying, changing, replacing and deleting one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop as noop
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from integrations.registry import registry
 from orchestrator.errors import Conflict, Invalid, ServiceError
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
 from orchestrator.tenants.models import Role, Tenant
-from orchestrator.tenants.selectors import events_of
-from orchestrator.tenants.shell import page
-from orchestrator.vault import services
+from orchestrator.tenants.shell import fragment, is_fragment, page
+from orchestrator.vault import checks, connecting, listing, pages, services
 from orchestrator.vault.account import declared_test
-from orchestrator.vault.forms import CredentialForm, credential_form, entered, kind_title, offers, refused
-from orchestrator.vault.models import Credential, Health
-from orchestrator.vault.selectors import credential_list, credentials_needing_a_person
-from orchestrator.workflows.selectors import CredentialUsage, credential_usages, usages_by_credential
+from orchestrator.vault.checks import Verdict
+from orchestrator.vault.forms import (
+    CredentialForm,
+    Kind,
+    credential_form,
+    entered,
+    offers,
+    offers_for_nobody_yet,
+    refused,
+    tried,
+)
+from orchestrator.vault.models import Credential
+from orchestrator.vault.oauth_apps import redirect_uri
+from orchestrator.vault.revoking import revocation_of, revoke
+from orchestrator.vault.saved import WORKS, say_saved
+from orchestrator.vault.selectors import census, credentials_needing_a_person
+from orchestrator.vault.sign_in_pages import to_provider
+from orchestrator.vault.sign_ins import sign_in_ready
+from orchestrator.workflows.credentials import credential_replace
 from orchestrator.workflows.services import credential_delete_checked
-
-HISTORY_LINES: Final = 8
-_EVENTS: Final[Mapping[str, str]] = {
-    "credential.created": noop("Created by %(who)s"),
-    "credential.changed": noop("Changed by %(who)s"),
-    "credential.checked": noop("Tested by %(who)s"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CredentialRow:
-    """One line of the table."""
-
-    credential: Credential
-    url: str
-    provider: str
-    kind: str
-    workflows: int
-    selected: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsedBy:
-    """A workflow that uses a credential, and in which steps."""
-
-    name: str
-    url: str
-    steps: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    at: datetime
-    words: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawer:
-    """One credential in full: health first, then settings, who uses it, and its history."""
-
-    credential: Credential
-    provider: str
-    kind: str
-    settings: tuple[tuple[str, str], ...]
-    secret_label: str
-    used_by: tuple[UsedBy, ...]
-    events: tuple[Event, ...]
-    can_test: bool
-    form: CredentialForm | None
-    in_use: str
 
 
 @require_safe
@@ -91,112 +51,104 @@ def credentials(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_safe
 @tenant_page()
 def credential(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
-    """Show one credential beside the others; with ``?edit=1`` its form."""
+    """Show one credential beside the others; with ``?edit=1`` its form, with ``?delete=1`` what a deletion means."""
     found = _find(actor, pk)
-    editing = "edit" in request.GET and actor.may(Role.EDITOR)
+    may_edit = actor.may(Role.EDITOR)
+    editing, leaving = may_edit and "edit" in request.GET, may_edit and "delete" in request.GET
     form = credential_form(found.provider, found.auth_type, credential=found) if editing else None
-    return _vault(request, actor, drawer=_drawer(actor, found, form=form))
+    return _vault(request, actor, drawer=pages.drawer(actor, found, form=form, leaves=leaving and not editing))
 
 
 def _find(actor: Actor, pk: int) -> Credential:
     return get_for_tenant_or_404(Credential, actor.tenant, pk=pk)
 
 
-def _vault(request: HttpRequest, actor: Actor, *, drawer: Drawer | None = None, status: int = 200) -> HttpResponse:
-    query = request.GET.get("q", "").strip()[:100]
-    found = credential_list(actor.tenant)
-    rows = list(found.filter(name__icontains=query) if query else found)
-    usages = usages_by_credential(actor.tenant)
-    selected = drawer.credential.pk if drawer else None
+def _vault(
+    request: HttpRequest, actor: Actor, *, drawer: pages.Drawer | None = None, status: int = 200
+) -> HttpResponse:
+    counted = census(actor.tenant)
+    needing = credentials_needing_a_person(actor.tenant, limit=3) if counted.needing else ()
     context = {
-        "rows": [_row(actor.tenant, row, usages.get(row.pk, []), row.pk == selected) for row in rows],
-        "query": query,
+        "table": listing.table(request, actor.tenant, counted, selected=drawer.credential.pk if drawer else None),
         "drawer": drawer,
-        "needing": credentials_needing_a_person(actor.tenant),
-        "offers": offers() if not rows else [],
+        "redirect_uri": redirect_uri(request, drawer.credential.provider) if drawer else "",
+        "needing": [listing.need(row) for row in needing],
+        "needing_count": counted.needing,
+        "unreadable": counted.unreadable,
+        "unreadable_words": pages.unreadable_words(),
+        "offers": offers_for_nobody_yet(actor.tenant) if not counted.count else (),
     }
     return page(request, actor, "vault/vault.html", context, nav="credential-list", status=status)
-
-
-def _row(tenant: Tenant, row: Credential, usages: Sequence[CredentialUsage], selected: bool) -> CredentialRow:
-    return CredentialRow(
-        credential=row,
-        url=reverse("credential", args=[tenant.slug, row.pk]),
-        provider=_provider_name(row.provider),
-        kind=kind_title(row.provider, row.auth_type),
-        workflows=len({usage.workflow_id for usage in usages}),
-        selected=selected,
-    )
-
-
-def _provider_name(key: str) -> str:
-    provider = registry.provider(key)
-    return provider.name if provider else key
-
-
-def _drawer(actor: Actor, found: Credential, *, form: CredentialForm | None = None, in_use: str = "") -> Drawer:
-    shown = form or credential_form(found.provider, found.auth_type, credential=found)
-    return Drawer(
-        credential=found,
-        provider=_provider_name(found.provider),
-        kind=kind_title(found.provider, found.auth_type),
-        settings=tuple((field.label, field.value) for field in shown.settings if field.value),
-        secret_label=", ".join(field.label for field in shown.secret if field.kind == "password" and field.label)
-        or _("Secret"),
-        used_by=_used_by(actor.tenant, credential_usages(actor.tenant, found)),
-        events=_events(actor.tenant, found),
-        can_test=declared_test(found.provider, found.auth_type) is not None,
-        form=form,
-        in_use=in_use,
-    )
-
-
-def _used_by(tenant: Tenant, usages: Sequence[CredentialUsage]) -> tuple[UsedBy, ...]:
-    steps: dict[tuple[int, str], list[str]] = {}
-    for usage in usages:
-        steps.setdefault((usage.workflow_id, usage.workflow_name), []).append(usage.step_key)
-    return tuple(
-        UsedBy(name=name, url=reverse("workflow", args=[tenant.slug, pk]), steps=", ".join(keys))
-        for (pk, name), keys in steps.items()
-    )
-
-
-def _events(tenant: Tenant, found: Credential) -> tuple[Event, ...]:
-    rows = events_of(tenant, target_type="credential", target_id=found.pk)[:HISTORY_LINES]
-    return tuple(
-        Event(at=row.at, words=_(_EVENTS.get(row.action, "%(who)s")) % {"who": row.actor_label}) for row in rows
-    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @tenant_page(Role.EDITOR)
 def credential_new(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Choose a provider and kind, then fill in the form; a saved one is tested where the provider has a test."""
+    """Choose a provider and kind, then fill in the form, try it and save it."""
     given = request.POST if request.method == "POST" else request.GET
-    provider, auth_type, back = given.get("provider", ""), given.get("auth_type", ""), _back(request)
+    provider, auth_type = given.get("provider", ""), given.get("auth_type", "")
     choices = [offer for offer in offers() if not provider or offer.provider == provider]
-    if provider and not auth_type and len(choices) == 1:
-        auth_type = choices[0].kinds[0].auth_type
-    if not provider or not auth_type:
-        return _new_page(request, actor, {"offers": choices, "back": back})
-    form = credential_form(provider, auth_type, next_name=_free_name(actor.tenant, provider))
+    kinds = choices[0].kinds if provider and choices else ()
+    if kinds and auth_type not in {kind.auth_type for kind in kinds}:
+        auth_type = kinds[0].auth_type
+    if not kinds:
+        context = {"offers": choices or offers(), "unknown": provider, "back": _back(request, actor)}
+        return page(request, actor, "vault/new.html", context, nav="credential-list")
+    form = credential_form(provider, auth_type, next_name=services.free_name(actor.tenant, provider))
     if request.method != "POST":
-        return _new_page(request, actor, {"form": form, "kinds": choices[0].kinds if choices else (), "back": back})
+        return _new_page(request, actor, form, kinds)
+    if "try" in request.POST:
+        return _tried(request, actor, form, kinds=kinds)
     try:
         made = _create(actor, form, request.POST)
-    except Invalid as error:
-        again = refused(form, request.POST, error)
-        return _new_page(request, actor, {"form": again, "kinds": choices[0].kinds, "back": back}, status=422)
-    messages.success(request, _("Saved “%(name)s”. Its secret is encrypted and not shown again.") % {"name": made.name})
-    if "test" in request.POST:
-        _test(request, actor, made)
-    return redirect(back or reverse("credential", args=[actor.tenant.slug, made.pk]))
+    except ServiceError as error:
+        return _new_page(request, actor, refused(form, request.POST, error), kinds, status=422)
+    if sign_in_ready(made) and "connect" in request.POST:
+        return to_provider(request, actor, made, back=_back(request, actor))
+    say_saved(request, actor, made)
+    return redirect(_after(request, actor, made))
 
 
-def _new_page(request: HttpRequest, actor: Actor, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    form = context.get("form")
-    context["can_test"] = form is not None and declared_test(form.provider, form.auth_type) is not None
+def _new_page(request: HttpRequest, actor: Actor, form: CredentialForm, kinds: tuple[Kind, ...],
+              verdict: Verdict | None = None, status: int = 200) -> HttpResponse:  # fmt: skip
+    context = {
+        "form": form,
+        "redirect_uri": redirect_uri(request, form.provider),
+        "kinds": kinds,
+        "back": _back(request, actor),
+        "verdict": verdict,
+        "abilities": pages.abilities(form.provider, form.auth_type),
+        "can_test": declared_test(form.provider, form.auth_type) is not None,
+    }
     return page(request, actor, "vault/new.html", context, nav="credential-list", status=status)
+
+
+def _tried(request: HttpRequest, actor: Actor, form: CredentialForm, *, kinds: tuple[Kind, ...] = (),
+           found: Credential | None = None) -> HttpResponse:  # fmt: skip
+    """Ask the provider about what was filled in, and show the form again: nothing is saved."""
+    verdict: Verdict | None = None
+    try:
+        given = entered(form, request.POST, time_zone=actor.tenant.time_zone)
+        verdict = checks.credential_try(
+            actor=actor,
+            provider=form.provider,
+            auth_type=form.auth_type,
+            secret=given.secret,
+            settings=given.settings,
+            credential=found,
+        )
+        taken = services.free_name(actor.tenant, verdict.account) if verdict.account and found is None else ""
+        form = tried(form, request.POST, name=taken)
+    except ServiceError as error:
+        form = refused(form, request.POST, error)
+    status = 200 if verdict else 422
+    if is_fragment(request):
+        # The fields stay as they are in the browser, secrets too: nothing that was typed is ever sent back.
+        context = {"form": form, "verdict": verdict, "is_part": True, "is_new": found is None}
+        return fragment(request, actor, "vault/_tried.html", context)
+    if found is None:
+        return _new_page(request, actor, form, kinds, verdict, status)
+    return _vault(request, actor, drawer=pages.drawer(actor, found, form=form, verdict=verdict), status=status)
 
 
 def _create(actor: Actor, form: CredentialForm, data: Mapping[str, str]) -> Credential:
@@ -212,18 +164,21 @@ def _create(actor: Actor, form: CredentialForm, data: Mapping[str, str]) -> Cred
     )
 
 
-def _back(request: HttpRequest) -> str:
-    """Return the page to go back to, if it is one of ours."""
-    target = request.POST.get("next") or request.GET.get("next", "")
-    return target if target and url_has_allowed_host_and_scheme(target, allowed_hosts=None) else ""
+def _back(request: HttpRequest, actor: Actor) -> str:
+    """Return the page to go back to, if it is one of the tenant's."""
+    return connecting.local_page(actor.tenant, request.POST.get("next") or request.GET.get("next", ""))
 
 
-def _free_name(tenant: Tenant, provider: str) -> str:
-    """Return a name that no credential of the tenant has yet, like ``slack`` or ``slack-2``."""
-    base = provider.replace("_", "-")[:90]
-    taken = set(Credential.objects.for_tenant(tenant).filter(name__startswith=base).values_list("name", flat=True))
-    names = [base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))]
-    return next(name for name in names if name not in taken)
+def _after(request: HttpRequest, actor: Actor, made: Credential) -> str:
+    """Return where to go with a new credential: back to the step that it was made for, where it is chosen now."""
+    back = _back(request, actor)
+    if not back:
+        return reverse("credential", args=[actor.tenant.slug, made.pk])
+    try:
+        return connecting.chosen_in_step(actor=actor, address=back, credential=made)
+    except ServiceError as error:
+        messages.warning(request, error.message)
+        return back
 
 
 @require_POST
@@ -232,40 +187,72 @@ def credential_edit(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse
     """Change a credential; a secret that is left empty stays as it is."""
     found = _find(actor, pk)
     form = credential_form(found.provider, found.auth_type, credential=found)
+    if "try" in request.POST:
+        return _tried(request, actor, form, found=found)
     try:
-        given = entered(form, request.POST, time_zone=actor.tenant.time_zone)
-        changes: dict[str, Any] = {"name": given.name, "settings": given.settings}
-        if given.secret is not None:
-            changes["secret"] = given.secret
-        if request.POST.get("expires", "") != form.expires.value:
-            changes["expires_at"] = given.expires_at
+        changes = _changes(actor.tenant, form, request.POST)
         found = services.credential_update(actor=actor, credential=found, **changes)
-    except Invalid as error:
-        return _vault(request, actor, drawer=_drawer(actor, found, form=refused(form, request.POST, error)), status=422)
-    messages.success(request, _("Saved “%(name)s”.") % {"name": found.name})
-    if "test" in request.POST:
-        _test(request, actor, found)
+    except ServiceError as error:
+        drawer = pages.drawer(actor, found, form=refused(form, request.POST, error))
+        return _vault(request, actor, drawer=drawer, status=422)
+    if "secret" in changes:
+        say_saved(request, actor, found)
+    else:
+        messages.success(request, _("Saved “%(name)s”.") % {"name": found.name})
     return redirect("credential", actor.tenant.slug, pk)
+
+
+def _changes(tenant: Tenant, form: CredentialForm, data: Mapping[str, str]) -> dict[str, Any]:
+    given = entered(form, data, time_zone=tenant.time_zone)
+    changes: dict[str, Any] = {"name": given.name, "settings": given.settings}
+    if given.secret is not None:
+        changes["secret"] = given.secret
+    if data.get("expires", "") != form.expires.value:
+        changes["expires_at"] = given.expires_at
+    return changes
 
 
 @require_POST
 @tenant_page(Role.EDITOR)
 def credential_test(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Ask the provider whether the secret works."""
-    _test(request, actor, _find(actor, pk))
-    return redirect("credential", actor.tenant.slug, pk)
-
-
-def _test(request: HttpRequest, actor: Actor, found: Credential) -> None:
     try:
-        checked = services.credential_check(actor=actor, credential=found)
-    except ServiceError as error:
+        checked = checks.credential_check(actor=actor, credential=_find(actor, pk))
+    except Invalid as error:
         messages.warning(request, error.message)
-        return
-    if checked.health == Health.WORKING:
+        return redirect("credential", actor.tenant.slug, pk)
+    if checked.health in WORKS:
         messages.success(request, checked.health_message or _("It works."))
     else:
         messages.warning(request, checked.health_message or _("The provider gave no clear answer."))
+    return redirect("credential", actor.tenant.slug, pk)
+
+
+@require_POST
+@tenant_page(Role.EDITOR)
+def credential_replace_everywhere(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
+    """Let every draft that uses a credential use another one instead."""
+    found, chosen = _find(actor, pk), request.POST.get("by", "")
+    try:
+        by = get_for_tenant_or_404(Credential, actor.tenant, pk=chosen) if chosen.isascii() else None
+        if by is None or not chosen:
+            raise Invalid(_("Choose the credential that takes its place."))
+        done = credential_replace(actor=actor, credential=found, by=by)
+    except ServiceError as error:
+        drawer = pages.drawer(actor, found, leaves=True, refused=error.message, chosen=chosen[:20])
+        return _vault(request, actor, drawer=drawer, status=422)
+    words = {"count": done.workflows, "name": by.name, "old": found.name}
+    said = ngettext(
+        "Replaced by “%(name)s” in %(count)d workflow.",
+        "Replaced by “%(name)s” in %(count)d workflows.",
+        done.workflows,
+    )
+    messages.success(request, said % words)
+    if done.live:
+        names = ", ".join(workflow.name for workflow in done.live[:5])
+        said = _("What is published still uses “%(old)s” until the next publish: %(names)s.")
+        messages.warning(request, said % {"old": found.name, "names": names + (", …" if len(done.live) > 5 else "")})
+    return redirect(f"{reverse('credential', args=[actor.tenant.slug, pk])}?delete=1")
 
 
 @require_POST
@@ -273,9 +260,14 @@ def _test(request: HttpRequest, actor: Actor, found: Credential) -> None:
 def credential_delete(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Delete a credential; one in use is refused, with what uses it, unless ``force`` is sent."""
     found = _find(actor, pk)
+    order = revocation_of(actor, found)
     try:
         credential_delete_checked(actor=actor, credential=found, force="force" in request.POST)
     except Conflict as error:
-        return _vault(request, actor, drawer=_drawer(actor, found, in_use=error.message), status=409)
+        drawer = pages.drawer(actor, found, leaves=True, refused=error.message)
+        return _vault(request, actor, drawer=drawer, status=409)
     messages.success(request, _("Deleted “%(name)s”.") % {"name": found.name})
+    if order is not None and not revoke(order):
+        said = _("%(provider)s could not be told: take the access back there too, in the account's settings.")
+        messages.warning(request, said % {"provider": order.sign_in.name})
     return redirect("credential-list", actor.tenant.slug)

@@ -11,7 +11,7 @@ from orchestrator.workflows.digests import address_digest
 from orchestrator.workflows.models import Trigger
 
 TOKEN_BYTES: Final = 24
-PATHS: Final = {TriggerType.WEBHOOK: "/h/", TriggerType.FORM: "/f/"}
+PATHS: Final = {TriggerType.WEBHOOK: "/h/", TriggerType.EVENT: "/h/", TriggerType.FORM: "/f/"}
 
 
 def give_address(trigger: Trigger) -> None:

@@ -43,6 +43,8 @@ from orchestrator.workflows.admin_forms import (
     triggers_document,
 )
 from orchestrator.workflows.models import Step, Trigger, Workflow, WorkflowVersion
+from orchestrator.workflows.secret_inputs import kept_document
+from orchestrator.workflows.selectors import auto_return_document
 
 if TYPE_CHECKING:
     _Stacked = admin.StackedInline[Any, Any]
@@ -256,8 +258,10 @@ class WorkflowVersionAdmin(ReadOnlyMixin, ScopedAdmin):
     list_display = ("__str__", "number", "tenant", "author", "note", "created_at")
     list_filter = (TenantFilter, WorkflowFilter)
     search_fields = ("workflow__name", "workflow__slug", "note")
-    fields = ("workflow", "tenant", "number", "author_name", "note", "created_at", "checksum", "document")
-    readonly_fields = ("author_name", "document")
+    fields = (
+        "workflow", "tenant", "number", "author_name", "note", "created_at", "auto_return", "checksum", "document"
+    )  # fmt: skip
+    readonly_fields = ("author_name", "auto_return", "document")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows = super().get_queryset(request).select_related("tenant", "workflow", "author")
@@ -267,6 +271,14 @@ class WorkflowVersionAdmin(ReadOnlyMixin, ScopedAdmin):
     def author_name(self, obj: WorkflowVersion) -> str:
         return obj.author.get_username() if obj.author else "—"
 
+    @admin.display(description=gettext_lazy("Goes back by itself"))
+    def auto_return(self, obj: WorkflowVersion) -> str:
+        found = auto_return_document(obj)
+        if found is None:
+            return "—"
+        words = _("%(failures)d failures in %(runs)d runs: %(status)s") % found
+        return f"{words} ({obj.returned_at:%Y-%m-%d %H:%M} UTC)" if obj.returned_at else words
+
     @admin.display(description=gettext_lazy("Document"))
     def document(self, obj: WorkflowVersion) -> SafeString:
-        return pre(obj.definition)
+        return pre(kept_document(obj.definition))

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.registry import registry
+from integrations.words import declared
 from orchestrator.errors import Invalid, Problem
 from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.admin_base import ServiceForm, TenantField
@@ -21,6 +22,7 @@ from orchestrator.tenants.admin_forms import GroupedSelect, JSONField, JSONObjec
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.models import Credential
 from orchestrator.workflows.models import Step, Trigger, Workflow
+from orchestrator.workflows.secret_inputs import kept_config
 
 if TYPE_CHECKING:
     _FormSet = BaseInlineFormSet[Any, Any, Any]
@@ -93,7 +95,8 @@ def action_groups() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return every registered action by its provider, for a select."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for action in registry.actions():
-        groups.setdefault(action.provider.name, []).append((action.key, f"{action.provider.name}: {action.name}"))
+        provider = declared(action.provider.name)
+        groups.setdefault(provider, []).append((action.key, f"{provider}: {declared(action.name)}"))
     return sorted(groups.items(), key=lambda group: group[0].lower())
 
 
@@ -160,7 +163,7 @@ class StepForm(_RowForm):
             "name": instance.name,
             "action": instance.action,
             "credential": str(instance.credential_id) if instance.credential_id else missing,
-            "config": instance.config,
+            "config": kept_config(instance.action, instance.config),
             "notes": instance.notes,
             "order": instance.position + 1,
             "inside": f"{instance.parent.key}.{instance.lane}" if instance.parent else "",

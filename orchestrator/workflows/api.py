@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.db.models import Prefetch
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
@@ -17,9 +18,12 @@ from orchestrator.api.schema import IF_MATCH, ONCE, PAGED, ProblemBody
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, Text, TriggerDefinition, WorkflowSettings
+from orchestrator.tenants.permissions import require_operation
 from orchestrator.types import JSONValue
 from orchestrator.workflows import selectors, services
 from orchestrator.workflows.models import Step, Trigger, Workflow, WorkflowVersion
+from orchestrator.workflows.returning import MOST_RUNS
+from orchestrator.workflows.secret_inputs import kept_document
 
 
 class WorkflowDocument(BaseModel):
@@ -34,6 +38,12 @@ class WorkflowDocument(BaseModel):
     steps: list[StepDefinition] = []
     output: JSONValue = None
     settings: WorkflowSettings = WorkflowSettings()
+
+
+class WorkflowChanges(WorkflowDocument):
+    """Whole top-level keys of the document, those that are to be replaced."""
+
+    name: str = Field("", min_length=1, max_length=200)
 
 
 class WorkflowBody(WorkflowDocument):
@@ -54,10 +64,22 @@ class WorkflowPage(BaseModel):
     previous: str | None
 
 
+class AutoReturnRequest(BaseModel):
+    """Go back to the version before once ``failures`` of the first ``runs`` runs have failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    failures: int = Field(5, ge=1, le=MOST_RUNS)
+    runs: int = Field(20, ge=1, le=MOST_RUNS)
+
+
 class PublishRequest(BaseModel):
+    """``auto_return`` is off unless it is given; the first version has none to go back to."""
+
     model_config = ConfigDict(extra="forbid")
 
     note: Text = Field("", max_length=1000)
+    auto_return: AutoReturnRequest | None = None
 
 
 class PublishBody(BaseModel):
@@ -72,6 +94,15 @@ class PublishCheck(BaseModel):
     problems: list[ProblemBody]
 
 
+class AutoReturnBody(BaseModel):
+    """``status``: ``watching`` its first runs, ``over`` without going back, or ``returned`` to the version before."""
+
+    failures: int
+    runs: int
+    status: Literal["watching", "over", "returned"]
+    returned_at: datetime | None
+
+
 class VersionBody(BaseModel):
     """One immutable version; ``definition`` only where one version is asked for."""
 
@@ -80,6 +111,7 @@ class VersionBody(BaseModel):
     note: str
     author: str | None
     created_at: datetime
+    auto_return: AutoReturnBody | None
     definition: dict[str, Any] | None = None
 
 
@@ -115,8 +147,9 @@ def _version_document(version: WorkflowVersion, *, whole: bool = False) -> dict[
         "note": version.note,
         "author": version.author.get_username() if version.author else None,
         "created_at": version.created_at,
+        "auto_return": selectors.auto_return_document(version),
     }
-    return {**document, "definition": version.definition} if whole else document
+    return {**document, "definition": kept_document(version.definition)} if whole else document
 
 
 def _as_bodies(problems: Sequence[Problem]) -> list[dict[str, str]]:
@@ -169,7 +202,7 @@ class WorkflowDetail(TenantAPIView):
         return Response(selectors.workflow_document(workflow))
 
     @extend_schema(
-        operation_id="workflows_update", parameters=[IF_MATCH], request=WorkflowDocument, responses=WorkflowBody
+        operation_id="workflows_update", parameters=[IF_MATCH], request=WorkflowChanges, responses=WorkflowBody
     )
     def patch(self, request: Request, pk: str) -> Response:
         """Replace whole top-level keys of the draft."""
@@ -190,14 +223,19 @@ class WorkflowDetail(TenantAPIView):
 class WorkflowPublish(TenantAPIView):
     @extend_schema(
         operation_id="workflows_publish",
-        parameters=[OpenApiParameter("dry_run", bool), ONCE],
+        parameters=[OpenApiParameter("dry_run", bool), IF_MATCH, ONCE],
         request=PublishRequest,
         responses={200: PublishCheck, 201: PublishBody},
     )
     def post(self, request: Request, pk: str) -> Response:
-        """Publish the draft as the next version, or answer every problem found; `?dry_run=1` only checks."""
+        """Publish the draft as the next version, or answer every problem found; `?dry_run=1` only checks.
+
+        With `If-Match: <revision>` a draft that somebody changed meanwhile answers 409. `auto_return` lets the version
+        before come back by itself when the first runs of this one fail.
+        """
         workflow = self.find(Workflow, pk)
         if request.query_params.get("dry_run") in ("1", "true"):
+            require_operation(self.actor, "workflow.publish")
             problems = services.check(workflow)
             return Response(
                 {
@@ -205,10 +243,13 @@ class WorkflowPublish(TenantAPIView):
                     "problems": _as_bodies([p for p in problems if p.severity == "error"]),
                 }
             )
-        note = parse_body(PublishRequest, self.body()).note
+        body, if_match = parse_body(PublishRequest, self.body()), self.if_match()
+        wanted = services.AutoReturn(**body.auto_return.model_dump()) if body.auto_return else None
 
         def make() -> Response:
-            result = services.publish(actor=self.actor, workflow=workflow, note=note)
+            result = services.publish(
+                actor=self.actor, workflow=workflow, note=body.note, if_match=if_match, auto_return=wanted
+            )
             return Response(
                 {"number": result.version.number, "warnings": _as_bodies(result.warnings)},
                 status=201,
@@ -257,16 +298,18 @@ class VersionDetail(TenantAPIView):
 
 
 class VersionRestore(TenantAPIView):
-    @extend_schema(operation_id="versions_restore", request=None, responses=WorkflowBody)
+    @extend_schema(operation_id="versions_restore", parameters=[IF_MATCH], request=None, responses=WorkflowBody)
     def post(self, request: Request, pk: str, number: int) -> Response:
         """Replace the draft by this version; nothing is published."""
         version = _version(self, pk, number)
-        workflow = services.version_restore(actor=self.actor, workflow=version.workflow, version=version)
+        workflow = services.version_restore(
+            actor=self.actor, workflow=version.workflow, version=version, if_match=self.if_match()
+        )
         return Response(selectors.workflow_document(workflow))
 
 
 class DraftUndo(TenantAPIView):
-    @extend_schema(operation_id="workflows_undo", request=None, responses=WorkflowBody)
+    @extend_schema(operation_id="workflows_undo", parameters=[IF_MATCH], request=None, responses=WorkflowBody)
     def post(self, request: Request, pk: str) -> Response:
         """Make the draft what it was before its last change; 409 `nothing_to_undo` where none is kept."""
         workflow, _ = services.draft_undo(actor=self.actor, workflow=self.find(Workflow, pk), if_match=self.if_match())
@@ -274,7 +317,7 @@ class DraftUndo(TenantAPIView):
 
 
 class DraftRedo(TenantAPIView):
-    @extend_schema(operation_id="workflows_redo", request=None, responses=WorkflowBody)
+    @extend_schema(operation_id="workflows_redo", parameters=[IF_MATCH], request=None, responses=WorkflowBody)
     def post(self, request: Request, pk: str) -> Response:
         """Make the change again that was undone last; 409 `nothing_to_redo` where there is none."""
         workflow, _ = services.draft_redo(actor=self.actor, workflow=self.find(Workflow, pk), if_match=self.if_match())
@@ -311,18 +354,18 @@ def _version(view: TenantAPIView, pk: str, number: int) -> WorkflowVersion:
     rows = WorkflowVersion.objects.for_tenant(view.tenant).select_related("workflow", "author")
     found = rows.filter(workflow=view.find(Workflow, pk), number=number).first()
     if found is None:
-        raise NotFound(f"This workflow has no version {number}.")
+        raise NotFound(_("This workflow has no version %(number)s.") % {"number": number})
     return found
 
 
 def _number(request: Request, name: str) -> int:
     text = request.query_params.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Invalid(f"{name} is {text!r:.40}; send a version's number.")
+        raise Invalid(_("%(name)s is %(text).40r; send a version's number.") % {"name": name, "text": text})
     return int(text)
 
 
 def _object(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise Invalid("The body is not a JSON object; send a workflow document.")
+        raise Invalid(_("The body is not a JSON object; send a workflow document."))
     return data

@@ -10,6 +10,7 @@ from orchestrator.flow.definition import StepDefinition, TriggerDefinition, Work
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.models import Credential
 from orchestrator.workflows.models import Step, Trigger, Workflow
+from orchestrator.workflows.secret_inputs import held, kept_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,8 @@ def apply_definition(row: Step, definition: StepDefinition, credentials: Mapping
     """Copy a step's definition onto its row, its place aside."""
     row.name, row.action, row.notes = definition.name, definition.action, definition.notes
     row.lanes = list(definition.lanes)
-    row.config = definition.config.model_dump(mode="json", exclude_defaults=True)
+    row.config = dict(kept_config(row.action, definition.config.model_dump(mode="json", exclude_defaults=True)))
+    row.secrets = sorted(set(held(row.action, definition.config.inputs).values())) or None
     row.credential_id = credentials.get(definition.credential or "")
     # A name that no credential has stays as it is: a draft may be wrong, and publish says so.
     row.credential_name = "" if row.credential_id else definition.credential or ""
@@ -91,7 +93,8 @@ def write_triggers(*, workflow: Workflow, triggers: Sequence[TriggerDefinition])
         row.config, row.position, row.in_draft = definition.config, position, True
         row.save()
     for row in rows.values():
-        drop_trigger(row)
+        if row.in_draft:
+            drop_trigger(row)
     return new
 
 
@@ -121,7 +124,8 @@ def _step_document(step: Step, steps: Sequence[Step]) -> dict[str, Any]:
     credential = step.credential.name if step.credential else step.credential_name
     if credential:
         document["credential"] = credential
-    document["config"] = step.config
+    # An input may have become a secret since it was saved.
+    document["config"] = kept_config(step.action, step.config)
     if step.notes:
         document["notes"] = step.notes
     if step.lanes:

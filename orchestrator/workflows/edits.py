@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 from pydantic import TypeAdapter, ValidationError
 
+from integrations import words
+from integrations.findings import findings
 from integrations.registry import registry
 from orchestrator.errors import Conflict, Invalid, NotFound, Problem
 from orchestrator.flow.definition import MAX_DEPTH, MAX_STEPS, LaneName, StepDefinition, TriggerDefinition
@@ -49,13 +52,18 @@ def step_add(
     workflow = lock_draft(actor, workflow, if_match)
     rows = rows_of(workflow)
     if len(rows) >= MAX_STEPS:
-        raise Invalid(f"A workflow has at most {MAX_STEPS} steps. Move some into a workflow of their own.")
+        raise Invalid(
+            _("A workflow has at most %(most)s steps. Move some into a workflow of their own.") % {"most": MAX_STEPS}
+        )
     previous = find_step(rows, after) if after else None
     holder = previous.parent if previous else (find_step(rows, parent) if parent else None)
     if holder is not None and previous is None:
-        _open_lane(holder, lane)
-    if holder is not None and _depth(rows, holder) > MAX_DEPTH:
-        raise Invalid(f"Lanes nest at most {MAX_DEPTH} levels deep. Move some steps into a workflow of their own.")
+        open_lane(holder, lane)
+    if holder is not None and depth_of(rows, holder) > MAX_DEPTH:
+        raise Invalid(
+            _("Lanes nest at most %(most)s levels deep. Move some steps into a workflow of their own.")
+            % {"most": MAX_DEPTH}
+        )
     step = Step(
         tenant=actor.tenant,
         workflow=workflow,
@@ -85,7 +93,7 @@ def step_update(
     require_operation(actor, "workflow.edit")
     unknown = changes.keys() - STEP_FIELDS
     if unknown:
-        raise Invalid(f"{min(unknown)!r:.80} of a step cannot be changed here.")
+        raise Invalid(_("%(name).80r of a step cannot be changed here.") % {"name": min(unknown)})
     workflow = lock_draft(actor, workflow, if_match)
     step = find_step(rows_of(workflow), key)
     credential = step.credential.name if step.credential else step.credential_name or None
@@ -102,6 +110,18 @@ def step_update(
     apply_definition(step, definition, credential_ids(actor.tenant, [definition.credential]))
     step.save()
     touch(actor, workflow, detail={"step_changed": key, "fields": sorted(changes)})
+    return step
+
+
+@transaction.atomic
+def step_skip(*, actor: Actor, workflow: Workflow, key: str, if_match: int | None = None) -> Step:
+    """Leave a step, with what its lanes hold, out of runs; or take it in again if it is left out."""
+    require_operation(actor, "workflow.edit")
+    workflow = lock_draft(actor, workflow, if_match)
+    step = find_step(rows_of(workflow), key)
+    step.config = {**step.config, "skip": not step.config.get("skip", False)}
+    step.save(update_fields=["config"])
+    touch(actor, workflow, detail={"step_skipped" if step.config["skip"] else "step_taken_in": key})
     return step
 
 
@@ -147,7 +167,7 @@ def lane_add(*, actor: Actor, workflow: Workflow, key: str, lane: str, if_match:
     _require_free_lanes(step)
     name = _lane_name(step, lane)
     if len(step.lanes) >= MAX_LANES:
-        raise Invalid(f"A step has at most {MAX_LANES} lanes.")
+        raise Invalid(_("A step has at most %(most)s lanes.") % {"most": MAX_LANES})
     is_before_last = step.action == SWITCH and step.lanes[-1:] == [DEFAULT_LANE]
     place = len(step.lanes) - is_before_last
     step.lanes = [*step.lanes[:place], name, *step.lanes[place:]]
@@ -192,15 +212,22 @@ def lane_remove(
     rows = rows_of(workflow)
     step = find_step(rows, key)
     _require_lane(step, lane)
-    declared = registry.get(step.action)
-    if declared is not None and lane in (declared.lanes or ()):
-        raise Invalid(f"The lane {lane!r} is part of what {declared.name} is, so it stays.", code="fixed_lane")
+    found = registry.get(step.action)
+    if found is not None and lane in (found.lanes or ()):
+        raise Invalid(
+            _("The lane %(lane)r is part of what %(name)s is, so it stays.")
+            % {"lane": lane, "name": words.declared(found.name)},
+            code="fixed_lane",
+        )
     held = [row for row in rows if row.parent_id == step.pk and row.lane == lane]
     if held and not with_steps:
         count = sum(1 + _held_count(rows, row) for row in held)
         raise Conflict(
-            f"The lane {lane!r} holds {count} step(s), which would go with it. Move them out of it first, or remove it "
-            "together with them.",
+            _(
+                "The lane %(lane)r holds %(count)s step(s), which would go with it. Move them out of it "
+                "first, or remove it together with them."
+            )
+            % {"lane": lane, "count": count},
             code="lane_holds_steps",
         )
     for row in held:
@@ -272,7 +299,7 @@ def find_step(rows: Sequence[Step], key: str) -> Step:
     """Return the step with a key. Raises NotFound."""
     found = next((row for row in rows if row.key == key), None)
     if found is None:
-        raise NotFound(f"There is no step {key!r:.80} in this draft. Somebody may have removed it.")
+        raise NotFound(_("There is no step %(key).80r in this draft. Somebody may have removed it.") % {"key": key})
     return found
 
 
@@ -284,13 +311,13 @@ def first_lanes(action: str) -> tuple[str, ...]:
     return tuple(declared.lanes) or _FIRST_LANES.get(action, ())
 
 
-def _open_lane(holder: Step, lane: str) -> None:
+def open_lane(holder: Step, lane: str) -> None:
     """Make sure that a step has a lane that its action always has, also where the document left it out."""
     if lane in holder.lanes:
         return
     declared = registry.get(holder.action)
     if declared is None or lane not in (declared.lanes or ()):
-        raise NotFound(f"{holder.name or holder.key} has no lane {lane!r:.80}.")
+        raise NotFound(_("%(name)s has no lane %(lane).80r.") % {"name": holder.name or holder.key, "lane": lane})
     holder.lanes = [*holder.lanes, lane]
     holder.save(update_fields=["lanes"])
 
@@ -298,13 +325,16 @@ def _open_lane(holder: Step, lane: str) -> None:
 def _require_free_lanes(step: Step) -> None:
     declared = registry.get(step.action)
     if declared is None or declared.lanes is None or declared.lanes:
-        name = declared.name if declared else step.action
-        raise Invalid(f"The lanes of {name} cannot be changed.", code="fixed_lanes")
+        name = words.declared(declared.name) if declared else step.action
+        raise Invalid(_("The lanes of %(name)s cannot be changed.") % {"name": name}, code="fixed_lanes")
 
 
 def _require_lane(step: Step, lane: str) -> None:
     if lane not in step.lanes:
-        raise NotFound(f"{step.name or step.key} has no lane {lane!r:.80}. Somebody may have removed it.")
+        raise NotFound(
+            _("%(name)s has no lane %(lane).80r. Somebody may have removed it.")
+            % {"name": step.name or step.key, "lane": lane}
+        )
 
 
 def _lane_name(step: Step, text: str) -> str:
@@ -312,9 +342,11 @@ def _lane_name(step: Step, text: str) -> str:
     try:
         name = _LANE_NAMES.validate_python(text.strip())
     except ValidationError as error:
-        raise Invalid("A lane's name has 1 to 63 characters that can be stored.", code="lane_name") from error
+        raise Invalid(_("A lane's name has 1 to 63 characters that can be stored."), code="lane_name") from error
     if name in step.lanes:
-        raise Invalid(f"There is a lane {name!r} already. Give this one another name.", code="lane_taken")
+        raise Invalid(
+            _("There is a lane %(name)r already. Give this one another name.") % {"name": name}, code="lane_taken"
+        )
     return name
 
 
@@ -322,7 +354,7 @@ def _held_count(rows: Sequence[Step], step: Step) -> int:
     return sum(1 + _held_count(rows, row) for row in rows if row.parent_id == step.pk)
 
 
-def _depth(rows: Sequence[Step], step: Step) -> int:
+def depth_of(rows: Sequence[Step], step: Step) -> int:
     """Return in how many lanes a step's own lanes are, these included."""
     by_pk = {row.pk: row for row in rows}
     depth, above = 1, step.parent_id
@@ -335,7 +367,7 @@ def _trigger(workflow: Workflow, key: str) -> Trigger:
     rows = Trigger.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, key=key, in_draft=True)
     found = rows.first()
     if found is None:
-        raise NotFound(f"There is no trigger {key!r:.80} in this draft. Somebody may have removed it.")
+        raise NotFound(_("There is no trigger %(key).80r in this draft. Somebody may have removed it.") % {"key": key})
     return found
 
 
@@ -379,6 +411,6 @@ def _parsed(model: type[Any], values: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         problems = [
             Problem(path=".".join(map(str, found["loc"])), message=found["msg"], code=found["type"])
-            for found in error.errors(include_url=False, include_input=False, include_context=False)
+            for found in findings(error)
         ]
-        raise Invalid("The change has the wrong shape.", problems=problems) from error
+        raise Invalid(_("The change has the wrong shape."), problems=problems) from error

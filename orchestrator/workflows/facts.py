@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from orchestrator.flow.calls import called_slugs, facts_of, lists_callers
+from orchestrator.flow.calls import called_slugs, facts_of, lists_workflows
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.flow.facts import WorkflowFacts
 from orchestrator.workflows.drafts import draft_definition
@@ -19,7 +19,7 @@ def other_workflows(tenant_id: int, definition: WorkflowDefinition) -> dict[str,
     for a workflow that speaks of no other.
     """
     calls = called_slugs(definition)
-    if not (calls or definition.settings.error_workflow or lists_callers(definition)):
+    if not (calls or definition.settings.error_workflow or lists_workflows(definition)):
         return {}
     others = Workflow.objects.for_tenant(tenant_id).exclude(slug=definition.slug).order_by("slug")
     found = {

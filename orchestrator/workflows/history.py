@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from django.db.models import Max, Min
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from orchestrator import jsongate
 from orchestrator.errors import Conflict
@@ -27,6 +28,8 @@ from orchestrator.workflows.models import DraftState, Workflow
 STATES_KEPT: Final = 100
 # A pause of this length ends what is undone as one.
 PAUSE: Final = timedelta(seconds=5)
+# Who changed a draft so long ago is still taken to be at it.
+PRESENT: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,12 @@ def remember(actor: Actor, workflow: Workflow, change: Mapping[str, Any]) -> Non
     states.filter(number__lte=workflow.draft_state - STATES_KEPT).delete()
 
 
+def amend(workflow: Workflow) -> None:
+    """Make the draft as it is now what the last change that was remembered left."""
+    states = DraftState.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, number=workflow.draft_state)
+    states.update(document=_packed(workflow))
+
+
 def reach(workflow: Workflow) -> Reach:
     """Return what can be undone and redone; one query."""
     states = DraftState.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
@@ -84,14 +93,58 @@ def neighbour(workflow: Workflow, by: int) -> tuple[WorkflowDefinition, DraftSta
     found = {state.number: state for state in states}
     wanted = found.get(workflow.draft_state + by)
     if wanted is None:
-        what = "undone" if by < 0 else "made again"
+        what = _("undone") if by < 0 else _("made again")
         raise Conflict(
-            f"Nothing of this draft can be {what}: its last {STATES_KEPT} changes are kept, and a new change takes the "
-            "place of those that were undone.",
+            _(
+                "Nothing of this draft can be %(what)s: its last %(kept)s changes are kept, and a new "
+                "change takes the place of those that were undone."
+            )
+            % {"what": what, "kept": STATES_KEPT},
             code="nothing_to_undo" if by < 0 else "nothing_to_redo",
         )
-    document = jsongate.parse(zlib.decompress(bytes(wanted.document)))
-    return WorkflowDefinition.model_validate(document), found[max(found)]
+    return _definition(wanted), found[max(found)]
+
+
+def draft_as_seen(workflow: Workflow, number: int) -> WorkflowDefinition | None:
+    """Return what the draft was when its state was ``number``, None where that is not kept any more."""
+    states = DraftState.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, number=max(1, number))
+    state = states.first()
+    return _definition(state) if state else None
+
+
+def last_change(workflow: Workflow) -> DraftState | None:
+    """Return the state that the draft is at, with who made it by what change."""
+    states = DraftState.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow, number=workflow.draft_state)
+    return states.select_related("author").defer("document").first()
+
+
+def others(actor: Actor, workflow: Workflow) -> dict[str, list[str]]:
+    """Return who else has just edited the draft: names by the key of the step that each touched last.
+
+    One query, and none while nobody has changed the draft of late.
+    Who changed something that is no step, like a trigger, is with the step they touched before that.
+    """
+    since = timezone.now() - PRESENT
+    if workflow.updated_at < since:
+        return {}
+    states = DraftState.objects.for_tenant(workflow.tenant_id).filter(
+        workflow=workflow, changed_at__gt=since, author__isnull=False
+    )
+    if actor.user is not None:
+        states = states.exclude(author=actor.user)
+    found: dict[int, tuple[str, str]] = {}
+    for state in states.select_related("author").defer("document").order_by("changed_at", "number"):
+        key = next((value for name, value in state.change.items() if f"{name}_".startswith("step_")), "")
+        if key and state.author is not None:
+            found[state.author.pk] = (str(key), state.author.get_full_name() or state.author.get_username())
+    people: dict[str, list[str]] = {}
+    for key, name in found.values():
+        people.setdefault(key, []).append(name)
+    return people
+
+
+def _definition(state: DraftState) -> WorkflowDefinition:
+    return WorkflowDefinition.model_validate(jsongate.parse(zlib.decompress(bytes(state.document))))
 
 
 def _goes_on(last: DraftState, actor: Actor, change: Mapping[str, Any]) -> bool:

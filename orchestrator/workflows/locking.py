@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.tenants import audit
@@ -19,11 +20,14 @@ def lock_draft(actor: Actor, workflow: Workflow, if_match: int | None) -> Workfl
     rows = Workflow.objects.for_tenant(actor.tenant).select_for_update(of=("self",))
     locked = rows.filter(pk=workflow.pk).first()
     if locked is None:
-        raise NotFound("There is no such workflow in this tenant.")
+        raise NotFound(_("There is no such workflow in this tenant."))
     if if_match is not None and if_match != locked.revision:
         raise Conflict(
-            f"Somebody changed this workflow meanwhile: it is at revision {locked.revision}, yours was {if_match}. "
-            "Read it again, and repeat your change.",
+            _(
+                "Somebody changed this workflow meanwhile: it is at revision %(revision)s, yours was "
+                "%(if_match)s. Read it again, and repeat your change."
+            )
+            % {"revision": locked.revision, "if_match": if_match},
             code="revision_conflict",
         )
     history.begin(locked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
@@ -60,6 +60,12 @@ class Step(TenantOwned):
     credential_name = models.CharField(
         max_length=100, blank=True, default="", help_text="A name that no credential has (yet): a draft may be wrong."
     )
+    secrets = JSONTextField(
+        null=True,
+        default=None,
+        editable=False,
+        help_text="Names of credentials in its secret inputs, if any.",
+    )
     notes = models.TextField(blank=True, default="")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     lane = models.CharField(max_length=63, blank=True, default="")
@@ -76,6 +82,7 @@ class Step(TenantOwned):
                 name="step_lane_goes_with_parent",
             ),
         )
+        indexes = (models.Index(fields=("tenant",), condition=Q(secrets__isnull=False), name="step_with_secrets"),)
 
     def __str__(self) -> str:
         return self.name or self.key
@@ -88,7 +95,9 @@ class Trigger(TenantOwned):
     key = models.CharField(max_length=63, validators=[valid_key])
     type = models.CharField(max_length=16, choices=[(t.value, t.value) for t in TriggerType])
     config = JSONTextField(default=dict, blank=True)
-    in_draft = models.BooleanField(default=True, help_text="Off: removed from the draft, live until the next publish.")
+    in_draft = models.BooleanField(
+        default=True, help_text="Off: removed from the draft, live until the next publish, and kept for one more."
+    )
     position = models.PositiveIntegerField(default=0)
     live_config = JSONTextField(null=True, blank=True, default=None, editable=False)
     state = JSONTextField(default=dict, editable=False)
@@ -122,11 +131,37 @@ class WorkflowVersion(TenantOwned):
     author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     note = models.CharField(max_length=1000, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # What was live before, and is again when this is undone or goes back by itself.
+    replaced = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="+", editable=False)
+    return_failures = models.PositiveSmallIntegerField(
+        null=True, default=None, editable=False, help_text="Goes back by itself once so many of its first runs failed."
+    )
+    return_runs = models.PositiveSmallIntegerField(null=True, default=None, editable=False)
+    watched = models.BooleanField(default=False, editable=False, help_text="Whether it may still go back by itself.")
+    returned_at = models.DateTimeField(null=True, default=None, editable=False)
+    return_counts = JSONTextField(null=True, default=None, help_text='{"failed", "runs"} that made it go back.')
 
     class Meta(TenantOwned.Meta):
         abstract = False
         ordering = ("-number", "-id")
+        indexes = (
+            models.Index(fields=("id",), condition=Q(watched=True), name="version_watched"),
+            models.Index(
+                fields=("tenant", "returned_at"), condition=Q(returned_at__isnull=False), name="version_returned"
+            ),
+        )
         constraints = (
+            models.CheckConstraint(
+                condition=Q(watched=False)
+                | Q(
+                    return_failures__gte=1,
+                    return_runs__gte=F("return_failures"),
+                    replaced__isnull=False,
+                    number__isnull=False,
+                    returned_at__isnull=True,
+                ),
+                name="version_watched_with_a_way_back",
+            ),
             models.UniqueConstraint(fields=("workflow", "number"), name="version_number_once_per_workflow"),
             models.UniqueConstraint(
                 fields=("workflow", "checksum"), condition=Q(number__isnull=True), name="version_draft_kept_once"

@@ -7,22 +7,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
+from integrations.findings import findings
+from integrations.registry import Trigger as RegisteredTrigger
 from integrations.registry import registry
-from integrations.sdk import Action
-from orchestrator.errors import Invalid, Problem
-from orchestrator.flow.definition import WorkflowDefinition
-from orchestrator.flow.validation import ActionFacts, CredentialFacts, validate
+from integrations.sdk import Action, PollingTrigger
+from integrations.sdk.declaration import Declaration
+from integrations.words import declared
+from orchestrator.errors import Conflict, Invalid, NotFound, Problem
+from orchestrator.flow.definition import WorkflowDefinition, steps_before
+from orchestrator.flow.facts import TriggerFacts
+from orchestrator.flow.names import TriggerType
+from orchestrator.flow.validation import ActionFacts, CredentialFacts, summary_problems, validate
 from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import Credential
+from orchestrator.vault.selectors import health_now
 from orchestrator.workflows.drafts import credential_ids, draft_definition
 from orchestrator.workflows.facts import other_workflows
-from orchestrator.workflows.models import Trigger, Variable, Workflow, WorkflowVersion
+from orchestrator.workflows.live import make_live
+from orchestrator.workflows.models import Variable, Workflow, WorkflowVersion
+from orchestrator.workflows.returning import AutoReturn, check_auto_return
+from orchestrator.workflows.secret_inputs import credential_fields
 from orchestrator.workflows.selectors import next_version_number
+from orchestrator.workflows.trigger_credentials import named_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +54,21 @@ class RegistryCatalog:
     def keys(self) -> Sequence[str]:
         return [action.key for action in registry.actions()]
 
+    def trigger(self, key: str) -> TriggerFacts | None:
+        trigger = registry.trigger(key)
+        return trigger_facts(trigger) if trigger else None
+
+    def trigger_keys(self) -> Sequence[str]:
+        return [trigger.key for trigger in registry.triggers()]
+
 
 def action_facts(action: Action) -> ActionFacts:
     """Return what validation needs of an action."""
     return ActionFacts(
         key=action.key,
-        name=action.name,
+        name=declared(action.name),
         provider=action.provider.key,
-        provider_name=action.provider.name,
+        provider_name=declared(action.provider.name),
         accepted_auth=frozenset(action.accepted_auth),
         auth_required=action.auth_required,
         input_schema=action.input_json_schema(),
@@ -58,6 +76,22 @@ def action_facts(action: Action) -> ActionFacts:
         check_inputs=lambda inputs: _input_problems(action, inputs),
         lanes=action.lanes,
         per_item=action.per_item,
+        secrets=action.secret_inputs,
+    )
+
+
+def trigger_facts(trigger: RegisteredTrigger) -> TriggerFacts:
+    """Return what validation needs of an integration's trigger."""
+    return TriggerFacts(
+        key=trigger.key,
+        type=TriggerType.POLLING if isinstance(trigger, PollingTrigger) else TriggerType.EVENT,
+        name=declared(trigger.name),
+        provider=trigger.provider.key,
+        provider_name=declared(trigger.provider.name),
+        accepted_auth=frozenset(trigger.accepted_auth),
+        auth_required=trigger.auth_required,
+        output_schema=trigger.output_json_schema(),
+        check_inputs=lambda inputs: _input_problems(trigger, inputs),
     )
 
 
@@ -66,39 +100,112 @@ def check(workflow: Workflow) -> list[Problem]:
     return _check(draft_definition(workflow), workflow.tenant_id)
 
 
+def summary_check(workflow: Workflow, paths: Sequence[str]) -> list[Problem]:
+    """Return what would be wrong with these paths as the draft's summary, none of it about anything else."""
+    definition = draft_definition(workflow)
+    settings = definition.settings.model_copy(update={"summary": tuple(paths)})
+    return summary_problems(definition.model_copy(update={"settings": settings}), catalog=RegistryCatalog())
+
+
 @transaction.atomic
-def publish(*, actor: Actor, workflow: Workflow, note: str = "") -> PublishResult:
+def publish(
+    *,
+    actor: Actor,
+    workflow: Workflow,
+    note: str = "",
+    if_match: int | None = None,
+    seen: str | None = None,
+    number: int | None = None,
+    auto_return: AutoReturn | None = None,
+) -> PublishResult:
     """Make the draft the next numbered version, and let it run.
 
-    The first publish enables the workflow; later ones leave that as it is. Raises Invalid with every problem.
+    The first publish enables the workflow; later ones leave that as it is. Raises Invalid with every problem, and
+    Conflict when the draft's revision is not ``if_match``, its checksum not the one that was ``seen``, or the version
+    would not get the ``number`` that the caller counts on: of a form that is sent twice, one publishes.
     """
     require_operation(actor, "workflow.publish")
-    # Locked: two publishes at once would take the same number.
-    workflow = Workflow.objects.for_tenant(actor.tenant).select_for_update(of=("self",)).get(pk=workflow.pk)
+    workflow = _locked(actor, workflow)
+    if if_match is not None and if_match != workflow.revision:
+        raise Conflict(
+            _(
+                "Somebody changed this workflow meanwhile: it is at revision %(revision)s, yours was "
+                "%(if_match)s. Look at what changed, and publish again."
+            )
+            % {"revision": workflow.revision, "if_match": if_match},
+            code="revision_conflict",
+        )
     definition = draft_definition(workflow)
+    if seen is not None and seen != definition.checksum():
+        message = _("Somebody changed this workflow meanwhile. Look at what changed, and publish again.")
+        raise Conflict(message, code="revision_conflict")
+    if number is not None and number != next_version_number(workflow):
+        message = _("Version %(number)s was published meanwhile. Look at what it changed, and publish again.") % {
+            "number": number
+        }
+        raise Conflict(message, code="published_meanwhile")
+    return _publish(actor, workflow, definition, note, auto_return)
+
+
+@transaction.atomic
+def version_publish(*, actor: Actor, workflow: Workflow, version: WorkflowVersion, note: str = "") -> PublishResult:
+    """Make what a version is the next numbered version, and let it run; the draft is left alone.
+
+    Raises Invalid with every problem that it has by now, and NotFound for another workflow's version.
+    """
+    require_operation(actor, "workflow.publish")
+    workflow = _locked(actor, workflow)
+    if version.workflow_id != workflow.pk or version.number is None:
+        raise NotFound(_("This workflow has no such version."))
+    definition = WorkflowDefinition.model_validate({**version.definition, "slug": workflow.slug})
+    return _publish(actor, workflow, definition, note or f"Version {version.number} again", None)
+
+
+def _locked(actor: Actor, workflow: Workflow) -> Workflow:
+    # Two publishes at once would take the same number.
+    rows = Workflow.objects.for_tenant(actor.tenant).select_for_update(of=("self",))
+    return rows.select_related("published_version").get(pk=workflow.pk)
+
+
+def _publish(
+    actor: Actor, workflow: Workflow, definition: WorkflowDefinition, note: str, auto_return: AutoReturn | None
+) -> PublishResult:
     problems = _check(definition, workflow.tenant_id)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise Invalid(
-            f"{len(errors)} problem(s) to fix before this can be published.", problems=errors, code="unpublishable"
+            _("%(count)s problem(s) to fix before this can be published.") % {"count": len(errors)},
+            problems=errors,
+            code="unpublishable",
         )
-    first = workflow.published_version_id is None
-    version = _make_version(actor, workflow, definition, number=next_version_number(workflow), note=note)
-    workflow.published_version = version
-    workflow.enabled = workflow.enabled or first
-    workflow.max_concurrent_runs = definition.settings.max_concurrent_runs
-    workflow.on_limit = definition.settings.on_limit
-    workflow.updated_at = timezone.now()
-    workflow.save(update_fields=["published_version", "enabled", "max_concurrent_runs", "on_limit", "updated_at"])
-    _take_live(workflow)
+    replaced = workflow.published_version
+    check_auto_return(auto_return, replaced)
+    more = {"replaced": replaced, **_watch(auto_return)}
+    version = _make_version(actor, workflow, definition, number=next_version_number(workflow), note=note, **more)
+    workflow.enabled = workflow.enabled or replaced is None
+    make_live(workflow, version)
     audit.record(actor=actor, action="workflow.published", target=workflow, detail={"number": version.number})
     return PublishResult(version=version, warnings=tuple(p for p in problems if p.severity == "warning"))
 
 
+def _watch(wanted: AutoReturn | None) -> dict[str, Any]:
+    if wanted is None:
+        return {}
+    return {"watched": True, "return_failures": wanted.failures, "return_runs": wanted.runs}
+
+
 @transaction.atomic
-def draft_snapshot(*, actor: Actor, workflow: Workflow) -> WorkflowVersion:
-    """Return an immutable copy of the draft as it is, to run it; the same draft is kept once."""
+def draft_snapshot(*, actor: Actor, workflow: Workflow, until: str = "") -> WorkflowVersion:
+    """Return an immutable copy of the draft as it is, to run it; the same draft is kept once.
+
+    ``until`` leaves out a step and what comes after it. Raises NotFound when there is no such step.
+    """
     definition = draft_definition(workflow)
+    if until:
+        steps = steps_before(definition.steps, until)
+        if steps is None:
+            raise NotFound(_("This workflow has no step %(until).80r.") % {"until": until})
+        definition = definition.model_copy(update={"steps": steps, "output": None})
     kept = WorkflowVersion.objects.for_tenant(workflow.tenant_id).filter(
         workflow=workflow, number__isnull=True, checksum=definition.checksum()
     )
@@ -114,18 +221,31 @@ def draft_snapshot(*, actor: Actor, workflow: Workflow) -> WorkflowVersion:
 
 
 def _check(definition: WorkflowDefinition, tenant_id: int) -> list[Problem]:
-    rows = Credential.objects.for_tenant(tenant_id).values_list("name", "provider", "auth_type")
     return validate(
         definition,
         catalog=RegistryCatalog(),
-        credentials={name: CredentialFacts(provider=p, auth_type=t) for name, p, t in rows},
+        credentials=_credentials(tenant_id),
         variables=list(Variable.objects.for_tenant(tenant_id).values_list("key", flat=True)),
         workflows=other_workflows(tenant_id, definition),
     )
 
 
+def _credentials(tenant_id: int) -> dict[str, CredentialFacts]:
+    rows = Credential.objects.for_tenant(tenant_id).defer("sealed")
+    return {
+        row.name: CredentialFacts(provider=row.provider, auth_type=row.auth_type, health=health_now(row))
+        for row in rows
+    }
+
+
 def _make_version(
-    actor: Actor, workflow: Workflow, definition: WorkflowDefinition, *, number: int | None, note: str = ""
+    actor: Actor,
+    workflow: Workflow,
+    definition: WorkflowDefinition,
+    *,
+    number: int | None,
+    note: str = "",
+    **more: Any,
 ) -> WorkflowVersion:
     return WorkflowVersion.unscoped.create(
         tenant=actor.tenant,
@@ -136,24 +256,23 @@ def _make_version(
         bindings=_bindings(workflow.tenant_id, definition),
         author=actor.user,
         note=note,
+        **more,
     )
 
 
 def _bindings(tenant_id: int, definition: WorkflowDefinition) -> dict[str, int]:
-    return credential_ids(tenant_id, (step.credential for _, step in definition.walk()))
+    of_steps = [name for _, step in definition.walk() for name in credential_fields(step).values()]
+    return credential_ids(tenant_id, [*of_steps, *(named_in(trigger.config) for trigger in definition.triggers)])
 
 
-def _take_live(workflow: Workflow) -> None:
-    """Make the draft's triggers the live ones; those that the draft dropped go now."""
-    rows = Trigger.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow)
-    rows.filter(in_draft=False).delete()
-    for trigger in rows:
-        trigger.live_config = trigger.config
-        trigger.save(update_fields=["live_config"])
+def rebound_credentials(version: WorkflowVersion, definition: WorkflowDefinition) -> set[str]:
+    """Return the names in ``definition`` that another credential has now than when the version was made."""
+    now = _bindings(version.tenant_id, definition)
+    return {name for name, pk in now.items() if version.bindings.get(name, pk) != pk}
 
 
-def _input_problems(action: Action, inputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Run the action's model; return path, message and code of each finding."""
+def _input_problems(action: Declaration, inputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Run its model; return path, message and code of each finding."""
     try:
         action.input_schema.model_validate(dict(inputs))
     except ValidationError as error:
@@ -162,8 +281,8 @@ def _input_problems(action: Action, inputs: Mapping[str, Any]) -> list[tuple[str
 
 
 def _findings(error: ValidationError) -> Iterable[tuple[str, str, str]]:
-    for found in error.errors(include_url=False, include_input=False, include_context=False):
+    for found in findings(error):
         path = ""
         for part in found["loc"]:
             path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
-        yield path, "Fill this in." if found["type"] == "missing" else found["msg"], found["type"]
+        yield path, _("Fill this in.") if found["type"] == "missing" else found["msg"], found["type"]

@@ -8,8 +8,10 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
+from integrations.findings import findings
 from orchestrator.errors import Conflict, Invalid, NotFound, Problem
 from orchestrator.flow.definition import MAX_DEPTH, MAX_STEPS, StepDefinition, WorkflowDefinition
 from orchestrator.tenants import audit
@@ -20,6 +22,7 @@ from orchestrator.vault import services as vault
 from orchestrator.vault.models import Credential
 from orchestrator.workflows import history
 from orchestrator.workflows.addresses import give_address, trigger_address
+from orchestrator.workflows.arming import arm
 from orchestrator.workflows.copies import step_duplicate
 from orchestrator.workflows.drafts import draft_document, write_steps, write_triggers
 from orchestrator.workflows.edits import (
@@ -36,10 +39,12 @@ from orchestrator.workflows.edits import (
 )
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Workflow, WorkflowVersion
-from orchestrator.workflows.publishing import PublishResult, check, draft_snapshot, publish
-from orchestrator.workflows.selectors import credential_usages
+from orchestrator.workflows.publishing import PublishResult, check, draft_snapshot, publish, version_publish
+from orchestrator.workflows.returning import AutoReturn, publish_undo, version_return, watch_end
+from orchestrator.workflows.selectors import CredentialUsage, credential_usages
 
 __all__ = [
+    "AutoReturn",
     "PublishResult",
     "check",
     "credential_delete_checked",
@@ -51,6 +56,7 @@ __all__ = [
     "lane_rename",
     "parse_document",
     "publish",
+    "publish_undo",
     "step_add",
     "step_duplicate",
     "step_move",
@@ -60,7 +66,10 @@ __all__ = [
     "trigger_address",
     "trigger_remove",
     "trigger_update",
+    "version_publish",
     "version_restore",
+    "version_return",
+    "watch_end",
     "workflow_create",
     "workflow_delete",
     "workflow_patch",
@@ -114,8 +123,10 @@ def workflow_patch(
     unknown = [key for key in changes if key not in DOCUMENT_KEYS]
     if unknown:
         raise Invalid(
-            f"{unknown[0]!r:.80} cannot be changed here.",
-            problems=[Problem(path=key[:100], message="Not a key of the document.", code="unknown") for key in unknown],
+            _("%(key).80r cannot be changed here.") % {"key": unknown[0]},
+            problems=[
+                Problem(path=key[:100], message=_("Not a key of the document."), code="unknown") for key in unknown
+            ],
         )
     workflow = lock_draft(actor, workflow, if_match)
     definition = parse_document({**draft_document(workflow), **changes})
@@ -144,22 +155,25 @@ def workflow_set_enabled(*, actor: Actor, workflow: Workflow, enabled: bool) -> 
     require_operation(actor, "workflow.switch")
     workflow = Workflow.objects.for_tenant(actor.tenant).select_for_update(of=("self",)).get(pk=workflow.pk)
     if enabled and workflow.published_version_id is None:
-        raise Conflict("This workflow has no published version yet. Publish it first.", code="unpublished")
+        raise Conflict(_("This workflow has no published version yet. Publish it first."), code="unpublished")
     if workflow.enabled != enabled:
         workflow.enabled = enabled
         workflow.updated_at = timezone.now()
         workflow.save(update_fields=["enabled", "updated_at"])
+        arm(workflow, workflow.updated_at)
         audit.record(actor=actor, action="workflow.enabled" if enabled else "workflow.disabled", target=workflow)
     return workflow
 
 
 @transaction.atomic
-def version_restore(*, actor: Actor, workflow: Workflow, version: WorkflowVersion) -> Workflow:
-    """Make the draft what a version is; nothing is published."""
+def version_restore(
+    *, actor: Actor, workflow: Workflow, version: WorkflowVersion, if_match: int | None = None
+) -> Workflow:
+    """Make the draft what a version is; nothing is published. Raises Conflict on another revision than ``if_match``."""
     require_operation(actor, "workflow.edit")
     if version.workflow_id != workflow.pk or version.tenant_id != actor.tenant.pk:
-        raise NotFound("This workflow has no such version.")
-    workflow = lock_draft(actor, workflow, None)
+        raise NotFound(_("This workflow has no such version."))
+    workflow = lock_draft(actor, workflow, if_match)
     definition = WorkflowDefinition.model_validate({**version.definition, "slug": workflow.slug})
     _write_columns(workflow, definition)
     _save_slug(workflow)
@@ -177,18 +191,25 @@ def credential_delete_checked(*, actor: Actor, credential: Credential, force: bo
     usages = credential_usages(actor.tenant, credential)
     if usages and not force:
         raise Conflict(
-            f"{credential.name} is used by {len(usages)} step(s), which would stop. Choose another credential there "
-            "first, or delete it with force.",
+            _(
+                "%(name)s is used by %(count)s step(s), which would stop. Choose another credential there "
+                "first, or delete it with force."
+            )
+            % {"name": credential.name, "count": len(usages)},
             code="in_use",
             problems=[
-                Problem(path=f"used_by[{i}]", message=f"{u.workflow_slug}: step {u.step_key}", code="in_use")
-                for i, u in enumerate(usages)
+                Problem(path=f"used_by[{i}]", message=_used_words(usage), code="in_use")
+                for i, usage in enumerate(usages)
             ],
         )
     # The steps keep the name, so that a draft says what is missing and a new credential of that name fits in.
     rows = Step.objects.for_tenant(actor.tenant).filter(credential=credential)
     rows.update(credential=None, credential_name=credential.name)
     vault.credential_delete(actor=actor, credential=credential)
+
+
+def _used_words(usage: CredentialUsage) -> str:
+    return _("%(workflow)s: step %(step)s") % {"workflow": usage.workflow_slug, "step": usage.step_key}
 
 
 @transaction.atomic
@@ -224,10 +245,10 @@ def parse_document(document: Mapping[str, Any]) -> WorkflowDefinition:
     try:
         definition = WorkflowDefinition.model_validate(dict(document))
     except ValidationError as error:
-        raise Invalid("This is not a workflow document.", problems=list(_shape_problems(error))) from error
+        raise Invalid(_("This is not a workflow document."), problems=list(_shape_problems(error))) from error
     problems = list(_structure_problems(definition))
     if problems:
-        raise Invalid("This is not a workflow document.", problems=problems)
+        raise Invalid(_("This is not a workflow document."), problems=problems)
     return definition
 
 
@@ -253,7 +274,9 @@ def _save_slug(workflow: Workflow, *, insert: bool = False) -> None:
         with transaction.atomic():
             workflow.save(force_insert=insert)
     except IntegrityError:
-        message = f"Another workflow of this tenant has the slug {workflow.slug!r}. Choose a different one."
+        message = _("Another workflow of this tenant has the slug %(slug)r. Choose a different one.") % {
+            "slug": workflow.slug
+        }
         raise Invalid(message, problems=[Problem(path="slug", message=message, code="taken")]) from None
 
 
@@ -268,7 +291,7 @@ def _free_slug(tenant: Tenant, name: str) -> str:
 
 
 def _shape_problems(error: ValidationError) -> Iterator[Problem]:
-    for found in error.errors(include_url=False, include_input=False, include_context=False):
+    for found in findings(error):
         path = ""
         for part in found["loc"]:
             path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
@@ -280,16 +303,28 @@ def _structure_problems(definition: WorkflowDefinition) -> Iterator[Problem]:
     seen: set[str] = set()
     steps: Sequence[tuple[str, StepDefinition]] = list(definition.walk())
     if len(steps) > MAX_STEPS:
-        yield Problem(path="steps", message=f"{len(steps)} steps; at most {MAX_STEPS} are taken.", code="too_many")
+        yield Problem(
+            path="steps",
+            message=_("%(count)s steps; at most %(most)s are taken.") % {"count": len(steps), "most": MAX_STEPS},
+            code="too_many",
+        )
     for path, step in steps:
         if step.key in seen:
-            yield Problem(path=f"{path}.key", message=f"Another step has the key {step.key!r}.", code="duplicate")
+            yield Problem(
+                path=f"{path}.key", message=_("Another step has the key %(key)r.") % {"key": step.key}, code="duplicate"
+            )
         seen.add(step.key)
         if path.count(".lanes.") > MAX_DEPTH:
-            yield Problem(path=path, message=f"Lanes nest deeper than {MAX_DEPTH} levels.", code="too_deep")
+            yield Problem(
+                path=path,
+                message=_("Lanes nest deeper than %(most)s levels.") % {"most": MAX_DEPTH},
+                code="too_deep",
+            )
     keys = [trigger.key for trigger in definition.triggers]
     for index, key in enumerate(keys):
         if key in keys[:index]:
             yield Problem(
-                path=f"triggers[{index}].key", message=f"Another trigger has the key {key!r}.", code="duplicate"
+                path=f"triggers[{index}].key",
+                message=_("Another trigger has the key %(key)r.") % {"key": key},
+                code="duplicate",
             )

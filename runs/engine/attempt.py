@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -14,7 +15,8 @@ from pydantic import BaseModel
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
-from integrations.sdk.errors import InputError
+from integrations.sdk.errors import AuthError, InputError
+from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import Rendering, compile_value, render
 from orchestrator.flow.items import ItemEvaluator
@@ -25,8 +27,9 @@ from runs.engine.classify import failure_of, timed_out
 from runs.engine.frame import Frame
 from runs.engine.keeping import evaluated, keep, opened_inputs, scope_of_items
 from runs.engine.memo import Memo
-from runs.engine.ports import Found, OpenCredential, Ports
+from runs.engine.ports import Found, OpenCredential, Ports, SecretsAway
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
+from runs.engine.secret_inputs import NOTHING_OPEN, open_inputs
 from runs.engine.timing import Late, within
 from runs.engine.values import is_quick
 from runs.states import FailureKind, StepStatus
@@ -60,28 +63,33 @@ class Call:
         return action.pure or (action.effect in _READS and self.repeatable)
 
 
-def resolve(ports: Ports, step: StepDefinition, scope: Mapping[str, Any]) -> tuple[Call, Mapping[str, Any]]:
+def resolve(
+    ports: Ports, step: StepDefinition, scope: Mapping[str, Any], secrets: Mapping[str, str] = NOTHING_OPEN.values
+) -> tuple[Call, Mapping[str, Any]]:
     """Return the call that a step asks for, and its inputs as resolved, in which large values stay packed.
 
-    Inputs over the items of a list stay as they are written: their value is another one for each item. Raises
-    ExpressionError, InputError, and Unready for what ``keeping.evaluated`` brings.
+    Inputs over the items of a list stay as they are written: their value is another one for each item. So do secret
+    ones: what is in ``secrets`` goes into the call alone, past all expressions. Raises ExpressionError, InputError, and
+    Unready for what ``keeping.evaluated`` brings.
     """
     found = ports.catalog.find(step.action, step.config.inputs)
-    if found is not None and found.action.per_item:
-        rendered = _rendered(step.config.inputs, found.action.per_item, scope)
+    if found is not None and found.action.as_written:
+        rendered = _rendered(step.config.inputs, found.action.as_written, scope)
     else:
         rendered = _rendering(step.config)(Context(scope=scope))
     given = rendered
     if ALIVE:
         given = opened(rendered) if found is None else opened_inputs(found.action, rendered)
     if found is not None and found.resolved_as == "registry":
+        given = {**given, **secrets} if secrets else given
         return Call(found=found, inputs=found.action.validate_inputs(given)), rendered
     # What stands in for an unregistered action depends on the inputs.
     found = ports.catalog.find(step.action, given)
     if found is None:
         raise InputError(
-            f"There is no action {step.action!r}, and the step gives neither a `url` nor `code` to run instead.",
-            hint="Choose another action, or install the integration on every worker.",
+            _("There is no action %(action)r, and the step gives neither a `url` nor `code` to run instead.")
+            % {"action": step.action},
+            hint=_("Choose another action, or install the integration on every worker."),
         )
     return Call(found=found, inputs=found.action.validate_inputs(found.inputs)), rendered
 
@@ -112,6 +120,7 @@ class StepAttempt:
         self._order, self._ports, self._step = order, ports, step
         self._seconds = seconds
         self._log = StepLog()
+        self._open = NOTHING_OPEN
         self.call: Call | None = None
         self.record = Attempt(
             path=path,
@@ -127,19 +136,26 @@ class StepAttempt:
         )
 
     @property
-    def harmless(self) -> bool:
-        return self.call is None or self.call.harmless
+    def rides(self) -> bool:
+        """Whether its records wait for a commit of somebody else: nothing would be done twice for want of them.
+
+        A person who said what is to be done about a lost attempt has it on record before each one that may be lost.
+        """
+        if self.call is None or self.call.harmless:
+            return True
+        only_reads = self.call.repeatable and self.call.found.action.reads(self.call.inputs)
+        return only_reads and self._step.config.on_lost is None
 
     async def run(self, scope: Mapping[str, Any]) -> Attempt:
-        """Run the attempt. Raises LeaseLost, and CancelledError when the run is stopped in mid-call."""
+        """Run the attempt. Raises SecretsAway, LeaseLost, and CancelledError when the run is stopped in mid-call."""
         record, journal = self.record, self._ports.journal
         try:
+            self._open = await open_inputs(self._ports, self._order, self._step)
+            resolving = partial(resolve, self._ports, self._step, scope, self._open.values)
             try:
-                call, rendered = resolve(self._ports, self._step, scope)
+                call, rendered = resolving()
             except Unready as missing:
-                call, rendered = await evaluated(
-                    self._ports, lambda: resolve(self._ports, self._step, scope), missing, keeps_room=True
-                )
+                call, rendered = await evaluated(self._ports, resolving, missing, keeps_room=True)
             self.call, record.resolved_as = call, call.found.resolved_as
             credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
             clean = self._ports.redactor.clean
@@ -148,19 +164,27 @@ class StepAttempt:
             else:
                 record.inputs, record.packed_inputs = await keep(self._ports, rendered)
             call.found.action.check_auth(credential.auth)
+        except SecretsAway:
+            give_room()
+            raise
         except Exception as error:
             give_room()
             return self._failed(error)
         # A pure step has no effect that a record must come before: it is shown only once it takes its time.
         if not call.found.action.pure:
-            await journal.begin(record, durable=not call.harmless)
+            await journal.begin(record, durable=not self.rides)
         try:
-            return self.finish(await self._run(call, credential, scope))
+            self.finish(await self._run(call, credential, scope))
         except (Exception, SystemExit) as error:
-            return self._failed(error)
+            self._failed(error)
+            refused = isinstance(error, AuthError)
+        else:
+            refused = False
         finally:
             if TAKEN:
                 give_room()
+        self._tell(call, credential, refused=refused)
+        return record
 
     def finish(self, failure: Failure | None, status: StepStatus | None = None) -> Attempt:
         """Set the record's end: failed if there is a failure, unless ``status`` says otherwise."""
@@ -184,7 +208,27 @@ class StepAttempt:
             tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
         )
         self._ports.redactor.add(credential.secrets)
-        return credential
+        renew = credential.renew
+        if renew is None:
+            return credential
+
+        async def renewed() -> OpenCredential | None:
+            found = await renew()
+            if found is not None:
+                self._ports.redactor.add(found.secrets)
+            return found
+
+        return replace(credential, renew=renewed)
+
+    def _tell(self, call: Call, credential: OpenCredential, *, refused: bool) -> None:
+        """Pass on what the provider thinks of its own credential. Whoever answers a free address is no judge of it."""
+        if credential is _NO_CREDENTIAL or call.found.action.any_provider:
+            return
+        failure = self.record.failure
+        if failure is None:
+            self._ports.credentials.taken(credential, run_id=self._order.run_id)
+        elif refused:
+            self._ports.credentials.refused(credential, failure.message, run_id=self._order.run_id)
 
     async def _run(self, call: Call, credential: OpenCredential, scope: Mapping[str, Any]) -> Failure | None:
         """Call the action and keep its output; return the failure when it had none in time."""
@@ -223,12 +267,16 @@ class StepAttempt:
             self._ports.journal.record(self.record, ride=True)
 
     def _client(self, action: Action, credential: OpenCredential, deadline: datetime) -> StepHttp:
+        if self._open.secrets:
+            credential = replace(credential, secrets=(*credential.secrets, *self._open.secrets))
+        trace = self._ports.trace
         return self._ports.clients.client(
             action,
             credential,
             egress_allow=self._order.egress_allow,
             deadline=deadline,
             idempotency_key=self.record.idempotency_key,
+            traceparent="" if trace is None else trace.parent(self.record.path, self.record.number),
         )
 
     def _lines(self) -> tuple[dict[str, str], ...]:
@@ -241,7 +289,7 @@ class StepAttempt:
             shown = {**line.as_dict(), "text": self._ports.redactor.text(line.text)}
             budget -= len(shown["text"])
             if budget < 0:
-                lines.append({**shown, "level": "warning", "text": "Further lines were left out."})
+                lines.append({**shown, "level": "warning", "text": _("Further lines were left out.")})
                 break
             lines.append(shown)
         return tuple(lines)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from integrations.builtin.flow import lane_for
 from integrations.sdk.errors import IntegrationError
+from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.types import JSONValue
 from runs.engine.classify import failure_of, unanswered
@@ -73,7 +74,7 @@ class Ended(Exception):
         """Return the end that the output of a ``flow.stop`` describes: ``{"status", "output", "message"}``."""
         failure = None
         if told["status"] == "failed":
-            text = told["message"] or "The workflow was stopped here as failed."
+            text = told["message"] or _("The workflow was stopped here as failed.")
             failure = Failure(kind=FailureKind.PERMANENT, message=text)
         return cls(path=path, output=told["output"], failure=failure)
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import evaluate_condition, render
 from orchestrator.large import Unready, give_room, is_large, opened
@@ -31,7 +32,7 @@ from runs.engine.controls import CONTROLS, Control, Ended, Entered
 from runs.engine.frame import Frame, Links, links_by_loop, loops_around, readable_inside
 from runs.engine.keeping import evaluated, fields, keep
 from runs.engine.lost import goes_on
-from runs.engine.ports import LeaseLost, OutOfTime, Ports, StepFailed, Stopped, StopReason
+from runs.engine.ports import LeaseLost, OutOfTime, Ports, SecretsAway, StepFailed, Stopped, StopReason
 from runs.engine.records import (
     Attempt,
     Cancelled,
@@ -49,9 +50,13 @@ from runs.engine.strands import LaneStopped, Park, Strands, is_final
 from runs.engine.values import Packed, is_quick
 from runs.states import StepStatus
 
+# How often a step looks whether secrets can be read again; so long a wait parks the run.
+SECRETS_LOOK = timedelta(minutes=1)
 _DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 _SKIPPED = Given(status=StepStatus.SKIPPED)
 _OPEN = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
+# Ends that expressions read; what was cancelled with its lane reads as skipped.
+_SETTLED = _DONE | {StepStatus.FAILED, StepStatus.LOST}
 
 
 @dataclass(kw_only=True)
@@ -125,7 +130,10 @@ class Interpreter:
             except Exception as error:
                 failure = failure_of(error, self.ports.redactor)
                 raise StepFailed(
-                    loop.key, replace(failure, message=f"The loop has no first item: {failure.message}")
+                    loop.key,
+                    replace(
+                        failure, message=_("The loop has no first item: %(message)s") % {"message": failure.message}
+                    ),
                 ) from error
         step = next(step for _, step in definition.walk() if step.key == key)
         return await self._step(step, replace(frame, prefix="", loop="", item=None))
@@ -173,9 +181,17 @@ class Interpreter:
         }
 
     def _settle_lanes(self, step: StepDefinition, frame: Frame, given: Given | None) -> None:
-        """Have what a step holds read as skipped until it runs, or as it is given together with the step."""
+        """Have what a step holds read as skipped until it runs, or as it is given or was recorded with the step.
+
+        A step that has ended is not entered again after a wait or a crash, and what it holds can still be read.
+        """
+        attempts = self.ports.journal.attempts(frame.path(step.key))
+        has_ended = bool(attempts) and attempts[-1].status not in _OPEN
         for inner in readable_inside(step):
-            kept = self.given.get(frame.path(inner.key)) if given is not None else None
+            path = frame.path(inner.key)
+            kept: Given | Attempt | None = self.given.get(path) if given is not None else None
+            if kept is None and has_ended:
+                kept = next((last for last in self.ports.journal.attempts(path)[-1:] if last.status in _SETTLED), None)
             self._settle(inner.key, kept or _SKIPPED, frame)
 
     async def _drive(self, step: StepDefinition, path: str, frame: Frame, given: Given | None) -> Attempt:
@@ -219,11 +235,11 @@ class Interpreter:
     def _before_first(self, step: StepDefinition, path: str, frame: Frame) -> Attempt | None:
         """Return the one attempt of a step that is skipped, or whose condition cannot be told; else None."""
         condition = step.config.run_if
-        if condition is None:
+        if condition is None and not step.config.skip:
             return None
         failure: Failure | None = None
         try:
-            if evaluate_condition(condition, frame.scope):
+            if condition is not None and not step.config.skip and evaluate_condition(condition, frame.scope):
                 return None
         except Unready:
             raise
@@ -365,21 +381,28 @@ class Interpreter:
     async def _attempt(
         self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame, seconds: float
     ) -> Attempt:
-        attempt = StepAttempt(
-            self.order, self.ports, step, frame=frame, path=path, number=len(earlier) + 1, seconds=seconds
-        )
-        try:
-            record = await attempt.run(frame.scope)
-        except asyncio.CancelledError:
-            self._record_stopped(attempt)
-            raise
+        while True:
+            attempt = StepAttempt(
+                self.order, self.ports, step, frame=frame, path=path, number=len(earlier) + 1, seconds=seconds
+            )
+            try:
+                record = await attempt.run(frame.scope)
+                break
+            except asyncio.CancelledError:
+                self._record_stopped(attempt)
+                raise
+            except SecretsAway:
+                # Nothing was begun, and nothing is recorded: the step is as it was when the key is back.
+                wake_at = self.ports.clock.now() + SECRETS_LOOK
+                await self.strands.pause(Waiting(path=path, kind="time", wake_at=wake_at), frame.group)
+                seconds = self.check(frame, path)
         if record.failure is not None:
             failures = 1 + sum(1 for before in earlier if before.status is StepStatus.FAILED)
             delay = delay_before_next(
                 step.config.retry, record.failure, failures=failures, random=self.ports.clock.random
             )
             record.retry_at = None if delay is None else self.ports.clock.now() + timedelta(seconds=delay)
-        self.ports.journal.record(record, ride=attempt.harmless)
+        self.ports.journal.record(record, ride=attempt.rides)
         return record
 
     def _record_stopped(self, attempt: StepAttempt) -> None:

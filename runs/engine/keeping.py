@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from integrations.sdk.action import Action
 from integrations.sdk.errors import InputError
+from integrations.words import gettext as _
 from orchestrator.flow.expressions import Template, compile_template, find_templates
 from orchestrator.flow.items import as_template
 from orchestrator.large import (
@@ -101,9 +102,10 @@ def _opened(action: Action, name: str, value: Any) -> Any:
     for large in large_in(value):
         if action.opens is not None and large.shape() and large.size > action.opens:
             raise InputError(
-                f"A value of {large.size:,} bytes is given, and this step takes at most {action.opens:,}.",
+                _("A value of %(size)s bytes is given, and this step takes at most %(opens)s.")
+                % {"size": f"{large.size:,}", "opens": f"{action.opens:,}"},
                 field=name,
-                hint="Give it only what it needs of that.",
+                hint=_("Give it only what it needs of that."),
             )
     return opened(value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from runs.engine.attempt import Call, resolve
 from runs.engine.frame import Frame
@@ -63,7 +64,7 @@ async def _ask(engine: Interpreter, step: StepDefinition, path: str, attempts: l
             {
                 "at": known.started_at.isoformat(),
                 "level": "info",
-                "text": f"Resolved by {answer.get('by') or 'the API'}.",
+                "text": _("Resolved by %(who)s.") % {"who": answer.get("by") or _("the API")},
             },
         )
         engine.ports.journal.record(known, ride=True)

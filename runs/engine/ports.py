@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -38,7 +38,18 @@ class LeaseLost(Exception):
 
 
 class NoCredential(Exception):
-    """A step's credential cannot be used; the message is for a person and holds no secret."""
+    """A step's credential cannot be used; the message is for a person and holds no secret.
+
+    ``field`` is where in the step it is chosen: an input's name for one that is held there.
+    """
+
+    def __init__(self, message: str, *, field: str = "credential") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class SecretsAway(Exception):
+    """No credential can be opened just now, for want of the key. It passes by itself: the step waits, and is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +72,14 @@ class CallOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenCredential:
-    """An opened credential, for one attempt; nothing of it is in ``repr``."""
+    """An opened credential, for one attempt; nothing of it is in ``repr``. ``mark`` is for who opened it alone.
 
+    ``renew`` returns it with another secret, after the provider said that this one is good no more; None where it has
+    none to give. Raises AuthError when a person has to connect it again.
+    """
+
+    mark: Any = None
+    renew: Callable[[], Awaitable[OpenCredential | None]] | None = field(default=None, repr=False)
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -129,7 +146,13 @@ class Catalog(Protocol):
 
 class Credentials(Protocol):
     async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
-        """Return the tenant's credential. Raises NoCredential."""
+        """Return the tenant's credential. Raises NoCredential, SecretsAway."""
+
+    def taken(self, credential: OpenCredential, *, run_id: int) -> None:
+        """Hear that the action's provider took the credential; called after every attempt that succeeds."""
+
+    def refused(self, credential: OpenCredential, message: str, *, run_id: int) -> None:
+        """Hear that the action's provider refused the credential, with a message that is fit to be shown."""
 
 
 class Clients(Protocol):
@@ -141,8 +164,9 @@ class Clients(Protocol):
         egress_allow: Sequence[str],
         deadline: datetime,
         idempotency_key: str,
+        traceparent: str,
     ) -> StepHttp:
-        """Return the HTTP client of one attempt."""
+        """Return the HTTP client of one attempt; without a ``traceparent`` its requests carry none."""
 
 
 class Clock(Protocol):
@@ -170,6 +194,13 @@ class Control(Protocol):
         """Raise Stopped when the run has to stop before its next step."""
 
 
+class Trace(Protocol):
+    """The trace that a run belongs to, for those who are asked by its steps."""
+
+    def parent(self, path: str, number: int) -> str:
+        """Return the ``traceparent`` of what an attempt of a step asks for."""
+
+
 class Redactor(Protocol):
     def add(self, secrets: Iterable[str]) -> None: ...
 
@@ -190,6 +221,7 @@ class Ports:
     answers: Answers
     calls: Calls
     links: Links
+    trace: Trace | None = None
 
 
 class StepFailed(Exception):

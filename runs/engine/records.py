@@ -32,7 +32,8 @@ def idempotency_key(run_id: int, path: str) -> str:
 class Failure:
     """Why an attempt or a run failed; texts are redacted.
 
-    ``retry_after`` is what the other side asked for, in s; ``path`` is the step inside that failed a step with lanes.
+    ``retry_after`` is what the other side asked for, in s; ``path`` is the step inside that failed a step with lanes,
+    ``field`` the name of the step's input that is wrong, where one is.
     """
 
     kind: FailureKind
@@ -41,6 +42,7 @@ class Failure:
     retryable: bool = False
     retry_after: float | None = None
     path: str = ""
+    field: str = ""
 
     def as_document(self) -> dict[str, JSONValue]:
         document: dict[str, JSONValue] = {
@@ -49,6 +51,8 @@ class Failure:
             "hint": self.hint,
             "retryable": self.retryable,
         }
+        if self.field:
+            document["field"] = self.field
         return {**document, "path": self.path} if self.path else document
 
     @classmethod
@@ -60,6 +64,7 @@ class Failure:
             hint=str(document.get("hint", "")),
             retryable=bool(document.get("retryable", False)),
             path=str(document.get("path", "")),
+            field=str(document.get("field", "")),
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from integrations.words import gettext as _
 from orchestrator import jsongate
 from orchestrator.large import LARGE_BYTES, Large, pack
 
@@ -77,5 +78,8 @@ def encoded(value: JSONValue) -> tuple[str | None, Packed | None]:
 def compressed(data: bytes, *, most: int = MAX_BYTES) -> bytes:
     """Return JSON as it is stored in a row of its own. Raises BadJSON for more than ``most`` bytes."""
     if len(data) > most:
-        raise jsongate.BadJSON(f"it has {len(data):,} bytes as JSON, at most {most:,} are kept")
+        raise jsongate.BadJSON(
+            _("it has %(data)s bytes as JSON, at most %(most)s are kept")
+            % {"data": f"{len(data):,}", "most": f"{most:,}"}
+        )
     return zlib.compress(data, _FASTEST)

@@ -12,6 +12,7 @@ from runs.paths import is_item, is_path
 
 SHOWN: Final = ("input", "output", "item")
 _MOST: Final = 1_000_000_000
+_LONGEST: Final = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class Address:
     """``step`` is the path that is selected, ``loop`` the one whose items are shown, beginning with ``start``.
 
     ``failed`` narrows these to the failed ones, ``rows`` is the first line of the timeline, ``show`` a large value.
+    ``value`` and ``at`` are an entry of a value that is looked at by itself, as a ``table`` if it can be one; ``find``
+    is what is searched for in the values.
     """
 
     base: str
@@ -30,6 +33,10 @@ class Address:
     failed: bool = False
     rows: int | None = None
     show: str = ""
+    value: str = ""
+    at: str = ""
+    find: str = ""
+    table: bool = False
 
     @classmethod
     def read(cls, base: str, query: Mapping[str, str]) -> Address:
@@ -45,6 +52,10 @@ class Address:
             failed=query.get("failed") == "1",
             rows=_number(query.get("rows", "")),
             show=query["show"] if query.get("show") in SHOWN else "",
+            value=query["value"] if query.get("value") in SHOWN else "",
+            at=query.get("at", "")[:_LONGEST],
+            find=query.get("find", "").strip()[:200],
+            table=query.get("as") == "table",
         )
 
     def opening(self, loop: str, start: int | None = None, *, failed: bool = False) -> Address:
@@ -53,7 +64,12 @@ class Address:
 
     def selecting(self, step: str) -> Address:
         """Return the address with a step selected, and the rest of the timeline as it is."""
-        return replace(self, step=step, attempt=None, tab="", show="")
+        return replace(self.whole, step=step, attempt=None, tab="", show="")
+
+    @property
+    def whole(self) -> Address:
+        """Return the address with nothing of a value looked at by itself."""
+        return replace(self, value="", at="", find="", table=False)
 
     @property
     def query(self) -> str:
@@ -66,6 +82,10 @@ class Address:
             "failed": "1" if self.failed else "",
             "rows": self.rows,
             "show": self.show,
+            "value": self.value,
+            "at": self.at,
+            "find": self.find,
+            "as": "table" if self.table else "",
         }
         return urlencode({name: value for name, value in given.items() if value not in ("", None)})
 

@@ -8,12 +8,12 @@ from datetime import UTC
 from django.utils import timezone
 
 from orchestrator.words import duration
-from runs.models import Run, StepRun
+from runs.models import Run
 from runs.outline import TRIGGER
 from runs.overview import milliseconds
 from runs.pages.address import Address
 from runs.pages.lines import Line, Scene
-from runs.pages.reading import read
+from runs.pages.reading import Attempt, read
 from runs.pages.timeline import Row, rows_of, scene_of
 from runs.pages.words import again_words, failure_words, place_words
 
@@ -67,7 +67,7 @@ def _of_line(scene: Scene, row: Row, line: Line) -> Iterator[str]:
         yield _attempt(attempt, name)
 
 
-def _attempt(step: StepRun, name: str) -> str:
+def _attempt(step: Attempt, name: str) -> str:
     took = duration(milliseconds(step.started_at, step.finished_at)) if step.finished_at else "…"
     error = f"  {failure_words(step.error)}" if step.error else ""
     return f"{step.status:<10} {took:>9}  {name} [{step.path} #{step.attempt}]{error}"

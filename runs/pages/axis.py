@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from math import ceil, log
 from typing import Final
 
 from orchestrator.words import duration
@@ -26,6 +28,8 @@ _TOP, _HEIGHT = 15, 12
 _CUT_OVER: Final = 60_000.0
 _CUT_SHARE: Final = 0.08
 _MOST_CUTS: Final = 6
+# By so much at a time the axis of a live run grows, from a second on.
+_GROWS: Final = 1.5
 
 Span = tuple[datetime, datetime]
 
@@ -72,7 +76,7 @@ class Axis:
     end: datetime
     cuts: tuple[Cut, ...] = ()
 
-    @property
+    @cached_property
     def total_ms(self) -> float:
         """Return the length of what is drawn."""
         return max(1.0, self._drawn(milliseconds(self.start, self.end)))
@@ -81,6 +85,12 @@ class Axis:
     def breaks(self) -> tuple[float, ...]:
         """Return where time is cut, in percent."""
         return tuple(round(100 * (self._drawn(cut.start) + cut.kept / 2) / self.total_ms, 2) for cut in self.cuts)
+
+    @property
+    def roomy(self) -> Axis:
+        """Return the axis with room after its end: it stays the same for a while as a run goes on."""
+        steps = ceil(log(max(1.0, self.total_ms / _SECOND), _GROWS))
+        return replace(self, end=self.end + timedelta(milliseconds=_SECOND * _GROWS**steps - self.total_ms))
 
     def at(self, moment: datetime) -> float:
         """Return where a moment lies, in percent."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -18,15 +19,16 @@ from runs import selectors
 from runs.models import StepRun
 from runs.outline import TRIGGER, StepOutline, action_words
 from runs.overview import milliseconds
+from runs.pages.entries import Picked, Search, picked_of, search
 from runs.pages.lines import item_label, item_rows, item_status, outcome
-from runs.pages.reading import Reading
+from runs.pages.reading import Attempt, Reading
 from runs.pages.timeline import Link
-from runs.pages.values import Value, trigger_value, values_of, with_small_values
+from runs.pages.values import Value, trigger_value, values_of, with_entries, with_small_values
 from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, place_words, trigger_words
 from runs.paths import is_item, items_around
 from runs.states import FailureKind, StepStatus
 
-TABS: Final = ("data", "log", "setup")
+TABS: Final = ("attempts", "data", "log", "setup")
 ATTEMPTS_SHOWN: Final = 50
 LOG_LINES: Final = 500
 
@@ -60,6 +62,7 @@ class Tab:
     count: int | None
     url: str
     selected: bool
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +95,39 @@ class Inspector:
     values: tuple[Value, ...] = ()
     log: tuple[LogEntry, ...] = ()
     more_log: int = 0
+    log_url: str = ""
     setup: JSONValue = None
     edit_url: str = ""
+    picked: Picked | None = None
+    search: Search | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    find: str = ""
 
 
 def inspector(reading: Reading) -> Inspector:
     """Return the inspector of what is selected; four queries at the most."""
+    found = _of_selected(reading)
+    # Without tabs to choose from, or with the tab of the data, what is in the values can be looked at by itself.
+    if found.tab != "data" and len(found.tabs) > 1:
+        return replace(found, values=with_entries(found.values, reading.address, _output_root(reading)))
+    address = replace(reading.address, tab="data")
+    values = with_entries(found.values, address, _output_root(reading))
+    return replace(
+        found,
+        values=values,
+        picked=picked_of(values, address),
+        search=search(values, address),
+        fields=tuple(parse_qsl(replace(address.whole, step=reading.selected).query)),
+        find=address.find,
+        mark=f"{found.mark}-{address.value}-{address.at}-{address.find}-{address.table}",
+    )
+
+
+def _output_root(reading: Reading) -> str:
+    return f"steps.{reading.step.key}.output" if reading.step is not None else ""
+
+
+def _of_selected(reading: Reading) -> Inspector:
     step = reading.step
     if step is None or reading.selected == TRIGGER:
         return _of_trigger(reading)
@@ -115,7 +145,7 @@ def _of_trigger(reading: Reading) -> Inspector:
         status=StepStatus.SUCCEEDED,
         tab="data",
         tabs=(_tab(reading, "data", _("Data"), None, True),),
-        values=(trigger_value(run, reading.address),),
+        values=(replace(trigger_value(run, reading.address), root="trigger"),),
         mark=f"trigger-{reading.address.show}",
     )
 
@@ -138,14 +168,14 @@ def _of_item(reading: Reading, loop: StepOutline) -> Inspector:
         tab="data",
         tabs=(_tab(reading, "data", _("Data"), None, True),),
         attempts=tuple(_line(reading, row, reading.steps[row.key].name, selected=False) for row in rows),
-        values=(Value(title=_("Item"), hint=_("what its steps read as item"), value=state.values[item]),)
+        values=(Value(name="item", title=_("Item"), hint=_("what its steps read as item"), value=state.values[item]),)
         if state and here
         else (),
         mark=f"{reading.selected}-{status}-{len(item_rows(reading, path, item))}",
     )
 
 
-def _outcomes(reading: Reading, loop: StepOutline, path: str, item: int) -> list[StepRun | None]:
+def _outcomes(reading: Reading, loop: StepOutline, path: str, item: int) -> list[Attempt | None]:
     """Return the last attempt of each step right in the loop's body."""
     attempts = (reading.attempts.get(f"{path}[{item}].{step.key}", ()) for step in loop.body)
     return [rows[-1] if rows else None for rows in attempts]
@@ -169,7 +199,7 @@ def _of_step(reading: Reading, step: StepOutline) -> Inspector:
         status=status,
         resolved=_(RESOLVED_WORDS[full.resolved_as]) if full and full.resolved_as in RESOLVED_WORDS else "",
         tab=tab,
-        tabs=_tabs(reading, tab, len(log)),
+        tabs=_tabs(reading, tab, len(attempts), len(log)),
         attempts=tuple(_attempt(reading, row, chosen) for row in shown),
         more_attempts=len(attempts) - len(shown),
         error=_error(reading, full),
@@ -177,6 +207,7 @@ def _of_step(reading: Reading, step: StepOutline) -> Inspector:
         values=values_of(run, address, full) if full else _given_values(reading, given),
         log=tuple(log[:LOG_LINES]),
         more_log=max(0, len(log) - LOG_LINES),
+        log_url=f"{reverse('run-log', args=[run.tenant.slug, run.pk])}?{urlencode({'step': reading.selected})}",
         setup=dict(step.config),
         edit_url=reverse("workflow-step", args=[run.tenant.slug, run.workflow_id, step.key]),
         mark="-".join(
@@ -191,13 +222,13 @@ def _place(reading: Reading) -> list[str]:
     return [_("item %(number)s") % {"number": f"{item + 1:,}"} for _loop, item in around]
 
 
-def _chosen(attempts: Sequence[StepRun], number: int | None) -> StepRun | None:
+def _chosen(attempts: Sequence[Attempt], number: int | None) -> Attempt | None:
     """Return the attempt to show: the one asked for, else the last."""
     last = attempts[-1] if attempts else None
     return next((row for row in attempts if row.attempt == number), last)
 
 
-def _full(reading: Reading, chosen: StepRun | None) -> Any:
+def _full(reading: Reading, chosen: Attempt | None) -> Any:
     """Return an attempt with its log, and its data where it is small or asked for."""
     if chosen is None:
         return None
@@ -211,18 +242,26 @@ def _given_values(reading: Reading, given: str | None) -> tuple[Value, ...]:
     title, hint = _("Output"), _("taken over from the earlier run")
     if "ref" in (reading.run.seed or {}) and reading.address.show != "output":
         url = replace(reading.address, show="output").url
-        return (Value(title=title, hint=hint, is_here=False, show_url=url),)
+        return (Value(name="output", title=title, hint=hint, is_here=False, show_url=url),)
     outcome_ = (selectors.seed_of(reading.run).get("steps") or {}).get(reading.selected) or {}
     output = outcome_.get("output")
     if isinstance(output, Large):
-        return (Value(title=title, hint=hint, missing=_("It is too large to be shown here: see the earlier run.")),)
-    return (Value(title=title, hint=hint, value=output),)
+        return (
+            Value(
+                name="output",
+                title=title,
+                hint=hint,
+                missing=_("It is too large to be shown here: see the earlier run."),
+            ),
+        )
+    return (Value(name="output", title=title, hint=hint, value=output),)
 
 
-def _tabs(reading: Reading, tab: str, log_lines: int) -> tuple[Tab, ...]:
+def _tabs(reading: Reading, tab: str, attempts: int, log_lines: int) -> tuple[Tab, ...]:
     version = reading.run.version
     setup = _("Setup at v%(number)d") % {"number": version.number} if version.number else _("Setup")
     return (
+        _tab(reading, "attempts", _("Attempts"), attempts, tab == "attempts"),
         _tab(reading, "data", _("Data"), None, tab == "data"),
         _tab(reading, "log", _("Log"), log_lines, tab == "log"),
         _tab(reading, "setup", setup, None, tab == "setup"),
@@ -230,16 +269,17 @@ def _tabs(reading: Reading, tab: str, log_lines: int) -> tuple[Tab, ...]:
 
 
 def _tab(reading: Reading, name: str, label: str, count: int | None, selected: bool) -> Tab:
-    url = replace(reading.address.selecting(reading.selected), tab=name).url
-    return Tab(name=name, label=label, count=count, url=url, selected=selected)
+    chosen = replace(reading.address.selecting(reading.selected), attempt=reading.address.attempt)
+    key = str(TABS.index(name) + 1)
+    return Tab(name=name, label=label, count=count, url=replace(chosen, tab=name).url, selected=selected, key=key)
 
 
-def _attempt(reading: Reading, row: StepRun, chosen: StepRun | None) -> AttemptLine:
+def _attempt(reading: Reading, row: Attempt, chosen: Attempt | None) -> AttemptLine:
     label = _("Attempt %(number)d") % {"number": row.attempt}
     return _line(reading, row, label, attempt=row.attempt, selected=chosen is not None and chosen.pk == row.pk)
 
 
-def _line(reading: Reading, row: StepRun, label: str, *, attempt: int | None = None, selected: bool) -> AttemptLine:
+def _line(reading: Reading, row: Attempt, label: str, *, attempt: int | None = None, selected: bool) -> AttemptLine:
     address = replace(reading.address.selecting(row.path), attempt=attempt)
     return AttemptLine(
         label=label,
@@ -254,7 +294,7 @@ def _line(reading: Reading, row: StepRun, label: str, *, attempt: int | None = N
     )
 
 
-def _after(row: StepRun) -> str:
+def _after(row: Attempt) -> str:
     """Return what followed a failed attempt."""
     if row.retry_at and row.finished_at:
         seconds = milliseconds(row.finished_at, row.retry_at) / 1_000

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 from django.utils.translation import gettext as _
 
 from orchestrator.words import duration
 from runs.loops import LoopState
-from runs.models import StepRun
 from runs.outline import TRIGGER, WAITS, StepOutline, walk
 from runs.overview import milliseconds
 from runs.pages.axis import Axis, Block, Wait
-from runs.pages.reading import Reading
+from runs.pages.reading import Attempt, Reading
 from runs.pages.words import RESOLVED_WORDS, ordinal, scalars, trigger_words
 from runs.paths import item_path
 from runs.states import StepStatus
@@ -82,9 +83,17 @@ class Scene:
     note_x: float
 
     def url(self, path: str) -> str:
-        return self.reading.address.selecting(path).url
+        """Return the address with a path selected: there may be a thousand, which differ in that alone."""
+        front, back = self._around
+        return f"{front}{quote_plus(path)}{back}"
 
-    def until(self, row: StepRun) -> datetime:
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        address = self.reading.address
+        front = f"{address.base}?step="
+        return front, address.selecting("-").url.removeprefix(f"{front}-")
+
+    def until(self, row: Attempt) -> datetime:
         """Return when an attempt ended, or where its bar ends meanwhile."""
         return row.finished_at or self.reading.run.finished_at or self.now
 
@@ -174,18 +183,18 @@ def _line(scene: Scene, path: str, **given: Any) -> Line:
     return Line(
         **{**values, "indent": min(values["indent"], MAX_INDENT)},
         path=path,
-        note_x=scene.note_x,
+        note_x=scene.note_x if values["note"] else 0.0,
         selected=scene.reading.selected == path,
         url=scene.url(path),
     )
 
 
-def _holds(loop: StepOutline, row: StepRun) -> bool:
+def _holds(loop: StepOutline, row: Attempt) -> bool:
     """Whether a row is of a step that holds others, whose bars tell more."""
     return any(step.lanes and not step.is_loop for step in walk(loop.body) if step.key == row.key)
 
 
-def item_rows(reading: Reading, path: str, item: int) -> Sequence[StepRun]:
+def item_rows(reading: Reading, path: str, item: int) -> Sequence[Attempt]:
     """Return the attempts of one iteration that were read, in start order."""
     return reading.items.get((path, item), ())
 
@@ -219,7 +228,7 @@ def item_label(state: LoopState, item: int) -> str:
     return str(value)[:_LABEL] if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
-def outcome(attempts: Sequence[StepRun]) -> str:
+def outcome(attempts: Sequence[Attempt]) -> str:
     """Return how a step stands after these attempts."""
     if not attempts:
         return "not_run"
@@ -246,7 +255,7 @@ def tally_words(state: LoopState) -> str:
     return ", ".join([*words, *(text % {"count": f"{count:,}"} for count, text in parts if count)])
 
 
-def _took(scene: Scene, attempts: Sequence[StepRun], state: LoopState | None) -> str:
+def _took(scene: Scene, attempts: Sequence[Attempt], state: LoopState | None) -> str:
     if state is not None and state.is_open and state.total:
         ended = state.done + state.failed + state.given
         return f"{ended} / {state.total}" if state.total < _MANY else f"{100 * ended // state.total} %"
@@ -255,7 +264,7 @@ def _took(scene: Scene, attempts: Sequence[StepRun], state: LoopState | None) ->
     return duration(milliseconds(attempts[0].started_at, scene.until(attempts[-1])))
 
 
-def _note(step: StepOutline, last: StepRun | None) -> str:
+def _note(step: StepOutline, last: Attempt | None) -> str:
     """Return why a step has no bar, in words."""
     if last is None:
         return _("taken over from the earlier run")
@@ -264,7 +273,7 @@ def _note(step: StepOutline, last: StepRun | None) -> str:
     return _("condition not met")
 
 
-def _blocks(scene: Scene, step: StepOutline, attempts: Sequence[StepRun]) -> tuple[Block, ...]:
+def _blocks(scene: Scene, step: StepOutline, attempts: Sequence[Attempt]) -> tuple[Block, ...]:
     shown = [row for row in attempts if row.status != StepStatus.SKIPPED][-BLOCKS_A_LINE:]
     if step.action in WAITS:
         # The wait itself is dashed; what came of it is a mark at its end.
@@ -277,7 +286,7 @@ def _blocks(scene: Scene, step: StepOutline, attempts: Sequence[StepRun]) -> tup
     return tuple(scene.axis.block(_css(row), row.started_at, scene.until(row), y, height) for row in shown)
 
 
-def _loop_blocks(scene: Scene, attempts: Sequence[StepRun], state: LoopState) -> tuple[Block, ...]:
+def _loop_blocks(scene: Scene, attempts: Sequence[Attempt], state: LoopState) -> tuple[Block, ...]:
     """Return a loop's bar of progress: as much of it is green, red and grey as items are done, failed and to come."""
     if not attempts:
         return ()
@@ -293,12 +302,12 @@ def _loop_blocks(scene: Scene, attempts: Sequence[StepRun], state: LoopState) ->
     return (whole, *parts)
 
 
-def _css(row: StepRun) -> str:
+def _css(row: Attempt) -> str:
     """Return the colour of an attempt: amber for one that was tried again, red where the step stopped."""
     return "warn" if row.status in _BAD and row.retry_at else _CSS.get(row.status, "q")
 
 
-def _waits(scene: Scene, step: StepOutline, attempts: Sequence[StepRun]) -> tuple[Wait, ...]:
+def _waits(scene: Scene, step: StepOutline, attempts: Sequence[Attempt]) -> tuple[Wait, ...]:
     """Return the dashed lines: while a step waits, and between an attempt and the next, or now."""
     shown = attempts[-BLOCKS_A_LINE:]
     spans = [(row.started_at, scene.until(row)) for row in shown if step.action in WAITS or row.status == "waiting"]
@@ -309,7 +318,7 @@ def _waits(scene: Scene, step: StepOutline, attempts: Sequence[StepRun]) -> tupl
     return tuple(Wait(x1=scene.axis.at(start), x2=scene.axis.at(end)) for start, end in spans)
 
 
-def _aside(note: str, attempts: Sequence[StepRun], state: LoopState | None) -> str:
+def _aside(note: str, attempts: Sequence[Attempt], state: LoopState | None) -> str:
     """Return what the drawing says, for who cannot see it."""
     tries = _("on the %(ordinal)s try") % {"ordinal": ordinal(len(attempts))} if len(attempts) > 1 else ""
     return ", ".join(part for part in (tries, note, tally_words(state) if state else "") if part)
@@ -337,7 +346,7 @@ def working_words(scene: Scene) -> str:
     return " · ".join([*words, _("queued %(time)s") % {"time": duration(queued)}])
 
 
-def _between(rows: Sequence[StepRun]) -> float:
+def _between(rows: Sequence[Attempt]) -> float:
     """Return the time between attempts, in ms."""
     return sum(milliseconds(row.finished_at, later.started_at) for row, later in pairwise(rows))
 

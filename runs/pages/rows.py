@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Case, Count, F, Max, Q, QuerySet, When
@@ -17,11 +17,20 @@ from django.utils.translation import ngettext
 
 from orchestrator.fields import JSONTextField
 from orchestrator.tenants.models import Tenant
+from orchestrator.words import clock, span_words
 from orchestrator.workflows.models import WorkflowVersion
 from runs.models import Run, StepRun
-from runs.outline import StepOutline, outside_loops, tree, walk
+from runs.outline import StepOutline, outside_loops, trees_of, walk
 from runs.overview import milliseconds
-from runs.pages.words import data_summary, failure_words, ordinal, place_words, trigger_words, waiting_words
+from runs.pages.summary import summaries
+from runs.pages.words import (
+    failure_words,
+    ordinal,
+    place_words,
+    trigger_words,
+    waiting_so_far,
+    waiting_words,
+)
 from runs.paths import key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
 
@@ -42,14 +51,14 @@ class Squares:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """One line of a list of runs."""
+    """One line of a list of runs; ``data`` are texts below each other."""
 
     id: int
     url: str
     workflow: str
     status: str
     sentence: str
-    data: str
+    data: tuple[str, ...]
     trigger: str
     kind: str
     squares: Squares
@@ -87,19 +96,39 @@ def with_trigger_head(rows: QuerySet[Run]) -> QuerySet[Run]:
 
 
 def run_rows(tenant: Tenant, runs: Sequence[Any]) -> list[RunRow]:
-    """Return the lines for these runs; two queries however many there are."""
+    """Return the lines for these runs; two queries however many there are.
+
+    One more when one of them waits, one when a workflow's settings name what its steps gave to be shown, and one when
+    they name something in a long trigger.
+    """
+    if not runs:
+        return []
     trees = _trees(tenant, {run.version_id for run in runs})
     once = {pk: tuple(outside_loops(roots)) for pk, roots in trees.items()}
     tallies = _tallies(tenant, [run.pk for run in runs], {step.key for steps in once.values() for step in steps})
-    return [
-        _row(tenant, run, once.get(run.version_id, ()), _names(trees.get(run.version_id, ())), tallies[run.pk])
-        for run in runs
-    ]
+    waits = _waits(tenant, [run for run in runs if run.status == RunStatus.WAITING])
+    data = summaries(tenant, runs)
+    rows = []
+    for run in runs:
+        steps, names = once.get(run.version_id, ()), _names(trees.get(run.version_id, ()))
+        rows.append(_row(tenant, run, steps, names, tallies[run.pk], waits.get(run.pk), data[run.pk]))
+    return rows
+
+
+def _waits(tenant: Tenant, runs: Sequence[Any]) -> dict[int, StepRun]:
+    """Return the last attempt of what each of these runs waits for, with ``small_inputs``, what it was asked with."""
+    paths = {run.pk: str((run.waiting_for or {}).get("path", "")) for run in runs}
+    if not paths:
+        return {}
+    small = Case(When(length__lt=_SMALL_TRIGGER, then=F("inputs")), default=None, output_field=JSONTextField())
+    rows = StepRun.objects.for_tenant(tenant).filter(run__in=list(paths), path__in=sorted(set(paths.values())))
+    rows = rows.alias(length=Length("inputs")).annotate(small_inputs=small).order_by("attempt")
+    found = rows.only("tenant_id", "run_id", "path", "action", "started_at")
+    return {row.run_id: row for row in found if paths[row.run_id] == row.path}
 
 
 def _trees(tenant: Tenant, version_ids: Iterable[int]) -> dict[int, tuple[StepOutline, ...]]:
-    rows = WorkflowVersion.objects.for_tenant(tenant).filter(pk__in=version_ids)
-    return {pk: tree(definition) for pk, definition in rows.values_list("pk", "definition")}
+    return trees_of(WorkflowVersion.objects.for_tenant(tenant).filter(pk__in=version_ids))
 
 
 def _names(roots: Iterable[StepOutline]) -> dict[str, str]:
@@ -137,21 +166,52 @@ def _row(
     steps: Sequence[StepOutline],
     names: Mapping[str, str],
     tallies: Mapping[str, StepTally],
+    wait: StepRun | None,
+    data: tuple[str, ...],
 ) -> RunRow:
     return RunRow(
         id=run.pk,
         url=reverse("run", args=[tenant.slug, run.pk]),
         workflow=run.workflow.name,
         status=run.status,
-        sentence=_failed(run, names) if run.status == RunStatus.FAILED else _sentence(run, steps, tallies),
-        data=data_summary(getattr(run, "small_trigger", None)),
+        sentence=_said(run, steps, names, tallies, wait),
+        data=data,
         trigger=trigger_words(run.trigger_type),
         kind=_("Test of the draft") if run.kind == RunKind.TEST else "",
         squares=_squares(steps, tallies),
-        took_ms=milliseconds(run.started_at or run.created_at, run.finished_at) if run.finished_at else None,
+        took_ms=_took_ms(run),
         running_since=run.started_at if run.status == RunStatus.RUNNING else None,
         created_at=run.created_at,
     )
+
+
+def _took_ms(run: Any) -> float | None:
+    """Return how long a run took, or how long one that waits has been under way; the page counts what runs."""
+    if run.status == RunStatus.WAITING:
+        return milliseconds(run.started_at, timezone.now())
+    return milliseconds(run.started_at or run.created_at, run.finished_at) if run.finished_at else None
+
+
+def _said(
+    run: Any,
+    steps: Sequence[StepOutline],
+    names: Mapping[str, str],
+    tallies: Mapping[str, StepTally],
+    wait: StepRun | None,
+) -> str:
+    if run.status == RunStatus.FAILED:
+        return _failed(run, names)
+    return _waiting(run, wait) if wait is not None else _sentence(run, steps, tallies)
+
+
+def _waiting(run: Any, wait: StepRun) -> str:
+    """Return for what, for whom and since when a run waits: ``For priya to answer, 42 min so far``."""
+    kind = str((run.waiting_for or {}).get("kind", ""))
+    if kind == "time" and run.wake_at:
+        return _("Goes on at %(time)s") % {"time": clock(run.wake_at)}
+    inputs = getattr(wait, "small_inputs", None)
+    names = inputs.get("approvers") if isinstance(inputs, dict) else None
+    return waiting_so_far(kind, names, span_words(max(timedelta(), timezone.now() - wait.started_at)))
 
 
 def _sentence(run: Any, steps: Sequence[StepOutline], tallies: Mapping[str, StepTally]) -> str:

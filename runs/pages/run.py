@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.db.models import TextField
+from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +21,7 @@ from orchestrator.ids import first_id_at
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role
 from orchestrator.words import duration, short_id
+from orchestrator.workflows.models import Workflow
 from runs.models import Run
 from runs.outline import TRIGGER
 from runs.overview import DAY, milliseconds, typical_range
@@ -28,6 +29,8 @@ from runs.pages.address import Address
 from runs.pages.again import Again, Typed, again
 from runs.pages.approval import Refused
 from runs.pages.inspector import Inspector, inspector
+from runs.pages.pace import Pace, pace_of
+from runs.pages.patch import Seen, as_text, seen_of
 from runs.pages.reading import Reading, read
 from runs.pages.timeline import Timeline, scene_of, timeline
 from runs.pages.waiting import Waits, waits_of
@@ -35,10 +38,13 @@ from runs.pages.words import KIND_WORDS, again_words, failure_words, place_words
 from runs.paths import items_around, key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
 
-HISTORY: Final = 60
-# How often a page asks what changed, in ms, by the items of the largest loop.
-POLLS: Final = ((2_000, 400), (20_000, 1_000), (float("inf"), 2_000))
 _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
+# The window's icon, and what its title begins with, for who has it in the background; ● is on its way.
+ICONS: Final[Mapping[str, str]] = {
+    RunStatus.SUCCEEDED: "icon-ok.svg", RunStatus.FAILED: "icon-bad.svg", RunStatus.WAITING: "icon-wait.svg",
+    RunStatus.CANCELLED: "icon.svg",
+}  # fmt: skip
+SIGNS: Final[Mapping[str, str]] = {RunStatus.SUCCEEDED: "✓", RunStatus.FAILED: "✕", RunStatus.CANCELLED: "–"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,34 +73,17 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HistoryBar:
-    x: float
-    y: float
-    height: float
-    css: str
-    current: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """The last runs of the same workflow, oldest first; ``published_x`` is where the run's version begins."""
-
-    bars: tuple[HistoryBar, ...]
-    label: str
-    counts: str
-    published_x: float | None
-    sentence: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunPage:
     """Everything of a run's page that may change while it runs, and what stands around it.
 
-    ``poll_url`` asks for what changed, every ``poll_ms``.
+    ``sign`` is its status in the window's title, ``icon`` in the window's icon. ``poll_url`` asks for what changed,
+    every ``poll_ms``; ``shown`` is ``seen`` as text, which goes with whatever the page asks for.
     """
 
     run: Run
     title: str
+    sign: str
+    icon: str
     status: str
     live: bool
     facts: tuple[Fact, ...]
@@ -109,6 +98,8 @@ class RunPage:
     url: str
     poll_url: str
     poll_ms: int
+    seen: Seen
+    shown: str
     more_attempts: bool
     may_cancel: bool
     may_rerun: bool
@@ -125,47 +116,62 @@ def run_page(
     url = reverse("run", args=[actor.tenant.slug, run.pk])
     address = Address.read(url, query)
     reading = read(run, address)
-    scene = scene_of(reading, timezone.now())
     live = not RunStatus(run.status).is_terminal
+    drawn = timeline(scene_of(reading, timezone.now(), roomy=live))
     inspected = inspector(reading)
     waits = waits_of(actor, run, tuple(reading.steps.values()), refused=refused)
+    title, facts, cancelling = (
+        waits.title or _title(reading),
+        _facts(actor, reading),
+        run.cancel_requested_at is not None,
+    )
+    pace = _pace(reading)
+    seen = seen_of((title, run.status, facts, cancelling, _limited(run)), drawn)
     return RunPage(
         run=run,
-        title=waits.title or _title(reading),
+        title=title,
+        sign=SIGNS.get(run.status, "●"),
+        icon=icon_of(run),
         status=run.status,
         live=live,
-        facts=_facts(actor, reading),
+        facts=facts,
         failure=_failure(actor, reading) if run.status == RunStatus.FAILED else None,
         limited=_limited(run),
         waits=waits,
         kind=_kind_words(run),
-        timeline=timeline(scene),
+        timeline=drawn,
         inspector=inspected,
         again=again(actor, reading, typed),
         edit_input_url=reading.address.selecting(TRIGGER).url,
         url=url,
-        poll_url=_poll_url(actor, reading, inspected.mark),
-        poll_ms=_poll_ms(reading),
+        poll_url=_poll_url(actor, reading, inspected.mark, pace),
+        poll_ms=pace.ms,
+        seen=seen,
+        shown=as_text(seen, len(drawn.rows)),
         more_attempts=reading.more,
         may_cancel=live and actor.may(Role.OPERATOR),
         may_rerun=not live and actor.may(Role.OPERATOR),
-        cancelling=live and run.cancel_requested_at is not None,
+        cancelling=live and cancelling,
     )
 
 
-def _poll_url(actor: Actor, reading: Reading, mark: str) -> str:
+def icon_of(run: Run) -> str:
+    """Return the static file that is the window's icon."""
+    return ICONS.get(run.status, "icon-live.svg")
+
+
+def _poll_url(actor: Actor, reading: Reading, mark: str, pace: Pace) -> str:
     address = reading.address
     # What was chosen for the person is theirs from now on, but for the items of a loop: those are followed.
     kept = replace(
         address, base=reverse("run-changes", args=[actor.tenant.slug, reading.run.pk]), step=reading.selected
     )
-    return f"{kept.url}&{urlencode({'after': reading.run.revision, 'mark': mark})}"
+    asked = {"after": reading.run.revision, "mark": mark, "icon": icon_of(reading.run), **pace.asked}
+    return f"{kept.url}&{urlencode(asked)}"
 
 
-def _poll_ms(reading: Reading) -> int:
-    """Return how often a page asks: more rarely where there is more to count."""
-    most = max([state.begun for state in reading.loops.values()], default=0)
-    return next(ms for items, ms in POLLS if most < items)
+def _pace(reading: Reading) -> Pace:
+    return pace_of(reading.run.status, max([state.begun for state in reading.loops.values()], default=0))
 
 
 def _title(reading: Reading) -> str:
@@ -224,11 +230,28 @@ def _facts(actor: Actor, reading: Reading) -> tuple[Fact, ...]:
         facts += [Fact(label=_("Usually takes"), text=usual)] if usual else []
     url = reading.address.selecting(TRIGGER).url
     facts.append(Fact(label=_("Trigger"), text=trigger_words(run.trigger_type), url=url))
-    version = _("v%(number)d") % {"number": run.version.number} if run.version.number else _("draft")
-    facts.append(Fact(label=_("Version"), text=version))
+    facts.append(_version(run))
+    facts += _attempts(reading)
     facts += _relatives(actor, run)
     facts.append(Fact(label=_("Run"), text=str(run.pk)))
     return tuple(facts)
+
+
+def _version(run: Run) -> Fact:
+    number = run.version.number
+    if not number:
+        return Fact(label=_("Version"), text=_("draft"))
+    url = reverse("workflow-version", args=[run.tenant.slug, run.workflow_id, number])
+    return Fact(label=_("Version"), text=_("v%(number)d") % {"number": number}, url=url)
+
+
+def _attempts(reading: Reading) -> list[Fact]:
+    """Return how often the step was tried where the run stopped, if that was more than once."""
+    step = reading.steps.get(key_of_path(reading.stopped)) if reading.stopped else None
+    count = len(reading.attempts.get(reading.stopped, ()))
+    if step is None or count < 2:
+        return []
+    return [Fact(label=_("Attempts"), text=_("%(count)d on step %(number)d") % {"count": count, "number": step.number})]
 
 
 def _relatives(actor: Actor, run: Run) -> list[Fact]:
@@ -253,16 +276,18 @@ def _relatives(actor: Actor, run: Run) -> list[Fact]:
 def _of_errors(actor: Actor, run: Run) -> list[Fact]:
     """Return the run that a failure of this one started, or the one whose failure started this one."""
     own = Run.objects.for_tenant(actor.tenant)
-    slug = ((run.version.definition or {}).get("settings") or {}).get("error_workflow")
     found, label = None, ""
     if run.trigger_type == TriggerType.ERROR:
         told = (run.trigger or {}).get("body") if run.trigger_ref is None else None
         failed = str(((told or {}).get("run") or {}).get("id") or "")
         found = own.filter(pk=int(failed)).values("pk", "workflow__name").first() if failed.isdecimal() else None
         label = _("Because of")
-    elif run.status == RunStatus.FAILED and slug:
-        alarms = own.filter(workflow__slug=slug, dedupe_key=f"error:{run.pk}")
-        found, label = alarms.values("pk", "workflow__name").first(), _("Error workflow")
+    elif run.status == RunStatus.FAILED:
+        slug = ((run.version.definition or {}).get("settings") or {}).get("error_workflow")
+        hears = Q(slug=slug) if slug else Q()
+        alarms = Workflow.objects.for_tenant(actor.tenant).filter(hears | Q(triggers__type=TriggerType.ERROR.value))
+        told = own.filter(workflow__in=alarms, dedupe_key=f"error:{run.pk}").order_by("pk")
+        found, label = told.values("pk", "workflow__name").first(), _("Error workflow")
     if found is None:
         return []
     url = reverse("run", args=[actor.tenant.slug, found["pk"]])
@@ -286,11 +311,16 @@ def _failure(actor: Actor, reading: Reading) -> Failure:
         again=again_words(error),
         others=said % {"count": count} if count else "",
         others_url=url,
-        fix_url=reverse("workflow-step", args=[actor.tenant.slug, run.workflow_id, step.key])
-        if step and actor.may(Role.EDITOR)
-        else "",
+        fix_url=_fix_url(run, step.key, error) if step and actor.may(Role.EDITOR) else "",
         from_path=reading.stopped if step and run.kind != RunKind.STEP else "",
     )
+
+
+def _fix_url(run: Run, key: str, error: Mapping[str, Any]) -> str:
+    """Return where in the builder a step is mended, with the run's data: at the field that failed, if it is named."""
+    url = f"{reverse('workflow-step', args=[run.tenant.slug, run.workflow_id, key])}?run={run.pk}"
+    field = str(error.get("field") or "")
+    return f"{url}#field-{field}" if field.isidentifier() else url
 
 
 def _is_held(run: Run) -> bool:
@@ -323,42 +353,3 @@ def _others(actor: Actor, run: Run) -> tuple[int, str]:
         rows = rows.filter(error=error)
     query = f"?workflow={run.workflow_id}&status=failed"
     return rows.exclude(pk=run.pk).count(), reverse("run-list", args=[actor.tenant.slug]) + query
-
-
-def history(actor: Actor, run: Run) -> History | None:
-    """Return the last live runs of the same workflow as bars, and a sentence when failures began with a version."""
-    rows = Run.objects.for_tenant(actor.tenant).filter(workflow=run.workflow_id, kind=RunKind.LIVE, pk__lte=run.pk)
-    fields = ("pk", "status", "started_at", "finished_at", "version__number")
-    runs = list(rows.order_by("-pk").values(*fields)[:HISTORY])[::-1]
-    if len(runs) < 2:
-        return None
-    times = [milliseconds(row["started_at"], row["finished_at"]) for row in runs]
-    most = max([*times, 1.0])
-    shares = [spent / most for spent in times]
-    first_place = HISTORY - len(runs)
-    bars = tuple(_bar(first_place + i, row, shares[i], run.pk) for i, row in enumerate(runs))
-    good, bad = (sum(1 for row in runs if row["status"] == status) for status in ("succeeded", "failed"))
-    first = next((i for i, row in enumerate(runs) if row["version__number"] == run.version.number), None)
-    began = first if first else None
-    counts = _("%(good)d succeeded, %(bad)d failed") % {"good": good, "bad": bad}
-    return History(
-        bars=bars,
-        label=_("The last %(count)d runs of this workflow: %(counts)s") % {"count": len(runs), "counts": counts},
-        counts=counts,
-        published_x=(first_place + began) * 10 - 0.5 if began else None,
-        sentence=_since_version(runs, run, began),
-    )
-
-
-def _bar(index: int, row: dict[str, Any], share: float, current: int) -> HistoryBar:
-    height = round(10 + 22 * share, 1)
-    css = {"succeeded": "a", "failed": "b2"}.get(row["status"], "n2")
-    return HistoryBar(x=index * 10 + 1, y=33 - height, height=height, css=css, current=row["pk"] == current)
-
-
-def _since_version(runs: Sequence[dict[str, Any]], run: Run, began: int | None) -> str:
-    """Return a sentence when every failure shown came with this run's version and none before it."""
-    failed = [index for index, row in enumerate(runs) if row["status"] == RunStatus.FAILED]
-    if not failed or began is None or min(failed) < began:
-        return ""
-    return _("Every failure came after v%(number)d was published.") % {"number": run.version.number}

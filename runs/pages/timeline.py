@@ -6,21 +6,26 @@ that was not taken, and steps that were never reached, are said in a sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
+from zlib import crc32
 
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from orchestrator.words import short_id, status_word
 from runs.loops import LoopState
-from runs.outline import PARALLEL, LaneOutline, StepOutline, walk
+from runs.outline import PARALLEL, TRIGGER, LaneOutline, StepOutline, walk
 from runs.pages.address import Address
 from runs.pages.axis import Axis, Tick, axis_over
 from runs.pages.lines import (
+    MAX_INDENT,
     OPEN,
     Line,
     Scene,
@@ -33,11 +38,12 @@ from runs.pages.lines import (
     trigger_line,
     working_words,
 )
+from runs.pages.markup import Pen
 from runs.pages.reading import ItemsPage, Reading
 from runs.paths import item_path, prefix_of
 from runs.states import RunKind, RunStatus, StepStatus
 
-LINES_A_PAGE: Final = 100
+LINES_A_PAGE: Final = 70
 NAMES_SAID: Final = 6
 
 
@@ -61,16 +67,39 @@ class Row:
     """One entry of the timeline: a line, a lane's heading, or a sentence with links.
 
     ``level`` is how deep it is nested; ``opens`` says that a nested list follows, ``closes`` how many end after it.
+    ``key`` is what is pressed to come here from the line that is selected. ``path`` is that of the row's line, and
+    ``draw`` makes it: of a thousand, one page is drawn. ``place`` and ``content`` are checksums of where a row stands
+    and of what it shows, ``html`` is its line.
     """
 
     level: int
     indent: int
+    path: str = ""
+    draw: Callable[[], Line] | None = field(default=None, repr=False, compare=False)
     line: Line | None = None
     words: str = ""
     links: tuple[Link, ...] = ()
     is_heading: bool = False
     opens: bool = False
     closes: Sequence[int] = ()
+    key: str = ""
+    place: int = 0
+    content: int = 0
+    html: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.id_at(self.place)
+
+    @property
+    def html_oob(self) -> SafeString:
+        """Return the line as what htmx puts in the place of the one that is there."""
+        return SafeString(self.html.replace("<a ", '<a hx-swap-oob="true" ', 1))
+
+    @staticmethod
+    def id_at(place: int) -> str:
+        """Return the id that a row at a place has on the page."""
+        return f"r{place:08x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +115,17 @@ class Timeline:
     next: str = ""
 
 
-def scene_of(reading: Reading, now: datetime) -> Scene:
-    """Return what the lines are drawn from: from the moment the run was accepted to its end, or to now."""
+def scene_of(reading: Reading, now: datetime, *, roomy: bool = False) -> Scene:
+    """Return what the lines are drawn from: from the moment the run was accepted to its end, or to now.
+
+    A ``roomy`` axis goes on after that, so that little changes while a run does.
+    """
     run = reading.run
     rows = [row for found in reading.attempts.values() for row in found]
     ends = [moment for row in rows for moment in (row.finished_at, row.started_at) if moment]
     end = max([run.finished_at or now, *ends]) if run.started_at or run.finished_at else now
     axis = axis_over(run.created_at, end, busy_spans(reading, now))
+    axis = axis.roomy if roomy else axis
     return Scene(reading=reading, axis=axis, now=now, note_x=_note_x(axis, rows))
 
 
@@ -103,17 +136,18 @@ def _note_x(axis: Axis, rows: Sequence[Any]) -> float:
 
 
 def timeline(scene: Scene) -> Timeline:
-    """Return the run's timeline: the trigger first, then the steps of its version, in pages of a hundred."""
+    """Return the run's timeline: the trigger first, then the steps of its version, in pages of seventy."""
     reading = scene.reading
-    all_rows = rows_of(scene)
+    all_rows = _rows_to_draw(scene)
     starts = _page_starts(all_rows)
     wanted = reading.address.rows
     page = _page_with(all_rows, starts, reading.selected) if wanted is None else wanted
     page = min(max(0, page), len(starts) - 1)
-    shown = _nested(all_rows[starts[page] : starts[page + 1] if page + 1 < len(starts) else None])
+    end = starts[page + 1] if page + 1 < len(starts) else None
+    shown = nested(_drawn(all_rows[starts[page] : end]))
     lines = [row.line for row in shown if row.line]
     return Timeline(
-        rows=tuple(shown),
+        rows=tuple(marked(_with_keys(shown))),
         ticks=scene.axis.ticks(),
         breaks=scene.axis.breaks,
         legend=_legend(lines),
@@ -123,30 +157,58 @@ def timeline(scene: Scene) -> Timeline:
     )
 
 
+def _with_keys(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the keys that lead from the selected line to those beside it."""
+    places = [index for index, row in enumerate(rows) if row.line]
+    at = next((place for place, index in enumerate(places) if rows[index].line.selected), -1)  # type: ignore[union-attr]
+    keys = {places[place]: key for place, key in ((at - 1, "k"), (at + 1, "j")) if 0 <= place < len(places)}
+    return [replace(row, key=keys.get(index, "")) for index, row in enumerate(rows)]
+
+
+def marked(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the rows with their markup and what tells them from others: the place by what is around it."""
+    pen, around, sentences = Pen(), {-1: 0}, Counter[int]()
+    for row in rows:
+        outer = around[max(level for level in around if level < row.level)]
+        sentences[outer] += not row.path
+        own = row.path or (sentences[outer], row.is_heading, row.indent)
+        place = around[row.level] = crc32(f"{outer} {own} {row.opens}".encode())
+        html = pen.line(row.line, row.key) if row.line else SafeString("")
+        shows = html or repr((row.words, row.links))
+        yield replace(row, place=place, html=html, content=crc32(shows.encode("utf-8", "backslashreplace")))
+
+
 def rows_of(scene: Scene) -> list[Row]:
     """Return all rows: the trigger's, and those of the steps."""
-    first = Row(level=0, indent=0, line=trigger_line(scene))
+    return _drawn(_rows_to_draw(scene))
+
+
+def _rows_to_draw(scene: Scene) -> list[Row]:
+    first = Row(level=0, indent=0, path=TRIGGER, draw=partial(trigger_line, scene))
     return [first, *_Rows(scene).sequence(scene.reading.roots, "", 0)]
+
+
+def _drawn(rows: Sequence[Row]) -> list[Row]:
+    return [replace(row, line=row.draw()) if row.draw else row for row in rows]
 
 
 def _page_starts(rows: Sequence[Row]) -> list[int]:
     """Return where pages begin: after so many lines that are outermost or in lanes, never inside of a loop's items."""
     starts, count = [0], 0
     for index, row in enumerate(rows):
-        is_item = row.line is not None and row.line.path.endswith("]")
-        count += not is_item
-        if count > LINES_A_PAGE and row.line is not None and "[" not in row.line.path:
+        count += not row.path.endswith("]")
+        if count > LINES_A_PAGE and row.path and "[" not in row.path:
             starts.append(index)
             count = 1
     return starts
 
 
 def _page_with(rows: Sequence[Row], starts: Sequence[int], path: str) -> int:
-    place = next((index for index, row in enumerate(rows) if row.line and row.line.path == path), 0)
+    place = next((index for index, row in enumerate(rows) if row.path == path), 0)
     return max(page for page, start in enumerate(starts) if start <= place)
 
 
-def _nested(rows: Sequence[Row]) -> list[Row]:
+def nested(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with where nested lists begin and end; a page may begin in the middle of some."""
     least = min(row.level for row in rows)
     found = []
@@ -181,8 +243,8 @@ class _Rows:
             yield self._unreached(unreached, prefix, level, live)
 
     def _step(self, step: StepOutline, path: str, level: int) -> Iterator[Row]:
-        line = step_line(self.scene, step, path)
-        yield Row(level=level, indent=line.indent, line=line)
+        indent = min(self.reading.indent(step), MAX_INDENT)
+        yield Row(level=level, indent=indent, path=path, draw=partial(step_line, self.scene, step, path))
         rows = self.reading.attempts.get(path)
         if rows is None or rows[-1].status == StepStatus.SKIPPED:
             return
@@ -191,7 +253,7 @@ class _Rows:
         elif step.lanes and not step.is_loop:
             yield from self._lanes(step, path, level + 1, live=rows[-1].status in OPEN)
         elif path in self.reading.calls:
-            yield self._called(path, line, level + 1)
+            yield self._called(path, indent + 1, level + 1)
 
     def _lanes(self, step: StepOutline, path: str, level: int, *, live: bool) -> Iterator[Row]:
         taken = self._taken(step, path)
@@ -212,7 +274,7 @@ class _Rows:
         """Return the lanes that a step took: all at once, or the one it decided on."""
         if step.action == PARALLEL:
             return list(step.lanes)
-        decided = self.reading.attempts[path][-1].decided  # type: ignore[attr-defined]  # annotated
+        decided = self.reading.attempts[path][-1].decided
         name = decided.get("lane") if isinstance(decided, dict) else None
         began = {
             lane.name
@@ -226,9 +288,8 @@ class _Rows:
         indent = self.reading.indent(loop) + 1
         yield Row(level=level, indent=indent, words=tally_words(state), links=self._loop_links(path, state, page))
         for item in page.items if page else ():
-            line = item_line(self.scene, loop, path, item)
-            yield Row(level=level, indent=line.indent, line=line)
-            own = item_path(path, item)
+            own, draw = item_path(path, item), partial(item_line, self.scene, loop, path, item)
+            yield Row(level=level, indent=min(indent, MAX_INDENT), path=own, draw=draw)
             # What an earlier run gave of an item is its outcome alone: there is nothing to say of its steps.
             if page and item in page.unfolded and own not in self.reading.given:
                 live = state.is_open and item_status(self.reading, loop, path, item) in OPEN
@@ -255,12 +316,12 @@ class _Rows:
             found.insert(0, Link(text=here, url="", dom_id=f"{own}-here"))
         return tuple(found)
 
-    def _called(self, path: str, line: Line, level: int) -> Row:
+    def _called(self, path: str, indent: int, level: int) -> Row:
         called = self.reading.calls[path]
         words = _("Called run, %(status)s:") % {"status": status_word(called.status).lower()}
         url = reverse("run", args=[self.reading.run.tenant.slug, called.pk])
         name = f"{called.workflow.name} {short_id(called.pk)}"
-        return Row(level=level, indent=line.indent + 1, words=words, links=(Link(text=name, url=url, leaves=True),))
+        return Row(level=level, indent=indent, words=words, links=(Link(text=name, url=url, leaves=True),))
 
     def _unreached(self, steps: Sequence[StepOutline], prefix: str, level: int, live: bool) -> Row:
         count = sum(1 for _step in walk(steps))

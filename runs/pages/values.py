@@ -22,14 +22,21 @@ from runs.states import StepStatus
 AT_ONCE: Final = 20_000
 # Bytes of JSON that a page opens on request; beyond that there is the file.
 ON_REQUEST: Final = 2 * 1024 * 1024
-ENTRIES: Final = 250
-ENTRIES_ON_REQUEST: Final = 1_000
+# Entries of a tree, each a few elements of the page: more are reached by choosing one that holds them.
+ENTRIES: Final = 110
+ENTRIES_ON_REQUEST: Final = 240
+# The tab in which a value is shown that is asked for.
+SHOWN_IN: Final[Mapping[str, str]] = {"data": "data"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A JSON value; without one, why there is none, or how large it is and where it is to be had."""
+    """A JSON value; without one, why there is none, or how large it is and where it is to be had.
 
+    ``root`` is what expressions call it; ``entry_url`` leads to an entry of it whose path is put behind.
+    """
+
+    name: str
     title: str
     hint: str
     value: JSONValue = None
@@ -39,6 +46,8 @@ class Value:
     show_url: str = ""
     file_url: str = ""
     missing: str = ""
+    root: str = ""
+    entry_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,21 +121,34 @@ def shown(
     if stored.ref is None:
         if stored.inline is None and stored.size > AT_ONCE:
             return Value(
+                name=stored.name,
                 title=title,
                 hint=hint,
                 is_here=False,
                 size=stored.size,
-                show_url=replace(address, show=stored.name, tab="").url,
+                show_url=replace(address, show=stored.name, tab=SHOWN_IN.get(address.tab, "")).whole.url,
             )
         entries = ENTRIES_ON_REQUEST if asked else ENTRIES
         told = missing if stored.inline is None else ""
-        return Value(title=title, hint=hint, value=stored.inline, entries=entries, missing=told)
+        return Value(name=stored.name, title=title, hint=hint, value=stored.inline, entries=entries, missing=told)
     size, file_url = sizes.get(stored.ref, 0), reverse("run-value", args=[run.tenant.slug, run.pk, stored.ref])
     if asked and size <= ON_REQUEST:
         value = selectors.payload_value(run, stored.ref)
-        return Value(title=title, hint=hint, value=value, entries=ENTRIES_ON_REQUEST, size=size, file_url=file_url)
-    show_url = replace(address, show=stored.name, tab="").url if size <= ON_REQUEST else ""
-    return Value(title=title, hint=hint, is_here=False, size=size, show_url=show_url, file_url=file_url)
+        return Value(
+            name=stored.name,
+            title=title,
+            hint=hint,
+            value=value,
+            entries=ENTRIES_ON_REQUEST,
+            size=size,
+            file_url=file_url,
+        )
+    show_url = (
+        replace(address, show=stored.name, tab=SHOWN_IN.get(address.tab, "")).whole.url if size <= ON_REQUEST else ""
+    )
+    return Value(
+        name=stored.name, title=title, hint=hint, is_here=False, size=size, show_url=show_url, file_url=file_url
+    )
 
 
 def _sizes(run: Run, refs: Sequence[int | None]) -> dict[int, int]:
@@ -135,3 +157,16 @@ def _sizes(run: Run, refs: Sequence[int | None]) -> dict[int, int]:
         return {}
     rows = Payload.objects.for_tenant(run.tenant_id).filter(run=run, pk__in=wanted)
     return dict(rows.values_list("pk", "size"))
+
+
+def with_entries(values: Sequence[Value], address: Address, output_root: str) -> tuple[Value, ...]:
+    """Return the values with what expressions call them, and with what leads to their entries."""
+    roots = {"output": output_root, "item": "item"}
+    return tuple(
+        replace(value, root=value.root or roots.get(value.name, ""), entry_url=_entry_url(address, value.name))
+        for value in values
+    )
+
+
+def _entry_url(address: Address, name: str) -> str:
+    return f"{replace(address.whole, tab='data', value=name).url}&at="

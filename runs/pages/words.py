@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
+from django.utils.translation import ngettext
 
 from runs.paths import items_around, key_of_path
 from runs.states import FailureKind, RunStatus
@@ -40,6 +42,7 @@ TRIGGER_WORDS: Final[Mapping[str, str]] = {
     "schedule": noop("Schedule"),
     "form": noop("Form"),
     "polling": noop("App change"),
+    "event": noop("App event"),
     "error": noop("Failed run"),
     "workflow": noop("Another workflow"),
 }
@@ -72,6 +75,21 @@ def waiting_words(waiting_for: Mapping[str, Any] | None) -> str:
     return _(WAITS.get(str((waiting_for or {}).get("kind", "")), noop("Waits")))
 
 
+_SO_FAR: Final[Mapping[str, str]] = {
+    "approval": noop("For %(who)s to answer, %(span)s so far"),
+    "callback": noop("For a call from outside, %(span)s so far"),
+    "workflow": noop("For another workflow, %(span)s so far"),
+    "outcome_unknown": noop("For a person to say whether it happened, %(span)s so far"),
+}
+
+
+def waiting_so_far(kind: str, names: Any, span: str) -> str:
+    """Return what a run waits for, of whom and how long: ``For priya to answer, 42 min so far``."""
+    who = [str(name)[:40] for name in names[:3]] if isinstance(names, list) else []
+    told = {"who": _(" or ").join(who) or _("a person"), "span": span}
+    return _(_SO_FAR.get(kind, noop("Waits, %(span)s so far"))) % told
+
+
 def failure_words(error: Mapping[str, Any] | None) -> str:
     """Return a failure's message, or its kind where it has none."""
     error = error or {}
@@ -84,10 +102,18 @@ def again_words(error: Mapping[str, Any] | None) -> str:
 
 
 def data_summary(trigger: Any, most: int = 3) -> str:
-    """Return the first scalar values that came with the trigger, as ``name Ada Fox, plan trial``."""
+    """Return the first values that came with the trigger, as ``name Ada Fox, plan trial``; lists by their length."""
     body = trigger.get("body") if isinstance(trigger, dict) else None
-    pairs = list(scalars(body))[:most]
-    return ", ".join(pairs)
+    return ", ".join(islice(chain(scalars(body), _lengths(body)), most))
+
+
+def _lengths(body: Any) -> Iterator[str]:
+    """Yield ``24 orders`` for each list."""
+    if isinstance(body, list):
+        yield ngettext("%(count)s item", "%(count)s items", len(body)) % {"count": f"{len(body):,}"}
+    for key, value in body.items() if isinstance(body, dict) else ():
+        if isinstance(value, list) and value:
+            yield f"{len(value):,} {key[:40]}"
 
 
 def scalars(body: Any) -> Iterator[str]:

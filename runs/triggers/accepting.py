@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from django.utils.translation import gettext as _
+
 from orchestrator import jsongate
 from orchestrator.errors import Invalid
-from orchestrator.flow.names import TriggerType
 from orchestrator.ids import new_id
 from runs.triggers.addresses import Address, Known
 from runs.triggers.intake import Arrival, Kept
@@ -37,7 +38,9 @@ known: Final = Known()
 
 def methods_of(address: Address) -> Sequence[str]:
     """Return the methods that an address takes."""
-    return address.config.get("methods") or DEFAULT_METHODS
+    found = address.config.get("methods")
+    # A draft's may be anything.
+    return [method for method in found if isinstance(method, str)] if isinstance(found, list) else DEFAULT_METHODS
 
 
 def arrival_of(address: Address, document: str, *, delivery: str | None) -> Arrival:
@@ -54,7 +57,7 @@ def arrival_of(address: Address, document: str, *, delivery: str | None) -> Arri
         tenant_id=address.tenant_id,
         workflow_id=address.workflow_id,
         version_id=address.version_id,
-        trigger_type=TriggerType.WEBHOOK.value,
+        trigger_type=address.type.value,
         trigger_key=address.key,
         trigger=None if payload else document,
         payload=payload,
@@ -63,9 +66,10 @@ def arrival_of(address: Address, document: str, *, delivery: str | None) -> Arri
     )
 
 
-def accepted(kept: Kept) -> tuple[int, str]:
-    """Return status and body for a run that is kept."""
-    return 202 if kept.is_new else 200, jsongate.dumps_checked({"id": str(kept.run_id), "status": kept.status})
+def accepted(kept: Kept, *, reason: str = "") -> tuple[int, str]:
+    """Return status and body for a run that is kept; ``reason`` is why nothing else is answered."""
+    said = {"reason": reason} if reason else {}
+    return 202 if kept.is_new else 200, jsongate.dumps_checked({"id": str(kept.run_id), "status": kept.status, **said})
 
 
 def refused(code: str, message: str) -> str:
@@ -75,16 +79,16 @@ def refused(code: str, message: str) -> str:
 
 def unavailable() -> str:
     """Return the body for what could not be kept, whose status is 503."""
-    return refused("unavailable", "The request could not be kept just now. Send it again in a moment.")
+    return refused("unavailable", _("The request could not be kept just now. Send it again in a moment."))
 
 
 def failed() -> str:
     """Return the body for a fault of ours, whose status is 500."""
-    return refused("internal", "The fault is ours: the request was not kept. Send it again in a moment.")
+    return refused("internal", _("The fault is ours: the request was not kept. Send it again in a moment."))
 
 
 def too_large(error: jsongate.BadJSON) -> Invalid:
-    return Invalid(f"The run's trigger cannot be kept: {error}.", code="too_large")
+    return Invalid(_("The run's trigger cannot be kept: %(error)s.") % {"error": error}, code="too_large")
 
 
 def written(document: Mapping[str, JSONValue]) -> str:
@@ -100,5 +104,8 @@ def _dedupe_key(address: Address, delivery: str | None) -> str | None:
     if not delivery:
         return None
     if len(delivery) > MAX_DELIVERY_ID:
-        raise BadRequest(f"Idempotency-Key has more than {MAX_DELIVERY_ID:,} characters.", code="bad_key")
+        raise BadRequest(
+            _("Idempotency-Key has more than %(most)s characters.") % {"most": f"{MAX_DELIVERY_ID:,}"},
+            code="bad_key",
+        )
     return f"{address.key}:{hashlib.sha256(delivery.encode('utf-8', 'surrogateescape')).hexdigest()}"

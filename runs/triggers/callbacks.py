@@ -7,6 +7,7 @@ from typing import Final
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from orchestrator import jsongate
@@ -28,7 +29,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
     # A caller whose own cookie is no token of ours would be given one.
     request.META["CSRF_COOKIE_NEEDS_UPDATE"] = False
     if request.method != "POST":
-        return _refused(405, "method_not_allowed", "This address takes POST.", {"Allow": "POST"})
+        return _refused(405, "method_not_allowed", _("This address takes POST."), {"Allow": "POST"})
     try:
         return _answer(request, token)
     except BadRequest as error:
@@ -42,7 +43,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
     except ServiceError as error:
         return _refused(error.status, error.code, error.message)
     except (OperationalError, InterfaceError):
-        said = "The call could not be kept just now. Send it again in a moment."
+        said = _("The call could not be kept just now. Send it again in a moment.")
         return _refused(503, "unavailable", said, accepting.RETRY_AFTER)
 
 
@@ -54,12 +55,12 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
     kept = {name: document[name] for name in _KEPT}
     if callback_receive(run=asked.run, path=asked.path, document=kept):
         return _response(202, jsongate.dumps({"status": "accepted"}))
-    said = "This address was called before. The first call counts, and this one changes nothing."
+    said = _("This address was called before. The first call counts, and this one changes nothing.")
     return _response(200, jsongate.dumps({"status": "accepted", "reason": said}))
 
 
 def _unknown() -> HttpResponse:
-    return _refused(404, "not_found", "No step waits for a call at this address.")
+    return _refused(404, "not_found", _("No step waits for a call at this address."))
 
 
 def _refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -9,22 +9,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 from django.views.decorators.csrf import csrf_exempt
 
 from orchestrator import jsongate
 from orchestrator.errors import Invalid
-from orchestrator.workflows.models import Trigger
+from orchestrator.flow.names import TriggerType
 from runs.triggers import accepting
 from runs.triggers.addresses import Address, find_address
 from runs.triggers.intake import Moved, Unavailable, intake
 from runs.triggers.requests import BadRequest, request_body, trigger_document
+from runs.triggers.samples import keep_sample
 
 if TYPE_CHECKING:
-    from orchestrator.types import JSONValue
+    from runs.triggers.configured import Told
 
-MAX_SAMPLE_BYTES: Final = 64 * 1024
+_UNPUBLISHED: Final = noop("This webhook is not published yet. The request was kept as a sample; no run was started.")
 # Who changes a workflow more often than this while one request is answered has to be waited for.
 _LOOKS: Final = 3
 
@@ -37,7 +40,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
     try:
         return _answer(request, token)
     except BadRequest as error:
-        return _error(error.status, error.code, error.message)
+        return _response(error.status, accepting.refused(error.code, error.message), error.headers)
     except Invalid as error:
         return _error(413, error.code, error.message)
     except (Unavailable, OperationalError, InterfaceError):
@@ -45,15 +48,14 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, token: str) -> HttpResponse:
-    for _ in range(_LOOKS):
+    for _look in range(_LOOKS):
         address = find_address(token)
         if address is None:
-            return _error(404, "not_found", "There is no webhook at this address.")
-        refusal = _refusal(request, address)
-        if refusal is not None:
-            return refusal
+            return _error(404, "not_found", _("There is no webhook at this address."))
         try:
-            return _accept(request, address)
+            if address.type is TriggerType.EVENT:
+                return _accept_event(request, address)
+            return _accept(request, address) if address.is_plain else _accept_configured(request, address)
         except Moved:
             continue
     raise Unavailable
@@ -62,39 +64,57 @@ def _answer(request: HttpRequest, token: str) -> HttpResponse:
 def _refusal(request: HttpRequest, address: Address) -> HttpResponse | None:
     methods = accepting.methods_of(address)
     if request.method not in methods:
-        response = _error(405, "method_not_allowed", f"This webhook takes {', '.join(methods)}.")
+        response = _error(
+            405, "method_not_allowed", _("This webhook takes %(methods)s.") % {"methods": ", ".join(methods)}
+        )
         response["Allow"] = ", ".join(methods)
         return response
     if address.is_published and not address.enabled:
-        return _error(409, "disabled", "This workflow is switched off. Switch it on and send the request again.")
+        return _error(409, "disabled", _("This workflow is switched off. Switch it on and send the request again."))
     return None
 
 
 def _accept(request: HttpRequest, address: Address) -> HttpResponse:
+    refusal = _refusal(request, address)
+    if refusal is not None:
+        return refusal
     document = trigger_document(request.META, key=address.key, body=lambda: request_body(request))
     if not address.is_published:
         keep_sample(address, document)
-        reason = "This webhook is not published yet. The request was kept as a sample; no run was started."
-        return _response(200, jsongate.dumps({"status": "recorded", "reason": reason}))
+        return _response(200, jsongate.dumps({"status": "recorded", "reason": _(_UNPUBLISHED)}))
     delivery = request.META.get(accepting.DELIVERY)
     kept = intake.accept(accepting.arrival_of(address, accepting.written(document), delivery=delivery))
     accepting.known.keep(address)
     return _response(*accepting.accepted(kept))
 
 
-@transaction.atomic
-def keep_sample(address: Address, document: Mapping[str, JSONValue]) -> None:
-    """Keep a request that started nothing, for the person who builds the workflow to look at."""
-    trigger = Trigger.objects.for_tenant(address.tenant_id).select_for_update().filter(pk=address.trigger_id).first()
-    if trigger is None:
-        return
-    sample = dict(document)
-    if len(jsongate.dumps(sample).encode()) > MAX_SAMPLE_BYTES:
-        sample["body"] = f"(more than {MAX_SAMPLE_BYTES:,} bytes, left out of the sample)"
-        sample["headers"], sample["query"] = {}, {}
-    Trigger.objects.for_tenant(address.tenant_id).filter(pk=trigger.pk).update(
-        state={**trigger.state, "sample": sample}
-    )
+def _accept_configured(request: HttpRequest, address: Address) -> HttpResponse:
+    # Here, for the memory of processes that take plain requests alone.
+    from runs.triggers import configured
+
+    wanted = configured.config(address)
+    echoed = configured.echo(request, wanted)
+    if echoed is not None:
+        return _told(address, echoed)
+    refusal = _refusal(request, address)
+    if refusal is not None:
+        return refusal
+    return _told(address, configured.accept(request, address, wanted, unpublished=_(_UNPUBLISHED)))
+
+
+def _accept_event(request: HttpRequest, address: Address) -> HttpResponse:
+    # Here, for the same reason: it needs the registry besides.
+    from runs.triggers import events
+
+    return _told(address, events.answer(request, address))
+
+
+def _told(address: Address, told: Told) -> HttpResponse:
+    if told.sample is not None:
+        keep_sample(address, told.sample)
+    response = _response(told.status, told.body, told.headers)
+    response["Content-Type"] = told.content_type
+    return response
 
 
 def _error(status: int, code: str, message: str) -> HttpResponse:

@@ -104,6 +104,20 @@ class Intake:
         arrival.ended.acquire()
         self._ensure()
         self._queue.put(arrival)
+        return self._outcome(arrival)
+
+    def accept_all(self, arrivals: Sequence[Arrival]) -> list[Kept]:
+        """Insert the runs of one request and return once all are durable. Raises as ``accept`` does for any of them.
+
+        Some may be kept then: the sender, who sends the request again, is to be told apart by its dedupe keys.
+        """
+        self._ensure()
+        for arrival in arrivals:
+            arrival.ended.acquire()
+            self._queue.put(arrival)
+        return [self._outcome(arrival) for arrival in arrivals]
+
+    def _outcome(self, arrival: Arrival) -> Kept:
         if not arrival.ended.acquire(timeout=ACCEPT_SECONDS):
             # What was not begun must not be inserted after its sender was told to send it again.
             arrival.begun.acquire(blocking=False)

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ from django.http import HttpRequest, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 
 from orchestrator import jsongate
 
@@ -28,34 +30,46 @@ NOT_STORED: Final = ("authorization", "cookie", "proxy-authorization")
 
 
 class BadRequest(Exception):
-    """A request that cannot be taken; ``status`` is what it is answered."""
+    """A request that cannot be taken; ``status`` and ``headers`` are what it is answered."""
 
-    def __init__(self, message: str, *, code: str, status: int = 400) -> None:
+    def __init__(
+        self, message: str, *, code: str, status: int = 400, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(message)
-        self.message, self.code, self.status = message, code, status
+        self.message, self.code, self.status, self.headers = message, code, status, headers
 
 
-def trigger_document(environ: Mapping[str, Any], *, key: str, body: Callable[[], JSONValue]) -> dict[str, JSONValue]:
+def trigger_document(
+    environ: Mapping[str, Any], *, key: str, body: Callable[[], JSONValue], kind: str = "webhook"
+) -> dict[str, JSONValue]:
     """Return what expressions read as ``trigger``; names of headers are in lower case. Raises BadRequest."""
     headers = _headers(environ)
     dropped: list[JSONValue] = [name for name in NOT_STORED if headers.pop(name, None) is not None]
-    query = environ.get("QUERY_STRING")
     return {
-        "type": "webhook",
+        "type": kind,
         "key": key,
         "method": environ["REQUEST_METHOD"].upper(),
         "headers": headers,
         "dropped_headers": dropped,
-        "query": _pairs(query) if query else {},
+        "query": query_of(environ),
         "body": body(),
         "received_at": timezone.now().isoformat(),
     }
 
 
-def request_body(request: HttpRequest) -> JSONValue:
-    """Return the body as its declared content type says; nothing is guessed. Raises BadRequest."""
+def query_of(environ: Mapping[str, Any]) -> dict[str, JSONValue]:
+    """Return the parameters of the address; a name that comes more than once has a list. Raises BadRequest."""
+    query = environ.get("QUERY_STRING")
+    return _pairs(query) if query else {}
+
+
+def request_body(request: HttpRequest, data: bytes | None = None) -> JSONValue:
+    """Return the body as its declared content type says; nothing is guessed. Raises BadRequest.
+
+    ``data`` are its bytes where they were read before.
+    """
     declared = request.content_type or ""
-    data = _bytes(request)
+    data = body_bytes(request) if data is None else data
     if data and declared == "multipart/form-data":
         return _multipart(request, data)
     return body_value(declared, data)
@@ -82,7 +96,8 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, JSONValue]:
     return headers
 
 
-def _bytes(request: HttpRequest) -> bytes:
+def body_bytes(request: HttpRequest) -> bytes:
+    """Return the body as it came, for whom its signature is checked. Raises BadRequest."""
     length = declared_length(request.META)
     if length > MAX_BODY_BYTES:
         raise _too_large()
@@ -98,12 +113,13 @@ def _bytes(request: HttpRequest) -> bytes:
 
 
 def _incomplete() -> BadRequest:
-    return BadRequest("The body broke off before its end. Send it again.", code="incomplete")
+    return BadRequest(_("The body broke off before its end. Send it again."), code="incomplete")
 
 
 def _too_large() -> BadRequest:
     return BadRequest(
-        f"The body has more than {MAX_BODY_BYTES:,} bytes, which is all that is taken. Send less.",
+        _("The body has more than %(most)s bytes, which is all that is taken. Send less.")
+        % {"most": f"{MAX_BODY_BYTES:,}"},
         code="body_too_large",
         status=413,
     )
@@ -114,7 +130,8 @@ def _json(data: bytes) -> JSONValue:
         return jsongate.loads(data)
     except jsongate.BadJSON as error:
         raise BadRequest(
-            f"The body is declared as JSON, but {error}. Correct it and send it again.", code="bad_json"
+            _("The body is declared as JSON, but %(error)s. Correct it and send it again.") % {"error": error},
+            code="bad_json",
         ) from error
 
 
@@ -138,7 +155,10 @@ def _pairs(text: str) -> dict[str, JSONValue]:
     try:
         found = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="replace")
     except ValueError as error:
-        raise BadRequest(f"More than {MAX_FIELDS:,} fields are not taken.", code="too_many_fields") from error
+        raise BadRequest(
+            _("More than %(most)s fields are not taken.") % {"most": f"{MAX_FIELDS:,}"},
+            code="too_many_fields",
+        ) from error
     return {name: values[0] if len(values) == 1 else list(values) for name, values in found.items()}
 
 
@@ -148,7 +168,9 @@ def _multipart(request: HttpRequest, data: bytes) -> JSONValue:
         fields, files = request.parse_file_upload(request.META, io.BytesIO(data))
     except (MultiPartParserError, SuspiciousOperation, LookupError, ValueError) as error:
         # The last two: a charset that Python knows, but not for texts.
-        raise BadRequest("The multipart body cannot be read. Correct it and send it again.", code="bad_form") from error
+        raise BadRequest(
+            _("The multipart body cannot be read. Correct it and send it again."), code="bad_form"
+        ) from error
     body: dict[str, JSONValue] = {}
     for name, texts in fields.lists():
         body[name] = texts[0] if len(texts) == 1 else list(texts)
@@ -160,6 +182,19 @@ def declared_length(environ: Mapping[str, Any]) -> int:
     length = environ.get("CONTENT_LENGTH") or "0"
     # Cut: int() refuses a number of thousands of digits, and these are too many bytes already.
     return int(length[:18]) if length.isdecimal() else 0
+
+
+def raw_body(wanted: str, data: bytes) -> str:
+    """Return a body as it came, as ``text`` or ``base64``. Raises BadRequest where it is no text."""
+    if wanted == "base64":
+        return base64.b64encode(data).decode()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            _("The body is not in UTF-8, and this webhook keeps it as a text. Send UTF-8, or have it keep base64."),
+            code="not_text",
+        ) from error
 
 
 def _files(files: MultiValueDict[str, UploadedFile[Any]]) -> dict[str, JSONValue]:

@@ -19,8 +19,9 @@ from orchestrator.vault import services as vault
 from orchestrator.vault.models import Credential
 from orchestrator.workflows import services
 from orchestrator.workflows.models import Workflow, WorkflowVersion
+from runs import saved
 from runs import services as runs
-from runs.models import Run, StepRun
+from runs.models import Run, SavedView, StepRun
 
 CANARY = "canary-7f3a91-secret"
 
@@ -36,13 +37,15 @@ class World:
     version: WorkflowVersion
     run: Run
     token: ApiToken
+    view: SavedView
 
     def objects(self) -> list[models.Model]:
         """Return one object of each registered model."""
         membership = Membership.unscoped.filter(tenant=self.tenant).latest("pk")
         event = AuditEvent.unscoped.filter(tenant=self.tenant).latest("pk")
         return [
-            self.tenant, membership, self.token, event, self.credential, self.workflow, self.version, self.run
+            self.tenant, membership, self.token, event, self.credential, self.workflow, self.version, self.run,
+            self.view,
         ]  # fmt: skip
 
 
@@ -91,9 +94,11 @@ def make_world(tenant: Tenant, user: User) -> World:
         finished_at=timezone.now(),
     )
     token, _plain = tenants.token_create(actor=actor, name=f"{name} token", scopes=[Scope.READ])
+    view = saved.view_save(actor=actor, name=f"{name} failures", query="status=failed")
     return World(
-        tenant=tenant, actor=actor, credential=credential, workflow=workflow, version=version, run=run, token=token
-    )
+        tenant=tenant, actor=actor, credential=credential, workflow=workflow, version=version, run=run, token=token,
+        view=view,
+    )  # fmt: skip
 
 
 @pytest.fixture

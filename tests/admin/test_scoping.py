@@ -156,4 +156,17 @@ def test_only_the_products_own_tables_are_registered() -> None:
         "workflows.workflow",
         "workflows.workflowversion",
         "runs.run",
+        "runs.savedview",
     }
+
+
+def test_views_of_others_are_for_admins_and_are_deleted_by_them(
+    ours: World, tenant: Tenant, staff: Client, staff_of: Callable[..., Client]
+) -> None:
+    editor = staff_of(tenant, Role.EDITOR)
+    assert "failures" not in editor.get(url(ours.view)).content.decode()
+    assert editor.get(url(ours.view, "change")).status_code in (302, 404)
+    assert editor.post(url(ours.view, "delete"), {"post": "yes"}).status_code in (302, 403, 404)
+    assert type(ours.view).unscoped.filter(pk=ours.view.pk).exists()
+    assert staff.post(url(ours.view, "delete"), {"post": "yes"}).status_code == 302
+    assert not type(ours.view).unscoped.filter(pk=ours.view.pk).exists()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.test import Client
 
@@ -233,6 +235,17 @@ def test_a_version_shows_its_document_and_takes_no_change(staff: Client, ours: W
     assert "https://api.example.com" in page
     assert 'name="_save"' not in page
     assert staff.post(url(ours.version, "change"), {"note": "x"}).status_code == 403
+
+
+def test_a_version_says_whether_it_goes_back_by_itself(staff: Client, ours: World) -> None:
+    page = staff.get(url(ours.version, "change")).content.decode()
+    assert "Goes back by itself" in page
+    assert "failures in" not in page
+    type(ours.version).unscoped.filter(pk=ours.version.pk).update(
+        return_failures=2, return_runs=7, returned_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    )
+    page = staff.get(url(ours.version, "change")).content.decode()
+    assert "2 failures in 7 runs: returned (2026-01-02 03:04 UTC)" in page
 
 
 def test_a_long_draft_is_shown_and_not_changed_here(

@@ -177,6 +177,15 @@ def test_the_registry_is_readable(api: Caller) -> None:
     assert expected <= set(slack)
     assert api.ok("GET", "integrations/slack.sendMessage/") == slack
     assert api("GET", "integrations/no.such/").status_code == 404
+    triggers = {row["key"]: row for row in api.ok("GET", "integrations/?kind=trigger")["results"]}
+    assert {"rss.newItem", "email.newMessage"} <= set(triggers)
+    assert not triggers.keys() & {row["key"] for row in rows}
+    assert expected | {"kind", "trigger_type"} == set(triggers["rss.newItem"])
+    assert triggers["rss.newItem"]["kind"] == "trigger"
+    # The type of the workflows' triggers that may name it.
+    types = [triggers[key]["trigger_type"] for key in ("rss.newItem", "github.newEvent")]
+    assert (slack["trigger_type"], types) == (None, ["polling", "event"])
+    assert api.ok("GET", "integrations/rss.newItem/") == triggers["rss.newItem"]
     kinds = api.ok("GET", "credential-types/")
     assert any(entry["provider"] == "slack" for entry in kinds["results"])
 

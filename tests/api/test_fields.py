@@ -18,6 +18,7 @@ VALUES: tuple[Any, ...] = (
     "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2050-01-01T00:00:00", "9999-99-99T00:00:00Z",
 )  # fmt: skip
 SECRET = {"name": "team", "provider": "slack", "auth_type": "bearer_token", "secret": {"token": "xoxb-1"}}
+MAIL = {"kind": "email", "name": "first", "emails": ["ada@example.com"], "events": ["run_failed"]}
 OAUTH = {"name": "mail", "provider": "gmail", "auth_type": "oauth2", "secret": {"access_token": "ya29"}}
 
 
@@ -30,7 +31,8 @@ def addresses(api: Caller, viewer: User) -> dict[str, str]:
     api.ok("POST", f"runs/{run}/cancel/")
     credential = api.ok("POST", "credentials/", SECRET)["id"]
     member = next(row for row in api.ok("GET", "members/")["results"] if row["user"] == viewer.username)["id"]
-    return {"workflow": workflow, "run": run, "credential": credential, "member": member}
+    channel = api.ok("POST", "alert-channels/", MAIL)["id"]
+    return {"workflow": workflow, "run": run, "credential": credential, "member": member, "channel": channel}
 
 
 WRITES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -44,6 +46,10 @@ WRITES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "credentials/", {**SECRET, "name": "second", "settings": {}, "expires_at": None}),
     ("PATCH", "credentials/{credential}/", {"name": "third", "secret": {}, "settings": {}, "expires_at": None}),
     ("POST", "tokens/", {"name": "ci", "scopes": ["read"], "expires_at": None}),
+    ("POST", "alert-channels/", {**MAIL, "name": "second", "workflows": None, "quiet_minutes": 60, "is_on": True}),
+    ("POST", "alert-channels/", {"kind": "webhook", "name": "hook", "url": "https://hooks.example.com/x"}),
+    ("POST", "alert-channels/", {"kind": "slack", "name": "chat", "credential": "team", "slack_channel": "#a"}),
+    ("PATCH", "alert-channels/{channel}/", {"name": "third", "events": ["credential"], "emails": ["a@b.example"]}),
     ("POST", "members/", {"user": "nobody", "role": "viewer"}),
     ("PATCH", "members/{member}/", {"role": "viewer"}),
 )

@@ -21,7 +21,7 @@ BODIES = [
 WRITES = [
     ("POST", "workflows/"), ("POST", "credentials/"), ("POST", "tokens/"), ("POST", "workflows/1/publish/"),
     ("POST", "workflows/1/runs/"), ("PATCH", "credentials/1/"), ("PUT", "workflows/1/"), ("POST", "runs/1/rerun/"),
-    ("POST", "workflows/1/steps/a/test/"),
+    ("POST", "workflows/1/steps/a/test/"), ("POST", "invitations/"),
 ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_no_id_breaks_a_read(api: Caller, pk: str) -> None:
     ],
 )  # fmt: skip
 def test_no_query_breaks_a_list(api: Caller, query: str) -> None:
-    for path in ("runs/", "workflows/", "credentials/", "tokens/", "audit/", "triggers/", "members/"):
+    for path in ("runs/", "workflows/", "credentials/", "tokens/", "audit/", "triggers/", "members/", "invitations/"):
         assert api("GET", f"{path}?{query}").status_code in (200, 400, 404), path
 
 

@@ -31,6 +31,8 @@ def test_every_post_that_makes_something_makes_it_once(api: Caller, viewer: User
             {"name": "a", "provider": "slack", "auth_type": "bearer_token", "secret": {"token": "y"}},
         ),
         ("tokens/", TOKEN, {**TOKEN, "name": "other"}),
+        ("variables/", {"key": "a", "value": 1}, {"key": "b", "value": 1}),
+        ("workflows/import/", document("In"), document("In too")),
         ("members/", {"user": viewer.username, "role": "editor"}, {"user": viewer.username, "role": "admin"}),
     ]
     for path, body, other in posts:

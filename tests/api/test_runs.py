@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from orchestrator.tenants.models import Tenant
-from runs import api as runs_api
+from runs import patience
 from runs.models import Run
 from tests.api.conftest import Caller, document
 from tests.runs.ground import drive, driving
@@ -58,6 +58,17 @@ def test_a_run_is_accepted_and_read_once_it_ended(api: Caller, workflow: str) ->
     assert step["duration_ms"] >= 0
 
 
+def test_a_rerun_can_be_waited_for_too(api: Caller, workflow: str) -> None:
+    first = api.ok("POST", f"workflows/{workflow}/runs/", {"payload": {"name": "Ada"}})["id"]
+    drive()
+    assert api("POST", f"runs/{first}/rerun/?wait=soon", {}).status_code == 400
+    with driving():
+        response = api("POST", f"runs/{first}/rerun/?wait=20", {})
+    assert response.status_code == 200
+    again = json.loads(response.content)
+    assert (again["status"], again["output"], again["rerun_of"]) == ("succeeded", "Hello Ada", first)
+
+
 def test_wait_answers_the_finished_run(api: Caller, workflow: str) -> None:
     with driving():
         response = api("POST", f"workflows/{workflow}/runs/?wait=20", {"payload": {"name": "Ada"}})
@@ -73,13 +84,13 @@ def test_wait_that_is_not_finished_answers_as_without_it(api: Caller, workflow: 
 def test_at_most_a_quarter_of_the_web_threads_waits_at_once(
     api: Caller, workflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = runs_api._waiting
+    places = patience.waiting
     taken = 0
     while places.acquire(blocking=False):
         taken += 1
     try:
         assert taken == settings.WEB_THREADS // 4
-        monkeypatch.setattr("runs.api.time.sleep", lambda seconds: pytest.fail("it waits"))
+        monkeypatch.setattr("runs.patience.time.sleep", lambda seconds: pytest.fail("it waits"))
         assert api("POST", f"workflows/{workflow}/runs/?wait=60", {}).status_code == 202
     finally:
         for _ in range(taken):
@@ -97,12 +108,12 @@ def test_waiting_holds_no_transaction_asks_ever_more_rarely_and_gives_its_place_
         pauses.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr(runs_api, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
     for _ in range(settings.WEB_THREADS):
         clock[0], pauses[:] = 0.0, []
         assert api("POST", f"workflows/{workflow}/runs/?wait=60", {}).status_code == 202
         assert sum(pauses) == pytest.approx(60)
-        assert (pauses[0], max(pauses)) == (runs_api.WAIT_POLL_SECONDS, runs_api.WAIT_POLL_SLOWEST)
+        assert (pauses[0], max(pauses)) == (patience.POLL_SECONDS, patience.POLL_SLOWEST)
         assert len(pauses) < 300
     for wrong in ("61", "-1", "nan", "inf", "", "1e9", "soon"):
         assert api("POST", f"workflows/{workflow}/runs/?wait={wrong}", {}).status_code == 400, wrong

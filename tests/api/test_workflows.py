@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
 from orchestrator.tenants.models import AuditEvent, Tenant
+from orchestrator.workflows import services
+from orchestrator.workflows.models import WorkflowVersion
 from tests.api.conftest import Caller, MakeCaller, document
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +96,40 @@ def test_publish_answers_the_number_or_every_problem(api: Caller) -> None:
     assert {p["path"] for p in dry["problems"]} == {p["path"] for p in problems}
 
 
+def test_a_publish_may_go_back_by_itself_and_versions_say_so(api: Caller) -> None:
+    made = api.ok("POST", "workflows/", document())
+    path = f"workflows/{made['id']}"
+    first = api("POST", f"{path}/publish/", {"auto_return": {}})
+    assert first.status_code == 400
+    assert json.loads(first.content)["error"]["problems"][0]["path"] == "auto_return"
+    api.ok("POST", f"{path}/publish/", {"auto_return": None})
+    for wrong in ({"failures": 3, "runs": 2}, {"failures": 0}, {"runs": 1_001}, {"more": 1}, [], "yes"):
+        assert api("POST", f"{path}/publish/", {"auto_return": wrong}).status_code == 400, wrong
+    api.ok("POST", f"{path}/publish/", {"auto_return": {"failures": 2}, "note": "second"})
+    expected = {"failures": 2, "runs": 20, "status": "watching", "returned_at": None}
+    assert [row["auto_return"] for row in api.ok("GET", f"{path}/versions/")["results"]] == [expected, None]
+    version = WorkflowVersion.unscoped.get(workflow=made["id"], number=2)
+    services.version_return(version=version, failed=2, runs=3)
+    one = api.ok("GET", f"{path}/versions/2/")
+    assert one["auto_return"]["status"] == "returned"
+    assert one["auto_return"]["returned_at"] is not None
+    assert one["note"] == "second"
+    assert api.ok("GET", f"{path}/")["published_version"] == 1
+    third = api.ok("POST", f"{path}/publish/", {"auto_return": {"failures": 1, "runs": 1}})["number"]
+    api.ok("POST", f"{path}/publish/", {})
+    assert api.ok("GET", f"{path}/versions/{third}/")["auto_return"]["status"] == "over"
+
+
+def test_a_publish_of_a_draft_that_was_changed_meanwhile_is_409(api: Caller) -> None:
+    made = api.ok("POST", "workflows/", document())
+    path = f"workflows/{made['id']}"
+    api.ok("PATCH", f"{path}/", {"description": "new"})
+    lost = api("POST", f"{path}/publish/", {}, If_Match=str(made["revision"]))
+    assert lost.status_code == 409
+    assert json.loads(lost.content)["error"]["code"] == "revision_conflict"
+    assert api("POST", f"{path}/publish/", {}, If_Match=str(made["revision"] + 1)).status_code == 201
+
+
 def test_an_unregistered_action_with_a_url_only_warns(api: Caller) -> None:
     step = {"key": "odd", "action": "weather.get", "config": {"inputs": {"url": "https://example.com"}}}
     made = api.ok("POST", "workflows/", document(steps=[step], output=None))
@@ -117,6 +153,7 @@ def test_versions_are_listed_compared_and_restored(api: Caller) -> None:
     assert any(change["field"] == "description" for change in changes)
     assert api("GET", f"{path}/versions/diff/?from=1").status_code == 400
     assert api("GET", f"{path}/versions/diff/?from=1&to=9").status_code == 404
+    assert api("POST", f"{path}/versions/1/restore/", {}, If_Match="1").status_code == 409
     restored = api.ok("POST", f"{path}/versions/1/restore/", {})
     assert restored["description"] == ""
     assert api("GET", f"{path}/versions/9/").status_code == 404

@@ -1,10 +1,11 @@
 """``python -m tests.bench [--postgres] [--redis] [--only W1,W5]``: the workloads, one after the other, as a table.
 
-accept webhook → 202, the web alone · W1 webhook → one HTTP request → saved, 50 at once · W1a the same, one at a time ·
-W2 ten trivial steps, 10 at once · W3 forty Python code steps · W4a fifty calls of 200 ms at once in one run · W4b 100
-runs at once that each wait 200 ms · W5 idle system: trigger → the step's request arrives · memory and CPU when idle · a
-second start · loop: a run of 100,000 iterations · growth: a million runs against a thousand. "Saved" is: the run and
-its steps are in the database, ended. CPU is that of all of the product's processes, user and system.
+accept webhook → 202, the web alone · steady 200 webhooks a second, answered or not, beside workers · W1 webhook → one
+HTTP request → saved, 50 at once · W1a the same, one at a time · W2 ten trivial steps, 10 at once · W3 forty Python code
+steps · W4a fifty calls of 200 ms at once in one run · W4b 100 runs at once that each wait 200 ms · W5 idle system:
+trigger → the step's request arrives · memory and CPU when idle · a second start · loop: a run of 100,000 iterations ·
+growth: a million runs against a thousand. "Saved" is: the run and its steps are in the database, ended. CPU is that of
+all of the product's processes, user and system.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from tests.services import postgres_database, redis_database
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 # The kernel counts in hundredths of a second: a percent of a core is told apart after some of these.
 IDLE_SECONDS: Final = 20.0
+STEADY_RATE: Final = 200.0
+STEADY_SECONDS: Final = 15.0
 BODY: Final = b'{"name": "Ada", "domain": "example.com", "employees": 12}'
 
 
@@ -131,6 +134,26 @@ def accept(bench: Bench) -> None:
     total = before + sent + len(times)
     wait_for(lambda: not bench.database.has_open_runs(), seconds=300, what="all to be saved", every=0.1)
     assert bench.saved() == total
+
+
+def steady(bench: Bench) -> None:
+    """Send at a fixed rate while workers work off what was accepted, all on the same cores."""
+    bench.burst("two", 200, 10)
+    before = bench.saved()
+    request = wire.request(bench.found.port, bench.addresses["two"], BODY)
+    load = os.getloadavg()[0]
+    times, statuses = wire.post_at_rate(bench.found.port, request, rate=STEADY_RATE, seconds=STEADY_SECONDS)
+    late = bench.database.count("runs_run", "finished_at IS NULL")
+    wait_for(lambda: not bench.database.has_open_runs(), seconds=300, what="all runs to be saved", every=0.01)
+    accepted = statuses.get("202", 0)
+    assert bench.saved() == before + accepted, "every run is saved"
+    bench.add(
+        f"accept beside workers, {STEADY_RATE:.0f}/s for {STEADY_SECONDS:.0f} s, two steps",
+        f"{_percentiles(times)}, p99 {sorted(times)[int(len(times) * 0.99)]:.1f} ms, "
+        f"{sum(statuses.values()) - accepted} of {sum(statuses.values()):,} not 202, "
+        f"{late} runs open at the end (load before: {load:.1f})",
+        "p95 ≤ 20 ms, all 202",
+    )
 
 
 def w1(bench: Bench) -> None:
@@ -254,6 +277,7 @@ def start(bench: Bench) -> None:
 
 WORK: Final[dict[str, Callable[[Bench], None]]] = {
     "accept": accept,
+    "steady": steady,
     "W1": w1,
     "W1a": w1_alone,
     "W2": w2,
@@ -325,6 +349,9 @@ def main() -> None:
         bench.publish("fifty", [{**fifty, "lanes": {"body": [call]}}])
         values = {"name": "{{ trigger.body.name }}", "number": 1}
         bench.publish("pure", [step("set", "data.set", {"values": values})])
+        bench.publish(
+            "two", [step("set", "data.set", {"values": values}), step("call", "http.request", {"url": f"{root}/fast"})]
+        )
         bench.publish("chain", [step(f"s{number}", "data.set", {"values": values}) for number in range(10)])
         for name in options.only.split(","):
             WORK[name](bench)

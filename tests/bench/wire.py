@@ -147,6 +147,78 @@ def post_timed(port: int, requests: Sequence[bytes]) -> list[float]:
     return times
 
 
+class Timing(asyncio.Protocol):
+    """One connection of a client that sends at a fixed rate; it is given back once its request is answered."""
+
+    def __init__(self, free: list[Timing], times: list[float], statuses: dict[str, int]) -> None:
+        self._free, self._times, self._statuses = free, times, statuses
+        self._buffer, self._due = b"", 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def send(self, request: bytes, due: float) -> None:
+        self._due = due
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+        if not separator or len(rest) < _length(head):
+            return
+        self._buffer = b""
+        self._answered(head[9:12].decode())
+        self._free.append(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._due:
+            self._answered("lost")
+
+    def _answered(self, status: str) -> None:
+        self._times.append((time.monotonic() - self._due) * 1000)
+        self._statuses[status] = self._statuses.get(status, 0) + 1
+        self._due = 0.0
+
+
+def post_at_rate(port: int, request: bytes, *, rate: float, seconds: float) -> tuple[list[float], dict[str, int]]:
+    """Send so many a second, whether or not those before are answered; return milliseconds and counts by status.
+
+    A time counts from when a request was due, so that one that had to wait for the client counts its wait too. What is
+    not answered within ten seconds after the last is counted as ``none``.
+    """
+
+    async def main() -> tuple[list[float], dict[str, int]]:
+        loop = asyncio.get_running_loop()
+        free: list[Timing] = []
+        times: list[float] = []
+        statuses: dict[str, int] = {}
+        every: list[Timing] = []
+
+        async def connected() -> Timing:
+            _transport, made = await loop.create_connection(lambda: Timing(free, times, statuses), "127.0.0.1", port)
+            every.append(made)
+            return made
+
+        free += [await connected() for _ in range(16)]
+        count, began = round(rate * seconds), time.monotonic()
+        for number in range(count):
+            due = began + number / rate
+            if (early := due - time.monotonic()) > 0:
+                await asyncio.sleep(early)
+            (free.pop() if free else await connected()).send(request, due)
+        end = time.monotonic() + 10
+        while len(times) < count and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        if len(times) < count:
+            statuses["none"] = count - len(times)
+        for each in every:
+            each.transport.abort()
+        return list(times), dict(statuses)
+
+    return asyncio.run(main())
+
+
 async def _serve(port: int) -> None:
     server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", port, backlog=1024)
     async with server:

@@ -101,3 +101,28 @@ def test_what_was_typed_is_undone_and_made_again_by_key(browser: Browser, found:
         expect(redo).to_be_disabled()
         undo.click()
         expect(page.get_by_label("Name of the step")).to_have_value("")
+
+
+def test_a_field_appears_with_the_one_that_it_depends_on_and_the_name_changes_in_place(
+    browser: Browser, found: Product
+) -> None:
+    steps = [step("tell", "slack.sendMessage", {"channel": "#a", "text": "hi"})]
+    number = found.api("POST", "workflows/", json=workflow("depends", steps))["id"]
+    with opened(browser) as page:
+        sign_in(page, found.address, PASSWORD)
+        page.goto(f"{found.address}/w/demo/workflows/{number}/steps/tell/")
+        page.locator("details.fold > summary").click()
+        thread = page.locator('[data-field="thread_ts"] [role=textbox]')
+        follower = page.locator('[data-field="reply_broadcast"]')
+        expect(follower).to_be_hidden()
+        thread.fill("1700000000.0001")
+        expect(follower).to_be_visible()
+        thread.fill("")
+        expect(follower).to_be_hidden()
+        expect(page.locator("#saved")).to_have_text("Saved")
+        name = page.get_by_label("Name of the workflow")
+        name.fill("Another name")
+        name.press("Enter")
+        expect(page).to_have_title("Another name · Orchestrator")
+        expect(page.locator("#panel-title")).to_have_text("Send message")
+        assert found.api("GET", f"workflows/{number}/")["name"] == "Another name"

@@ -71,6 +71,34 @@ def test_a_press_in_the_data_column_puts_a_chip_where_the_caret_is(page: Page) -
     expect(page.locator("#saved")).to_have_text("Saved")
 
 
+def test_a_format_goes_around_the_chip_before_the_caret_and_formats_nest(page: Page) -> None:
+    field = page.get_by_label("URL")
+    field.click()
+    field.press("End")
+    page.locator("[data-formats] summary").click()
+    page.locator('[data-wrap="upper(%)"]').click()
+    assert chips(field) == ["3city · upper"]
+    page.locator("""[data-wrap='default(%, "")']""").click()
+    assert chips(field) == ["3city · upper · default"]
+    assert stored(page) == 'https://example.com/{{ default(upper(steps.first.output.city), "") }}'
+    expect(page.locator("#saved")).to_have_text("Saved")
+    expect(page.locator('[data-reads="url"]')).to_have_text("Reads as https://example.com/OSLO")
+    page.reload()
+    assert chips(page.get_by_label("URL")) == ["3city · upper · default"]
+    page.get_by_label("URL").fill("https://example.com/{{ steps.first.output.city }}")
+    expect(page.locator("#saved")).to_have_text("Saved")
+
+
+@pytest.mark.parametrize("text", ["{{ upper(a) + lower(b) }}", "{{ f(g(h)) }}", "{{ (1) }}", "{{ x(", "{{ join( }}"])
+def test_what_is_no_simple_call_stays_as_it_is_written(page: Page, text: str) -> None:
+    field = page.get_by_label("URL")
+    field.fill(text)
+    assert stored(page) == text
+    assert all(chip == text[2:-2].strip() for chip in chips(field))
+    field.fill("https://example.com/{{ steps.first.output.city }}")
+    expect(page.locator("#saved")).to_have_text("Saved")
+
+
 def test_who_presses_a_chip_writes_beside_it(page: Page) -> None:
     field = page.get_by_label("URL")
     chip = field.locator(".tok")
@@ -117,7 +145,7 @@ def test_a_field_can_be_edited_as_text(page: Page) -> None:
 def test_names_and_values_take_chips_too(page: Page) -> None:
     page.goto(page.url.replace("/second/", "/third/"))
     value = page.get_by_label("Values, value 1")
-    assert chips(value) == ["3city", "upper(trigger.body.name)"]
+    assert chips(value) == ["3city", "1name · upper"]
     expect(page.locator('[data-reads="values"]')).to_have_text("Reads as text In Oslo: ADA")
     last = page.get_by_label("Values, value 3")
     page.get_by_label("Values, name 3").fill("more")
@@ -151,3 +179,36 @@ def test_without_a_script_the_text_is_the_field(browser: Browser, found: Product
 
 def test_axe_finds_nothing_in_a_form_with_chips(page: Page) -> None:
     assert axe_findings(page) == []
+
+
+def test_the_data_column_is_reached_from_a_field_by_key(page: Page) -> None:
+    page.get_by_label("URL").click()
+    page.keyboard.press("Control+Space")
+    expect(page.get_by_label("Search names and values")).to_be_focused()
+    page.keyboard.type("people")
+    page.keyboard.press("Enter")
+    assert "3people" in chips(page.get_by_label("URL"))
+    page.get_by_label("URL").fill("https://example.com/{{ steps.first.output.city }}")
+    expect(page.locator("#saved")).to_have_text("Saved")
+
+
+def test_a_reference_to_nothing_is_red_says_why_and_is_mended_by_a_press(page: Page) -> None:
+    field = page.get_by_label("URL")
+    field.fill("https://example.com/{{ upper(steps.first.output.ctiy) }}")
+    expect(page.locator("#saved")).to_have_text("Saved")
+    red = field.locator(".tok.gone")
+    expect(red).to_have_text("3ctiy · upper")
+    expect(red).to_have_attribute("title", "Step 3 no longer gives ctiy.")
+    line = page.locator('[data-broken="url"]')
+    expect(line).to_contain_text("Step 3 no longer gives ctiy.")
+    assert axe_findings(page) == []
+    page.reload()
+    expect(page.get_by_label("URL").locator(".tok.gone")).to_have_count(1)
+    line.get_by_role("button", name="city").press("Enter")
+    expect(page.get_by_label("URL").locator(".tok")).to_have_text("3city · upper")
+    expect(page.get_by_label("URL")).to_be_focused()
+    assert stored(page) == "https://example.com/{{ upper(steps.first.output.city) }}"
+    expect(page.locator(".tok.gone")).to_have_count(0)
+    expect(line).to_be_empty()
+    page.get_by_label("URL").fill("https://example.com/{{ steps.first.output.city }}")
+    expect(page.locator("#saved")).to_have_text("Saved")

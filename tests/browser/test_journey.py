@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import chromium, opened, sign_in
+from tests.browser.chromium import opened, sign_in
 from tests.product import PASSWORD, Product, product
 from tests.services import postgres_database, redis_database
 from tests.upstream import Upstream, upstream
@@ -29,12 +29,6 @@ def called() -> Iterator[Upstream]:
         found.answers["/companies/northwind"] = COMPANY
         found.answers["/slack/api/chat.postMessage"] = POSTED
         found.answers["/slack/api/auth.test"] = {"ok": True, "team": "Acme", "user": "bot", "team_id": "T1"}
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
         yield found
 
 
@@ -89,7 +83,7 @@ def _journey(page: Page, found: Product, called: Upstream, *, script: bool) -> N
     page.get_by_role("button", name="When I start it").click()
     expect(page.get_by_role("heading", name="When somebody presses Run")).to_be_visible()
 
-    page.get_by_role("link", name="Add the first step").click()
+    page.get_by_role("link", name="search all steps").click()
     _add(page, "request", "Send a request", script=script)
     page.get_by_label("URL").fill(f"{called.address}/companies/northwind")
     _save(page, script=script)
@@ -146,11 +140,11 @@ def _add(page: Page, query: str, action: str, *, script: bool) -> None:
     """Find an action in the menu and add it."""
     page.get_by_label("Search actions").fill(query)
     if not script:
-        page.get_by_role("button", name="Search").click()
+        page.get_by_role("button", name="Search", exact=True).click()
     # With a script the rows are a listbox's options.
     row = page.locator("button.op:visible", has_text=action).first
     row.click()
-    page.wait_for_url("**/steps/*/")
+    page.wait_for_url(re.compile(r"/steps/\w+/"))
 
 
 def _save(page: Page, *, script: bool) -> None:
@@ -174,7 +168,7 @@ def _reference(page: Page) -> str:
 
 def _connect_slack(page: Page) -> None:
     """Make a credential from the step's form and come back to it."""
-    here = page.url
+    here = page.url.partition("#")[0]
     page.get_by_role("link", name="New", exact=True).click()
     page.get_by_role("link", name=re.compile("token", re.I)).first.click() if page.get_by_label(
         "Name"
@@ -185,7 +179,8 @@ def _connect_slack(page: Page) -> None:
     page.get_by_label("Name").fill("team-slack")
     page.locator("input[type=password]").first.fill(TOKEN)
     page.get_by_role("button", name=re.compile("^Save")).first.click()
-    page.wait_for_url(here)
+    page.wait_for_url(f"{here}#field-credential")
+    expect(page.locator("#field-credential")).to_have_value("team-slack")
 
 
 def _wait_until_it_ended(page: Page, *, script: bool) -> None:

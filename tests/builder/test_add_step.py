@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from integrations.registry import registry
 from orchestrator.builder.add_search import near, pieces, score, terms
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import Tenant
@@ -119,7 +120,7 @@ def test_groups_stand_in_a_fixed_order_with_what_each_action_needs(
     headings = re.findall(r'<h2 class="gh"[^>]*>([^<]+)<', text)
     assert headings == ["Connected", "Needs a credential", "Built in"]
     assert "acme-slack connected" in text
-    assert rows(text)[0] == "slack.sendMessage"
+    assert rows(text)[:2] == ["slack.listChannels", "slack.sendMessage"]
     assert rows(text).index("gmail.sendEmail") < rows(text).index("http.request")
     assert "As the first step" in browser.get(f"{address(workflow)}?first=1").text
     assert "After “Look up”" in browser.get(f"{address(workflow)}?after=first").text
@@ -149,7 +150,10 @@ def test_a_category_is_a_link_and_keeps_the_place_and_the_search(browser: Client
     text = browser.get(address(workflow), {"after": "first", "q": "send"}).text
     links = [html.unescape(link) for link in re.findall(r'<a href="([^"]+)" data-cat="Chat"', text)]
     assert links == [f"{address(workflow)}?after=first&q=send&category=Chat"]
-    assert rows(browser.get(links[0]).text) == ["slack.sendMessage"]
+    found = rows(browser.get(links[0]).text)
+    assert "slack.sendMessage" in found
+    chat = {action.key for action in registry.actions() if action.category == "Chat"}
+    assert set(found) <= chat
     everything = rows(browser.get(address(workflow), {"category": "no such one"}).text)
     assert len(everything) > 3
 
@@ -157,7 +161,8 @@ def test_a_category_is_a_link_and_keeps_the_place_and_the_search(browser: Client
 def test_choosing_an_action_adds_it_there_and_opens_its_form(browser: Client, workflow: Workflow) -> None:
     answer = browser.post(address(workflow), {"action": "http.request", "after": "first"})
     assert answer.status_code == 302
-    assert answer["Location"] == reverse("workflow-step", args=["acme", workflow.pk, "request"])
+    at = reverse("workflow-step", args=["acme", workflow.pk, "request"])
+    assert answer["Location"] == f"{at}#field-url", "the first field that has to be filled in"
     assert order(workflow) == ["first", "request", "choose", "last"]
     browser.post(address(workflow), {"action": "hello.world", "after": ""})
     assert order(workflow)[0] == "world"

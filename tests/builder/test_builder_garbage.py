@@ -12,7 +12,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.builder import editing
+from orchestrator.builder import testing
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows import services
@@ -43,7 +43,7 @@ _pairs = st.lists(st.tuples(st.sampled_from(NAMES), _text), max_size=8)
 
 @pytest.fixture
 def workflow(client: Client, tenant: Tenant, editor: User, monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    monkeypatch.setattr(editing, "TEST_SECONDS", 0)
+    monkeypatch.setattr(testing, "TEST_SECONDS", 0)
     client.force_login(editor)
     actor = actor_for_user(editor, tenant.slug)
     triggers = [{"key": "hook", "type": "webhook", "config": {}}]

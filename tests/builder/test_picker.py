@@ -70,3 +70,34 @@ def test_markup_in_data_is_text() -> None:
     drawn = picker.tree({"<b>": '"><script>alert(1)</script>'}, "trigger.body")
     assert "<script>" not in drawn
     assert "<b>" not in drawn
+
+
+def kinds(drawn: str) -> dict[str, str]:
+    """Return the type that is told of what each expression gives."""
+    found = re.findall(r'data-insert="{{ ([^"]*) }}"[^>]*? data-t="(\w+)"', drawn)
+    return {html.unescape(path): kind for path, kind in found}
+
+
+def test_every_value_tells_its_type() -> None:
+    value = {"t": "x", "n": 1.5, "yes": True, "no": None, "none": [], "o": {"a": 1}, "l": [{"b": "c"}], "flat": ["x"]}
+    assert kinds(picker.tree(value, "a")) == {
+        "a.t": "text", "a.n": "number", "a.yes": "boolean", "a.no": "null", "a.none": "list",
+        "a.o": "object", "json(a.o)": "text", "a.o.a": "number",
+        "a.l": "list", "json(a.l)": "text", "first(a.l)": "object", "count(a.l)": "number",
+        "a.l[0]": "object", "json(a.l[0])": "text", "a.l[0].b": "text",
+        "a.flat": "list", "json(a.flat)": "text", "first(a.flat)": "text", "count(a.flat)": "number",
+        'join(a.flat, ", ")': "text", "a.flat[0]": "text",
+    }  # fmt: skip
+
+
+def test_the_item_of_a_loop_tells_its_type_once_there_was_one() -> None:
+    assert kinds(picker.loop()) == {"index": "number"}
+    assert kinds(picker.loop({"a": 1})) == {"item": "object", "item.a": "number", "index": "number"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(_json)
+def test_a_told_type_is_that_of_what_is_inserted(value: Any) -> None:
+    for path, kind in kinds(picker.tree(value, "trigger.body")).items():
+        given_back = compile_template(f"{{{{ {path} }}}}").evaluate({"trigger": {"body": value}})
+        assert picker.kind_of(given_back) == kind, path

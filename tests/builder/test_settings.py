@@ -81,6 +81,9 @@ def test_an_empty_limit_is_none(browser: Client, workflow: Workflow) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("summary", "no path"), ("summary", "trigger"), ("summary", "vars.key"), ("summary", "steps.gone.output"),
+        ("summary", "trigger.bodi.name"), ("summary", "steps.greet.error"), ("summary", "a\nb\nc\nd"),
+        ("summary", "trigger.body." + "x" * 200), ("summary", "{{ trigger.body.a }} and {{ trigger.body.b }}"),
         ("name", ""), ("name", "   "), ("name", "x" * 201), ("slug", ""), ("slug", "Not A Slug"), ("slug", "../x"),
         ("timeout", "soon"), ("timeout", "0"), ("timeout", "-1"), ("timeout", "nan"), ("timeout", "inf"),
         ("timeout", "1e400"), ("timeout", "99999999"), ("retention_days", "1.5"), ("retention_days", "0"),
@@ -96,7 +99,7 @@ def test_what_cannot_be_is_refused_at_its_field_and_kept_as_typed(
     assert f'href="#set-{field}"' in answer.text
     assert 'aria-invalid="true"' in answer.text
     if 0 < len(value) < 300:
-        assert f'value="{value}"' in answer.text
+        assert f'value="{value}"' in answer.text or f">{value}</textarea>" in answer.text
     assert draft_definition(workflow.refresh()).settings.timeout == 600
     assert workflow.refresh().slug == "leads"
 
@@ -211,3 +214,78 @@ def test_an_empty_post_changes_nothing(browser: Client, workflow: Workflow) -> N
     before = draft_definition(workflow)
     assert browser.post(address(workflow), {}).status_code == 302
     assert draft_definition(workflow.refresh()) == before
+
+
+def test_the_data_in_the_list_of_runs_is_chosen(browser: Client, workflow: Workflow, viewer: User) -> None:
+    typed = " {{ trigger.body.email }}\r\n\r\nsteps.greet.output.greeting\ntrigger.body.email"
+    assert browser.post(address(workflow), {**POSTED, "summary": typed}).status_code == 302
+    paths = ["trigger.body.email", "steps.greet.output.greeting"]
+    assert workflow.refresh().settings["summary"] == paths
+    assert "\n".join(paths) + "</textarea>" in browser.get(address(workflow)).text
+    browser.post(address(workflow), POSTED)
+    assert workflow.refresh().settings["summary"] == paths, "a form without the field says nothing of it"
+    browser.force_login(viewer)
+    assert "trigger.body.email<br>steps.greet.output.greeting" in browser.get(address(workflow)).text
+
+
+def test_a_workflow_without_a_summary_is_the_document_that_it_was(browser: Client, workflow: Workflow) -> None:
+    before = draft_definition(workflow.refresh()).checksum()
+    browser.post(address(workflow), {**POSTED, "summary": "trigger.body"})
+    assert draft_definition(workflow.refresh()).checksum() != before
+    browser.post(address(workflow), {**POSTED, "summary": ""})
+    settings = draft_definition(workflow.refresh()).as_document()["settings"]
+    assert "summary" not in settings
+    assert draft_definition(workflow.refresh()).checksum() == before
+
+
+def test_a_path_to_a_step_that_is_gone_is_a_warning_of_a_publish(
+    browser: Client, workflow: Workflow, actor: Actor
+) -> None:
+    browser.post(address(workflow), {**POSTED, "summary": "steps.greet.output.greeting\ntrigger.body"})
+    steps = [{"key": "other", "action": "hello.world", "config": {"inputs": {"name": "Ada"}}}]
+    services.workflow_patch(actor=actor, workflow=workflow.refresh(), changes={"steps": steps})
+    (problem,) = services.publish(actor=actor, workflow=workflow.refresh()).warnings
+    assert (problem.path, problem.severity) == ("settings.summary", "warning")
+    assert "steps.greet does not exist" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "minutes"),
+    [("30", "minutes", 30), ("26", "hours", 1_560), ("2", "days", 2_880), ("", "hours", None), (" 5 ", "minutes", 5)],
+)
+def test_how_long_silence_may_last_is_kept_in_minutes_and_shown_as_entered(
+    browser: Client, workflow: Workflow, number: str, unit: str, minutes: int | None
+) -> None:
+    posted = {**POSTED, "silent_after": number, "silent_unit": unit}
+    assert browser.post(address(workflow), posted).status_code == 302
+    settings = workflow.refresh().settings
+    assert settings.get("silent_after") == minutes
+    text = browser.get(address(workflow)).text
+    if minutes is not None:
+        assert f'name="silent_after" value="{number.strip()}"' in text
+        assert f'<option value="{unit}" selected>' in text
+    assert browser.post(address(workflow), POSTED).status_code == 302
+    assert workflow.refresh().settings == settings, "a form without the field says nothing of it"
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [
+        ("4", "minutes"), ("367", "days"), ("1.5", "hours"), ("-1", "days"), ("٣", "hours"), ("soon", "hours"),
+        ("9" * 40, "days"), ("1", "weeks"),
+    ],
+)  # fmt: skip
+def test_a_silence_that_is_no_time_is_refused(browser: Client, workflow: Workflow, number: str, unit: str) -> None:
+    answer = browser.post(address(workflow), {**POSTED, "silent_after": number, "silent_unit": unit})
+    assert answer.status_code == 422
+    assert "at least 5 minutes" in answer.text
+    assert "silent_after" not in workflow.refresh().settings
+
+
+def test_a_document_without_a_silence_is_what_it_was() -> None:
+    from orchestrator.flow.definition import WorkflowDefinition
+
+    plain = WorkflowDefinition.model_validate({"name": "A", "slug": "a"})
+    assert "silent_after" not in plain.as_document()["settings"]
+    given = WorkflowDefinition.model_validate({"name": "A", "slug": "a", "settings": {"silent_after": 60}})
+    assert given.as_document()["settings"]["silent_after"] == 60

@@ -126,3 +126,10 @@ def test_any_stored_value_can_be_shown(inputs: dict[str, Any]) -> None:
 def test_any_posted_text_is_read_or_refused(data: dict[str, list[str]]) -> None:
     with suppress(Unreadable):
         fields(SCHEMA, parse(SCHEMA, data))
+
+
+def test_a_field_that_depends_on_another_says_so_until_it_is_filled_in() -> None:
+    part = {"type": "string", "x-show-if": "thread"}
+    schema = {"properties": {"thread": {"type": "string"}, "tell": part}}
+    assert [field.show_if for field in fields(schema, {})] == ["", "thread"]
+    assert [field.show_if for field in fields(schema, {"tell": "x"})] == ["", ""]

@@ -48,6 +48,11 @@ def test_a_get_goes_out_with_its_query_and_headers() -> None:
     assert (sent.headers["accept"], sent.headers["x-n"]) == ("text/plain", "3")
 
 
+@pytest.mark.parametrize(("method", "reads"), [("GET", True), ("HEAD", True), ("PUT", False), ("POST", False)])
+def test_what_only_asks_is_a_read(method: str, reads: bool) -> None:
+    assert request.reads(request.input_schema.model_validate({"url": URL, "method": method})) is reads
+
+
 def test_the_output_is_status_headers_in_lower_case_and_body() -> None:
     output = send(httpx.Response(201, json={"id": 7}, headers={"X-Total-Count": "9"})).output
     assert (output["status"], output["body"]) == (201, {"id": 7})

@@ -177,6 +177,9 @@ def _names() -> list[str]:
         ("EMAIL_URL", "smtp://"),
         ("EMAIL_URL", "smtp://mail?tls=perhaps"),
         ("EMAIL_URL", "smtp://mail?ssl=1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:password@127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://127.0.0.1:4317"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_refused_with_one_sentence(
@@ -187,6 +190,23 @@ def test_a_value_that_cannot_be_read_is_refused_with_one_sentence(
     message = str(caught.value)
     assert message.endswith((".", "`."))
     assert "\n" not in message
+
+
+def test_traces_are_sent_where_an_endpoint_is_named_and_nothing_says_otherwise(
+    load: Callable[..., env.Environment], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS": "key=a secret"}
+    assert load(OTEL_SERVICE_NAME="flows").telemetry == {}
+    (tmp_path / ".env").write_text("OTEL_TRACES_SAMPLER=always_on\n")
+    found = load(**there)
+    assert found.telemetry == {**there, "OTEL_SERVICE_NAME": "flows", "OTEL_TRACES_SAMPLER": "always_on"}
+    assert "a secret" not in repr(found)
+    with pytest.raises(ConfigurationError, match=r"^OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc', and"):
+        load(**there, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+    for name, value in (("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")):
+        assert load(**there, **{name: value}).telemetry == {}
+        monkeypatch.delenv(name)
 
 
 def test_good_values_are_read(load: Callable[..., env.Environment]) -> None:

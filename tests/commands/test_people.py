@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from orchestrator.tenants.access import actor_for_token, actor_for_user
-from orchestrator.tenants.models import ApiToken, AuditEvent, Membership, Role, Scope, Tenant
+from orchestrator.tenants.models import ApiToken, AuditEvent, Membership, Role, Scope, SecondFactor, Tenant
 from orchestrator.vault import services
 from orchestrator.vault.models import Credential
 
@@ -143,3 +143,13 @@ def test_a_value_that_cannot_be_opened_ends_the_rotation_with_a_sentence(
 def test_a_rotation_without_keys_says_so(say: Say, settings: Settings) -> None:
     settings.VAULT_KEYS = ()
     assert "VAULT_KEYS is not set" in refusal(say, "vault", "rotate")
+
+
+def test_a_lost_second_factor_is_reset_on_the_terminal(say: Say, tenant: Tenant, viewer: User) -> None:
+    assert "has no second factor" in say("user", "reset-factor", viewer.username)
+    SecondFactor.objects.create(user=viewer, sealed=b"lost", key_id="x", confirmed_at=timezone.now())
+    assert "is off" in say("user", "reset-factor", viewer.username)
+    assert not SecondFactor.objects.exists()
+    event = AuditEvent.objects.for_tenant(tenant).get()
+    assert (event.actor_label, event.action, event.target_label) == ("system", "factor.reset", viewer.username)
+    assert "nobody" in refusal(say, "user", "reset-factor", "nobody")

@@ -14,7 +14,7 @@ import pytest
 
 from integrations.registry import registry
 from integrations.sdk import Action, IntegrationError, Permanent
-from integrations.sdk.testing import ActionResult, make_context, run_action
+from integrations.sdk.testing import ActionResult, make_context, run_action, run_options
 from tests.contract.recorded import EXCHANGES
 
 CANARY = "cánary+f00d/Ω=secret"
@@ -35,6 +35,22 @@ every_providers_action = pytest.mark.parametrize(
     "action", [action for action in OVER_HTTP if not action.any_provider], ids=lambda action: action.key
 )
 
+# Each of an action's requests, by the number of those before it, which are answered well.
+REQUESTS = [
+    pytest.param(action, at, id=f"{action.key}-{at}")
+    for action in OVER_HTTP
+    for at in range(len(EXCHANGES[action.key].before) + 1 if action.key in EXCHANGES else 1)
+]
+every_request = pytest.mark.parametrize(("action", "at"), REQUESTS)
+every_providers_request = pytest.mark.parametrize(
+    ("action", "at"),
+    [
+        param
+        for param in REQUESTS
+        if not param.values[0].any_provider and not EXCHANGES[param.values[0].key].is_content(param.values[1])
+    ],
+)
+
 
 def inputs_for(action: Action) -> dict[str, Any]:
     """Return the exchange's inputs, and for each further required field its first example."""
@@ -53,16 +69,38 @@ def kinds_of(action: Action) -> list[str]:
     return [kind for kind in SECRETS if kind in action.accepted_auth]
 
 
-def run(action: Action, response: httpx.Response | Any, kind: str = "") -> ActionResult:
+def run(action: Action, response: httpx.Response | Any, kind: str = "", at: int = 0) -> ActionResult:
+    """Run an action; its request number ``at`` gets this answer, those before it good ones."""
     auth = auth_for(action, kind or kinds_of(action)[0]) if kinds_of(action) else None
-    http = response if callable(response) else [response]
-    return run_action(action, inputs_for(action), auth=auth, http=http)
+    before = iter(EXCHANGES[action.key].answers()[:at]) if at else iter(())
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        good = next(before, None)
+        if good is not None:
+            return good
+        answered: httpx.Response = response(request) if callable(response) else next(rest)
+        return answered
+
+    rest = iter([response])
+    return run_action(action, inputs_for(action), auth=auth, http=answer)
 
 
-def failure(action: Action, response: httpx.Response | Any, kind: str = "") -> IntegrationError:
+def run_well(action: Action, kind: str = "") -> ActionResult:
+    auth = auth_for(action, kind or kinds_of(action)[0]) if kinds_of(action) else None
+    return run_action(action, inputs_for(action), auth=auth, http=EXCHANGES[action.key].answers())
+
+
+def failure(action: Action, response: httpx.Response | Any, kind: str = "", at: int = 0) -> IntegrationError:
     with pytest.raises(IntegrationError) as caught:
-        run(action, response, kind)
+        run(action, response, kind, at)
     return caught.value
+
+
+every_list_of_choices = pytest.mark.parametrize(
+    ("action", "field"),
+    [(action, name) for action in ACTIONS for name in action.options],
+    ids=lambda value: getattr(value, "key", value),
+)
 
 
 @every_action
@@ -87,7 +125,7 @@ def test_its_examples_fit_its_input_schema(action: Action) -> None:
 def test_a_good_answer_gives_an_output_of_the_samples_shape(action: Action) -> None:
     assert action.key in EXCHANGES, f"{action.key} has no good exchange in tests/contract/exchanges/"
     for kind in kinds_of(action) or [""]:
-        output = run(action, EXCHANGES[action.key].response(), kind).output
+        output = run_well(action, kind).output
         assert json.loads(json.dumps(output)) == output
         assert isinstance(action.sample, dict)
         assert set(action.sample) <= set(output)
@@ -95,32 +133,32 @@ def test_a_good_answer_gives_an_output_of_the_samples_shape(action: Action) -> N
             jsonschema.Draft202012Validator(action.output_json_schema()).validate(output)
 
 
-@every_http_action
-def test_a_rejected_credential_is_an_auth_error(action: Action) -> None:
-    error = failure(action, httpx.Response(401, json={"error": {"message": "no"}}))
+@every_request
+def test_a_rejected_credential_is_an_auth_error(action: Action, at: int) -> None:
+    error = failure(action, httpx.Response(401, json={"error": {"message": "no"}}), at=at)
     assert error.kind == "auth"
     assert not error.retryable
 
 
-@every_http_action
-def test_too_many_requests_are_tried_again_after_the_pause_that_was_asked_for(action: Action) -> None:
-    error = failure(action, httpx.Response(429, json={}, headers={"Retry-After": "17"}))
+@every_request
+def test_too_many_requests_are_tried_again_after_the_pause_that_was_asked_for(action: Action, at: int) -> None:
+    error = failure(action, httpx.Response(429, json={}, headers={"Retry-After": "17"}), at=at)
     assert (error.kind, error.retryable) == ("rate_limited", True)
     assert getattr(error, "retry_after", None) == 17
 
 
-@every_http_action
+@every_request
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
 @pytest.mark.parametrize("body", [b"{}", b"<html>Bad gateway</html>", b""])
-def test_a_fault_of_the_other_side_is_transient(action: Action, status: int, body: bytes) -> None:
-    error = failure(action, httpx.Response(status, content=body))
+def test_a_fault_of_the_other_side_is_transient(action: Action, at: int, status: int, body: bytes) -> None:
+    error = failure(action, httpx.Response(status, content=body), at=at)
     assert (error.kind, error.retryable) == ("transient", True)
 
 
-@every_providers_action
+@every_providers_request
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"ok": tru'])
-def test_a_malformed_answer_is_a_classified_error(action: Action, body: bytes) -> None:
-    assert type(failure(action, httpx.Response(200, content=body))) is Permanent
+def test_a_malformed_answer_is_a_classified_error(action: Action, at: int, body: bytes) -> None:
+    assert type(failure(action, httpx.Response(200, content=body), at=at)) is Permanent
 
 
 @every_http_action
@@ -137,7 +175,8 @@ def test_a_lost_answer_is_retried_only_where_that_is_safe(action: Action) -> Non
         raise httpx.ReadError("gone")
 
     inputs = action.validate_inputs(inputs_for(action))
-    assert failure(action, lose).kind == ("transient" if action.repeatable(inputs) else "outcome_unknown")
+    last = len(EXCHANGES[action.key].before)
+    assert failure(action, lose, at=last).kind == ("transient" if action.repeatable(inputs) else "outcome_unknown")
 
 
 def spellings() -> Iterator[str]:
@@ -181,6 +220,32 @@ def test_no_error_log_or_representation_holds_the_secret(action: Action, status:
 @every_providers_action
 def test_the_credential_goes_to_the_providers_hosts_alone(action: Action) -> None:
     hosts = {httpx.URL(origin).host for origin in action.provider.credential_hosts()}
-    result = run(action, EXCHANGES[action.key].response())
+    result = run_well(action)
     assert {request.url.host for request in result.requests} <= hosts
     assert {request.url.scheme for request in result.requests} == {"https"}
+
+
+@every_list_of_choices
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (httpx.Response(401, json={"error": CANARY}), "auth"),
+        (httpx.Response(429, json={"error": CANARY}), "rate_limited"),
+        (httpx.Response(503, content=b"<html>"), "transient"),
+        (httpx.Response(200, content=b"<html>"), "permanent"),
+        (httpx.Response(200, json=[{"error": CANARY}]), "permanent"),
+        (httpx.Response(200, json={"ok": True}), "permanent"),
+    ],
+    ids=["401", "429", "503", "not JSON", "a list", "nothing in it"],
+)
+def test_a_list_of_choices_that_fails_says_what_to_do_and_no_secret(
+    action: Action, field: str, response: httpx.Response, kind: str
+) -> None:
+    for accepted in kinds_of(action):
+        auth = auth_for(action, accepted)
+        with pytest.raises(IntegrationError) as caught:
+            run_options(action, field, inputs=inputs_for(action), auth=auth, http=[response])
+        error = caught.value
+        assert error.kind == kind
+        told = f"{error.message} {error.hint} {error.detail}"
+        assert not any(value in told for name, value in auth.items() if name not in ("provider", "type", "username"))

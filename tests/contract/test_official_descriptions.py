@@ -1,55 +1,27 @@
-"""Requests of the library held against the providers' official descriptions.
-
-The descriptions lie outside the project, in the folder that API_SPECS names.
-"""
+"""Requests of the library held against the providers' official descriptions."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import jsonschema
 import pytest
-from jsonschema.validators import validator_for
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
 
 from integrations.providers.gmail.actions import SendEmailOutput, send_email
 from integrations.providers.gmail.client import SEND_SCOPE
-from integrations.providers.openai.actions import chat_completion
-from integrations.providers.slack.actions import SendMessageInputs, send_message
+from integrations.providers.openai.actions import chat_completion, create_embedding
+from integrations.providers.slack.actions import SendMessageInputs, list_channels, send_message
 from integrations.providers.slack.client import ERRORS
-from integrations.sdk import Action, IntegrationError
-from integrations.sdk.testing import check_account, run_action
+from integrations.sdk import IntegrationError
+from integrations.sdk.testing import check_account, run_action, run_options
+from tests.contract.described import all_properties, described, description, request_of, validate
 from tests.contract.recorded import EXCHANGES
 
-SPECS = os.environ.get("API_SPECS", "")
-
-pytestmark = pytest.mark.skipif(not SPECS, reason="API_SPECS does not name the folder with the official descriptions")
-
-
-@cache
-def description(path: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((Path(SPECS) / path).read_text(encoding="utf-8"))
-    return loaded
-
-
-def request_of(action: Action, inputs: Mapping[str, Any], auth: Mapping[str, str]) -> httpx.Request:
-    return run_action(action, inputs, auth=auth, http=[EXCHANGES[action.key].response()]).request
-
-
-def validate(value: Any, spec: dict[str, Any], pointer: str) -> None:
-    """Validate a value against the schema at ``pointer`` of a description, references resolved within it."""
-    registry = Registry().with_resource("urn:spec", Resource(contents=spec, specification=DRAFT202012))
-    validator = validator_for({}, default=jsonschema.Draft202012Validator)
-    validator({"$ref": f"urn:spec#{pointer}"}, registry=registry).validate(value)
+pytestmark = described
 
 
 # --- Slack: Swagger 2.0 ------------------------------------------------------------------------------------------
@@ -75,19 +47,19 @@ SLACK_FULL = {
 }
 
 
-def slack_operation(request: httpx.Request) -> dict[str, Any]:
+def slack_operation(url: httpx.URL, method: str) -> dict[str, Any]:
     spec = description("slack/slack_web_openapi_v2.json")
     root = f"{spec['schemes'][0]}://{spec['host']}{spec['basePath']}"
-    address = str(request.url)
+    address = str(url)
     assert address.startswith(root)
-    operation: dict[str, Any] = spec["paths"][address.removeprefix(root)][request.method.lower()]
+    operation: dict[str, Any] = spec["paths"][address.removeprefix(root)][method.lower()]
     return operation
 
 
 @pytest.mark.parametrize("inputs", [{"channel": "#a", "text": "Hi"}, SLACK_FULL])
 def test_a_slack_message_is_what_slack_describes(inputs: dict[str, Any]) -> None:
     request = request_of(send_message, inputs, {"access_token": "xoxb-1"})
-    operation = slack_operation(request)
+    operation = slack_operation(request.url, request.method)
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     body = json.loads(request.content)
     assert request.headers["content-type"].partition(";")[0] in operation["consumes"]
@@ -137,6 +109,41 @@ def test_the_test_of_a_slack_token_is_what_slack_describes() -> None:
         urlsplit(str(requests[0].url)).path.removeprefix("/api")
         in description("slack/slack_web_openapi_v2.json")["paths"]
     )
+
+
+@pytest.mark.parametrize(("query", "cursor"), [("", None), ("", "dGVhbTpDMDYxRkE1UEI="), ("gen", None)])
+def test_the_list_of_slacks_channels_is_what_slack_describes(query: str, cursor: str | None) -> None:
+    spec = description("slack/slack_web_openapi_v2.json")
+    operation = spec["paths"]["/conversations.list"]["get"]
+    example = operation["responses"]["200"]["examples"]["application/json"]
+    found, requests = run_options(
+        send_message,
+        "channel",
+        query=query,
+        cursor=cursor,
+        auth={"access_token": "xoxb-1"},
+        http=[httpx.Response(200, json=example)],
+    )
+    assert slack_operation(requests[0].url.copy_with(query=None), "get") == operation
+    parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    sent = dict(requests[0].url.params)
+    assert set(sent) <= set(parameters)
+    assert all(parameter["in"] == "query" for parameter in parameters.values())
+    assert int(sent["limit"]) <= 1000
+    described = parameters["types"]["description"]
+    assert all(f"`{kind}`" in described for kind in sent["types"].split(","))
+    assert found.next_cursor == example["response_metadata"]["next_cursor"]
+    labels = ["#general"] if query else ["#general", "#random"]
+    assert [option.label for option in found.items] == labels
+    assert [option.value for option in found.items] == [row["id"] for row in example["channels"]][: len(labels)]
+
+
+def test_the_codes_that_slack_documents_for_a_list_of_channels_mostly_have_a_hint() -> None:
+    spec = description("slack/slack_web_openapi_v2.json")
+    schema = spec["paths"]["/conversations.list"]["get"]["responses"]["default"]["schema"]
+    documented = set(schema["properties"]["error"]["enum"])
+    ours = {code for code in documented if code.startswith(("invalid_", "missing_post", "json_", "upgrade_"))}
+    assert documented - set(ERRORS) <= ours
 
 
 # --- Gmail: Google's discovery document --------------------------------------------------------------------------
@@ -253,12 +260,30 @@ def test_the_test_of_an_openai_key_is_what_openai_describes() -> None:
     assert "get" in spec["paths"][str(requests[0].url).removeprefix(spec["servers"][0]["url"])]
 
 
-def all_properties(spec: dict[str, Any], pointer: str) -> dict[str, Any]:
-    """Return the properties of a schema and of everything that it is made of."""
-    node: Any = spec
-    for part in pointer.strip("/").split("/"):
-        node = node[part]
-    found = dict(node.get("properties", {}))
-    for part in node.get("allOf", ()):
-        found |= all_properties(spec, part["$ref"].removeprefix("#")) if "$ref" in part else part.get("properties", {})
-    return found
+@pytest.mark.parametrize(
+    "inputs", [{"text": "hi"}, {"texts": ["a"], "model": "text-embedding-3-large", "dimensions": 8}]
+)
+def test_texts_for_openais_vectors_are_what_openai_describes(inputs: dict[str, Any]) -> None:
+    spec = description("openai/openapi.trim.json")
+    request = request_of(create_embedding, inputs, {"api_key": "sk-1"})
+    operation = spec["paths"][str(request.url).removeprefix(spec["servers"][0]["url"])][request.method.lower()]
+    (pointer,) = (content["schema"]["$ref"] for content in operation["requestBody"]["content"].values())
+    # It admits nothing beside what it describes.
+    assert spec["components"]["schemas"]["CreateEmbeddingRequest"]["additionalProperties"] is False
+    validate(json.loads(request.content), spec, pointer.removeprefix("#"))
+    answer = EXCHANGES["openai.createEmbedding"].answer
+    validate(answer, spec, "/components/schemas/CreateEmbeddingResponse")
+
+
+def test_a_steps_list_of_channels_is_what_slack_describes() -> None:
+    inputs = {"kinds": "private", "include_archived": True, "limit": 1000, "cursor": "x"}
+    request = request_of(list_channels, inputs, {"access_token": "xoxb-1"})
+    operation = slack_operation(request.url.copy_with(query=None), request.method)
+    assert set(request.url.params) <= {parameter["name"] for parameter in operation["parameters"]}
+    example = operation["responses"]["200"]["examples"]["application/json"]
+    # As many as the example has: it says that there are more.
+    inputs = {"limit": len(example["channels"])}
+    auth = {"access_token": "xoxb-1"}
+    result = run_action(list_channels, inputs, auth=auth, http=[httpx.Response(200, json=example)])
+    assert result.output["channels"] == example["channels"]
+    assert result.output["next_cursor"] == example["response_metadata"]["next_cursor"]

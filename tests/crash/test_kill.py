@@ -43,7 +43,9 @@ def workflow_id(installation: Product, called: Upstream) -> str:
     """A workflow of three calls, of which the second takes a while; all may be tried again."""
 
     def call(key: str, slow: float = 0) -> dict[str, Any]:
-        return step(key, "http.request", {"url": f"{called.address}/{{{{ run.id }}}}/{key}?slow={slow}"})
+        return step(
+            key, "http.request", {"method": "PUT", "url": f"{called.address}/{{{{ run.id }}}}/{key}?slow={slow}"}
+        )
 
     return installation.publish(workflow("Crash", [call("first"), call("second", 1.2), call("third")]))
 

@@ -267,7 +267,7 @@ def lines_of(text: str) -> dict[str, str]:
 
 def sentences_of(text: str) -> list[str]:
     """Return the sentences and headings of a run's timeline."""
-    found = re.findall(r'<li class="ww[^"]*"><p>(.*?)</p>', text, re.DOTALL)
+    found = re.findall(r'<li [^>]*class="ww[^"]*">\s*<p[^>]*>(.*?)</p>', text, re.DOTALL)
     return [html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", part))).strip() for part in found]
 
 

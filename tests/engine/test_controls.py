@@ -607,3 +607,32 @@ def test_a_lane_found_stopped_after_a_crash_does_not_hide_why_it_was_stopped() -
             row.status, row.failure, row.finished_at = StepStatus.RUNNING, None, None
     assert world.statuses("ok") == ["cancelled"]
     assert failed(world.run_once(run)).path == "a"
+
+
+@pytest.mark.parametrize(
+    ("action", "inputs", "lanes"),
+    [
+        ("flow.if", {"condition": True}, ("then", "else")),
+        ("flow.switch", {"value": "then"}, ("then", "default")),
+        ("flow.parallel", {}, ("then", "else")),
+    ],
+)
+def test_what_a_finished_step_holds_can_be_read_after_a_wait(
+    action: str, inputs: dict[str, Any], lanes: tuple[str, str]
+) -> None:
+    world = World()
+    world.behave("bad", failing(1))
+    inner = step("deep", "flow.if", inputs={"condition": True}, lanes={"then": [step("a")], "else": [step("b")]})
+    held = [inner, step("bad", inputs={"value": 1}, on_error="continue"), step("out", run_if="{{ false }}")]
+    holder = step("holder", action, inputs=inputs, lanes={lanes[0]: held, lanes[1]: []})
+    read = {key: [f"{{{{ steps.{key}.status }}}}", f"{{{{ steps.{key}.output }}}}"] for key in ("a", "b", "bad", "out")}
+    outcome = world.run(order(holder, step("ask", "flow.approve", inputs={"message": "?"}), output=read))
+    assert world.rows("ask")[0].status is StepStatus.SUCCEEDED
+    assert outcome == Succeeded(
+        output={
+            "a": ["succeeded", {"value": "a"}],
+            "b": ["skipped", None],
+            "bad": ["failed", None],
+            "out": ["skipped", None],
+        }
+    )

@@ -13,7 +13,7 @@ from runs.engine.records import Failed, Outcome, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.world import Crash, World, order, step
 
-KINDS = ("sim.pure", "sim.read", "sim.put", "sim.send")
+KINDS = ("sim.pure", "sim.read", "sim.call", "sim.put", "sim.send")
 WORKFLOWS = 120
 
 
@@ -34,6 +34,8 @@ def random_order(seed: int) -> tuple[RunOrder, frozenset[str]]:
         config: dict[str, Any] = {}
         if index and chance.random() < 0.5:
             config["inputs"] = {"value": f"{{{{ steps.s{index - 1}.status }}}}-{index}"}
+        if action == "sim.call" and chance.random() < 0.5:
+            config["inputs"] = {"value": "reads"}
         if chance.random() < 0.15:
             config["run_if"] = "{{ false }}"
         if action == "sim.put" and chance.random() < 0.4:

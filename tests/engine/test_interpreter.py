@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -60,6 +61,18 @@ def test_pure_steps_and_reads_need_no_commit_of_their_own() -> None:
     assert world.commits == 1
 
 
+def test_a_call_that_only_reads_needs_no_commit_of_its_own_though_others_of_its_action_do() -> None:
+    def commits(value: str, **config: Any) -> int:
+        world = World()
+        world.run(order(*(step(f"s{n}", "sim.call", inputs={"value": value}, **config) for n in range(10))))
+        return world.commits
+
+    assert commits("reads") == 1
+    assert commits("writes") >= 10
+    # Whoever said what is to be done about a lost one has each of them on record before it may be lost.
+    assert commits("reads", on_lost="ask") >= 10
+
+
 def test_the_intent_of_a_step_with_an_effect_is_durable_before_its_call() -> None:
     world = World()
     seen: list[list[str]] = []
@@ -78,6 +91,16 @@ def test_a_condition_that_is_false_skips_the_step_and_its_output_is_null() -> No
     assert outcome == Succeeded(output=[None, "skipped"])
     assert world.statuses("a") == ["skipped"]
     assert world.calls == {}
+
+
+@pytest.mark.parametrize("condition", [None, "{{ true }}", "{{ nonsense"])
+def test_a_step_that_is_left_out_is_skipped_whatever_its_condition_says(condition: str | None) -> None:
+    world = World()
+    left_out = step("a", skip=True, run_if=condition)
+    outcome = world.run(order(left_out, step("b"), output=["{{ steps.a.output }}", "{{ steps.a.status }}"]))
+    assert outcome == Succeeded(output=[None, "skipped"])
+    assert world.statuses("a") == ["skipped"]
+    assert list(world.calls) == ["b"]
 
 
 @pytest.mark.parametrize("condition", ["{{ 1 }}", "{{ 'true' }}", "{{ steps.nowhere.output }}", "{{ null }}"])
@@ -247,6 +270,31 @@ def test_a_credential_that_is_gone_is_an_auth_error() -> None:
     end = failed(World().run(order(step("a", "chat.post", credential="gone"))))
     assert end.failure.kind is FailureKind.AUTH
     assert "no longer exists" in end.failure.message
+
+
+def test_while_no_secret_can_be_read_a_step_waits_and_leaves_no_attempt() -> None:
+    world = World()
+    world.secrets["bot"] = {"type": "bearer_token", "provider": "chat", "token": "t-4711"}
+    world.secrets_away = 3
+    began = world.now
+    assert isinstance(world.run(order(step("a", "chat.post", credential="bot"))), Succeeded)
+    assert [row.number for row in world.rows("a")] == [1]
+    assert world.now - began >= timedelta(minutes=3)
+
+
+def test_what_a_provider_thinks_of_its_credential_is_passed_on() -> None:
+    world = World()
+    world.secrets["bot"] = {"type": "bearer_token", "provider": "chat", "token": "canary-4711"}
+    world.behave("a", raising(AuthError("refused canary-4711")))
+    world.behave("b", raising(Permanent("no such channel")))
+    failed(world.run(order(step("a", "chat.post", credential="bot"))))
+    failed(world.run(order(step("b", "chat.post", credential="bot"))))
+    world.run(order(step("c", "chat.post", credential="bot")))
+    world.run(order(step("d", "sim.put")))
+    assert [(name, message and "canary" not in message) for name, message in world.told] == [
+        ("bot", True),
+        ("bot", None),
+    ]
 
 
 def test_secrets_in_outputs_errors_and_logs_are_taken_out_before_they_are_recorded() -> None:

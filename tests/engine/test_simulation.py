@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +125,14 @@ class Grown:
             key, "flow.parallel", inputs={"on_lane_error": policy}, lanes={"left": left, "right": right}, **more
         )
 
+    def readable(self, steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield steps and what is read from inside them; what lanes side by side come to depends on their turns."""
+        for found in steps:
+            yield found
+            if found["action"] in ("flow.if", "flow.switch"):
+                for inner in found["lanes"].values():
+                    yield from self.readable(inner)
+
     def order(self) -> RunOrder:
         steps = self.body(0, 3)
         if self.chance.random() < 0.1:
@@ -137,7 +146,7 @@ class Grown:
                 step(self.key("flow.if"), "flow.if", inputs={"condition": True}, lanes={"then": [stop], "else": []})
             ]
             steps = [*steps, *then, self.leaf()]
-        readable = [found["key"] for found in steps if found["action"] != "flow.wait"]
+        readable = [found["key"] for found in self.readable(steps) if found["action"] != "flow.wait"]
         told = {
             key: [f"steps.{key}.output", f"steps.{key}.status", f"default(steps.{key}.error.path, null)"]
             for key in readable

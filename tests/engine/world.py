@@ -20,7 +20,7 @@ from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.engine.interpreter import Interpreter
-from runs.engine.ports import CallOutcome, Found, NoCredential, OpenCredential, Ports, Stopped, StopReason
+from runs.engine.ports import CallOutcome, Found, NoCredential, OpenCredential, Ports, SecretsAway, Stopped, StopReason
 from runs.engine.records import Attempt, Given, GivenBack, Outcome, Parked, RunOrder, idempotency_key
 from runs.states import StepStatus
 
@@ -49,13 +49,15 @@ class World:
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
         self.random = random.Random(seed)
         self.durable: dict[int, Attempt] = {}
-        self.in_flight: list[Attempt] = []
+        self.in_flight: list[list[Attempt]] = []
         self.buffered: dict[int, Attempt] = {}
+        self.told: list[tuple[str, str | None]] = []
         self.effects: list[tuple[str, str]] = []
         self.commits = 0
         self.crash_at: int | None = None
         self.places = 0
         self.dead = False
+        self.secrets_away = 0
         self.answers_meanwhile = False
         self.answer = default_answer
         self.interpreter: Interpreter | None = None
@@ -93,9 +95,10 @@ class World:
             raise Crash
 
     def _commit_some(self) -> None:
-        """Another run's commit may take any beginning of what was handed over."""
+        """Another run's commit may take any beginning of what was handed over; what was at once is written at once."""
         for _ in range(self.random.randint(0, len(self.in_flight))):
-            self._store(self.in_flight.pop(0))
+            for attempt in self.in_flight.pop(0):
+                self._store(attempt)
 
     def crash(self) -> None:
         """Lose what was not durable."""
@@ -105,14 +108,16 @@ class World:
 
     def commit(self) -> None:
         """Make everything durable that was handed over."""
-        for attempt in (*self.in_flight, *map(copy.copy, self.buffered.values())):
+        self.submit()
+        for attempt in (attempt for handed in self.in_flight for attempt in handed):
             self._store(attempt)
-        self.in_flight, self.buffered = [], {}
+        self.in_flight = []
         self.commits += 1
 
     def submit(self) -> None:
-        self.in_flight += map(copy.copy, self.buffered.values())
-        self.buffered = {}
+        if self.buffered:
+            self.in_flight.append([copy.copy(attempt) for attempt in self.buffered.values()])
+            self.buffered = {}
 
     def keep(self, attempt: Attempt) -> None:
         if attempt.row_id is None:
@@ -288,12 +293,26 @@ async def read(ctx: RunContext[Anything]) -> Any:
     return await _acting[-1].act(ctx, effect=False)
 
 
+@action(
+    provider=provider,
+    key="sim.call",
+    name="Call",
+    auth_type="none",
+    input_schema=Anything,
+    idempotent=True,
+    effect="update",
+    reads_when=lambda inputs: inputs.value == "reads",
+)
+async def call(ctx: RunContext[Anything]) -> Any:
+    return await _acting[-1].act(ctx, effect=ctx.inputs.value != "reads")
+
+
 @action(provider=other, key="chat.post", name="Post", auth_type="oauth2", input_schema=Anything)
 async def post(ctx: RunContext[Anything]) -> Any:
     return await _acting[-1].act(ctx, effect=True)
 
 
-ACTIONS = (pure, put, send, read, post, *declared_in(flow), *declared_in(workflow))
+ACTIONS = (pure, put, send, read, call, post, *declared_in(flow), *declared_in(workflow))
 OPEN = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
@@ -407,10 +426,19 @@ class Vault:
     world: World
 
     async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
+        if self.world.secrets_away:
+            self.world.secrets_away -= 1
+            raise SecretsAway("the key is away")
         auth = self.world.secrets.get(name)
         if auth is None:
             raise NoCredential(f"The credential {name!r} no longer exists.")
-        return OpenCredential(auth=auth, secrets=(str(auth.get("token") or auth.get("api_key")),))
+        return OpenCredential(mark=name, auth=auth, secrets=(str(auth.get("token") or auth.get("api_key")),))
+
+    def taken(self, credential: OpenCredential, *, run_id: int) -> None:
+        self.world.told.append((credential.mark, None))
+
+    def refused(self, credential: OpenCredential, message: str, *, run_id: int) -> None:
+        self.world.told.append((credential.mark, message))
 
 
 class NoClients:

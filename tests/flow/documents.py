@@ -14,7 +14,10 @@ from orchestrator.workflows.publishing import RegistryCatalog
 CREDENTIALS: Final = {
     "team-slack": CredentialFacts(provider="slack", auth_type="bearer_token"),
     "ai": CredentialFacts(provider="openai", auth_type="api_key"),
+    "revoked": CredentialFacts(provider="slack", auth_type="bearer_token", health="reconnect"),
+    "ending": CredentialFacts(provider="slack", auth_type="bearer_token", health="expiring"),
     "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
+    "hook": CredentialFacts(provider="webhook", auth_type="api_key"),
 }
 TRIGGERS: Final = [{"key": "hand", "type": "manual", "config": {}}]
 

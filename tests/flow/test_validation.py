@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, Final
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from orchestrator.flow.definition import MAX_STEPS, WorkflowDefinition
 from orchestrator.flow.facts import WorkflowFacts
+from orchestrator.flow.secrets import hidden
 from tests.flow.documents import found, hello, step, told
 
 
@@ -67,6 +69,8 @@ def test_good_workflows_have_no_problem(steps: list[dict[str, Any]]) -> None:
         ([slack("teamslack")], ("error", "steps[0].credential", "credential_unknown")),
         ([slack("ai")], ("error", "steps[0].credential", "credential_type")),
         ([slack("mail")], ("error", "steps[0].credential", "credential_provider")),
+        ([slack("revoked")], ("error", "steps[0].credential", "credential_health")),
+        ([slack("ending")], ("warning", "steps[0].credential", "credential_expiring")),
         ([step("a", "weather.get", inputs={"city": "Oslo"})], ("error", "steps[0].action", "unregistered")),
         ([step("a", "weather.get", inputs={"url": "https://x.test"})], ("warning", "steps[0].action", "unregistered")),
         ([step("a", "weather.get", inputs={"code": "1"})], ("warning", "steps[0].action", "unregistered")),
@@ -76,6 +80,41 @@ def test_good_workflows_have_no_problem(steps: list[dict[str, Any]]) -> None:
 )  # fmt: skip
 def test_each_problem_is_told_at_its_path(steps: list[dict[str, Any]], expected: tuple[str, str, str]) -> None:
     assert expected in told(*steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a", "sk_live_" + "a1" * 12),
+        ("a", "github_pat_" + "a1" * 15),
+        ("a", "https://ada:" + "hunter22" + "@example.test/x"),
+        ("a", "Bearer " + "abcdef" * 4),
+        ("Authorization", "abcdef1234567890"),
+        ("x-api-key", "abcdef1234567890"),
+        ("client_secret", "abcdef1234567890"),
+    ],
+)
+def test_what_looks_like_a_secret_is_warned_of_and_not_repeated(name: str, text: str) -> None:
+    (problem,) = found(step("a", inputs={"values": {name: text}}))
+    assert (problem.code, problem.severity) == ("plain_secret", "warning")
+    assert text[-6:] not in problem.message
+    assert text not in hidden(text, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a", "Bearer {{ vars.region }}"),
+        ("Authorization", "{{ vars.region }}"),
+        ("password", "please choose one 1"),
+        ("a", "https://example.test/sk_short"),
+        ("a", "risk-management-of-companies-and-people"),
+        ("monkey", "abcdef1234567890"),
+    ],
+)
+def test_what_only_resembles_a_secret_is_left_alone(name: str, text: str) -> None:
+    assert told(step("a", inputs={"values": {name: text}})) == []
+    assert hidden(text, name) == text
 
 
 def test_a_literal_number_out_of_range_is_told() -> None:
@@ -127,7 +166,8 @@ def test_every_problem_is_told_at_once_and_through_lanes() -> None:
     [
         ({"key": "a", "type": "webhook", "config": {"methods": ["FETCH"]}}, "triggers[0].config.methods"),
         ({"key": "a", "type": "webhook", "config": {"nonsense": 1}}, "triggers[0].config.nonsense"),
-        ({"key": "a", "type": "schedule", "config": {"cron": "0 9 * * 1"}}, "triggers[0].type"),
+        ({"key": "a", "type": "schedule", "config": {"cron": "0 0 9 * * 1"}}, "triggers[0].config.cron"),
+        ({"key": "a", "type": "form", "config": {"schema": {"type": "string"}}}, "triggers[0].config.schema.type"),
         ({"key": "a", "type": "workflow", "config": {"nonsense": 1}}, "triggers[0].config.nonsense"),
         ({"key": "a", "type": "workflow", "config": {"callers": ["No Slug"]}}, "triggers[0].config.callers[0]"),
         ({"key": "a", "type": "workflow", "config": {"callers": []}}, "triggers[0].config.callers"),
@@ -236,3 +276,19 @@ def test_no_draft_breaks_validation(trees: list[Any], output: Any) -> None:
     for problem in found(*_drawn(trees, count()), output=output, workflows=_OTHERS):
         assert problem.path
         assert problem.message
+
+
+@pytest.mark.parametrize(
+    "part", ["eyJ", "-eyJ", "eyJaaaaaaaaaaaaa.", "Bearer ", "://a:", "-----BEGIN A", "xoxb-", "SG."]
+)
+def test_a_text_made_to_take_long_is_looked_through_at_once(part: str) -> None:
+    begun = time.process_time()
+    hidden(part * (200_000 // len(part)), "api_key")
+    assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize("before", ["", "token=", "v1_", "a-"])
+def test_a_token_is_hidden_wherever_it_stands(before: str) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-def_123"
+    assert "eyJ" not in hidden(f"It is {before}{token}, as said.")
+    assert hidden("eyJhbGciOiJIUzI1NiJ9.html stays") == "eyJhbGciOiJIUzI1NiJ9.html stays"

@@ -114,6 +114,8 @@ def test_good_workflows_have_no_problem(steps: list[dict[str, Any]]) -> None:
          ("error", "steps[0].lanes.then", "lane")),
         ([if_("big", [step("a")]) | {"lanes": {"than": [step("a")]}}], ("error", "steps[0].lanes.than", "lane")),
         ([step("end", "flow.stop", inputs={}), step("a"), step("b")], ("warning", "steps[1]", "unreachable")),
+        ([if_("big", [step("end", "flow.stop", inputs={})], [step("stop", "flow.stop", inputs={})]), step("a")],
+         ("warning", "steps[1]", "unreachable")),
         ([if_("big", [step("end", "flow.stop", inputs={}), step("a")])],
          ("warning", "steps[0].lanes.then[1]", "unreachable")),
     ],
@@ -260,3 +262,21 @@ def test_options_that_mean_nothing_on_control_flow_are_told(made: dict[str, Any]
         ("warning", "steps[0].config.timeout", "no_effect"),
         ("warning", "steps[0].config.retry", "no_effect"),
     }
+
+
+def test_a_loop_over_data_needs_a_time_limit_of_the_workflow() -> None:
+    def codes(items: Any, timeout: int | None) -> list[str]:
+        return [code for _s, _p, code in told(foreach("each", step("a"), items=items), settings={"timeout": timeout})]
+
+    assert codes("{{ trigger.body }}", None) == ["loop_unlimited"]
+    assert codes("{{ trigger.body }}", 60) == []
+    assert codes([1, 2], None) == []
+
+
+def test_a_step_after_a_switch_whose_every_lane_stops_is_unreachable() -> None:
+    def codes(*lanes: str) -> list[str]:
+        ends = {name: [step(f"end_{name}", "flow.stop", inputs={})] for name in lanes}
+        return [code for _s, _p, code in told(switch("plan", ends), step("a"))]
+
+    assert codes("gold", "default") == ["unreachable"]
+    assert "unreachable" not in codes("gold")

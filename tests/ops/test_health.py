@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -38,7 +39,10 @@ def test_they_are_only_read(path: str, method: str, client: Client) -> None:
 def test_readyz_is_ready_where_nothing_waits(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "checks": {"database": "ok", "workers": "ok"}}
+    assert response.json() == {
+        "status": "ok",
+        "checks": {"database": "ok", "broker": "ok", "workers": "ok", "clock": "ok"},
+    }
     assert response["Cache-Control"] == "no-store"
     assert client.head("/readyz").status_code == 200
 
@@ -81,7 +85,7 @@ def test_readyz_says_that_the_database_is_away_and_tells_nothing_of_it(
     assert response.status_code == 503
     assert response.json()["checks"] == {
         "database": "The database does not answer.",
-        "workers": "Unknown while the database does not answer.",
+        **dict.fromkeys(("broker", "workers", "clock"), "Unknown while the database does not answer."),
     }
     assert "secret" not in json.dumps(response.json())
     assert closed, "the next request begins with a connection of its own"
@@ -93,3 +97,19 @@ def test_they_answer_over_plain_http_behind_a_proxy_that_speaks_tls(client: Clie
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 200
     assert client.get("/sign-in/").status_code == 301
+
+
+@pytest.mark.django_db
+def test_a_broker_that_is_away_is_told_and_takes_no_web_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.settings, "ENV", replace(health.settings.ENV, redis_url="redis://127.0.0.1:9"))
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert "check REDIS_URL" in response.json()["checks"]["broker"]
+
+
+@pytest.mark.django_db
+def test_a_clock_that_is_far_away_is_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "database_now", lambda: timezone.now() + timedelta(minutes=2))
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "set it by NTP" in response.json()["checks"]["clock"]

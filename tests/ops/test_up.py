@@ -32,7 +32,7 @@ def started(installation: Product, *arguments: str) -> tuple[subprocess.Popen[by
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Product]:
     """An installation whose password is made by itself, not started yet."""
-    with product(ORCHESTRATOR_ADMIN_PASSWORD="") as found:
+    with product(first_start=True, ORCHESTRATOR_ADMIN_PASSWORD="") as found:
         yield found
 
 
@@ -67,7 +67,7 @@ def test_the_sign_in_page_and_its_static_files_are_served(first: str, installati
         page = person.get("/sign-in/")
         assert page.status_code == 200
         files = re.findall(r"""(?:href|src)="(/static/[^"]+)""", page.text)
-        assert {file.partition("?")[0].rpartition(".")[2] for file in files} >= {"css", "svg"}
+        assert {file.partition("?")[0].rpartition(".")[2] for file in files} >= {"css"}
         for path in ("/sign-in/", "/healthz", "/readyz", *files):
             answer = person.get(path)
             assert answer.status_code == 200, path
@@ -118,10 +118,10 @@ def test_sigterm_to_the_whole_group_as_a_terminal_or_service_manager_sends_it() 
 
 
 def test_no_demo_makes_tenant_and_user_without_examples() -> None:
-    with product() as found:
+    with product(first_start=True) as found:
         top, printed = started(found, "--no-demo")
         assert "Made the example" not in printed
         assert PASSWORD not in printed
-        found.token = found.manage("token", "create", "--tenant", "demo", "--user", "admin").splitlines()[-1]
+        found.token = found.make_token()
         assert found.api("GET", "workflows/")["results"] == []
         assert found.stop(top) == 0

@@ -46,8 +46,6 @@ print(json.dumps({"statuses": statuses, "loaded": sorted(sys.modules)}))
 def served() -> Iterator[Product]:
     """The web alone, with an environment in which every request would seem to have a header ``proxy``."""
     with product(HTTP_PROXY="http://user:a-password@127.0.0.1:1") as found:
-        found.manage("setup", "--no-demo")
-        found.token = found.manage("token", "create", "--tenant", "demo", "--user", "admin").splitlines()[-1]
         found.start("web", "--port", str(found.port))
         yield found
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from integrations.providers.openai import openai
-from integrations.providers.openai.actions import chat_completion
+from integrations.providers.openai.actions import chat_completion, create_embedding
 from integrations.sdk import AuthError, InputError, IntegrationError, NotFound, Permanent, RateLimited, Transient
 from integrations.sdk.testing import check_account, run_action
 
@@ -159,3 +159,53 @@ def test_a_key_is_tested_by_listing_the_models() -> None:
     assert str(requests[0].url) == "https://api.openai.com/v1/models"
     with pytest.raises(AuthError, match="Incorrect"):
         check_account(openai, KEY, [httpx.Response(401, json={"error": {"message": "Incorrect API key"}})])
+
+
+def vectors(*rows: tuple[int, list[float]]) -> httpx.Response:
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in rows]
+    return httpx.Response(200, json={"data": data, "model": "m", "usage": {"prompt_tokens": 8, "total_tokens": 8}})
+
+
+def test_a_text_becomes_a_vector() -> None:
+    result = run_action(create_embedding, {"text": "hi"}, auth=KEY, http=[vectors((0, [0.5, -1]))])
+    assert str(result.request.url) == "https://api.openai.com/v1/embeddings"
+    assert json.loads(result.request.content) == {
+        "model": "text-embedding-3-small",
+        "input": "hi",
+        "encoding_format": "float",
+    }
+    usage = {"prompt_tokens": 8, "total_tokens": 8}
+    assert result.output == {"embedding": [0.5, -1], "embeddings": [[0.5, -1]], "model": "m", "usage": usage}
+
+
+def test_several_texts_become_vectors_in_their_own_order() -> None:
+    inputs = {"texts": ["a", "b"], "model": "m", "dimensions": 1}
+    result = run_action(create_embedding, inputs, auth=KEY, http=[vectors((1, [2]), (0, [1]))])
+    assert result.output["embeddings"] == [[1], [2]]
+    body = json.loads(result.request.content)
+    assert (body["input"], body["model"], body["dimensions"]) == (["a", "b"], "m", 1)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{}, {"text": ""}, {"text": "a", "texts": ["b"]}, {"texts": []}, {"texts": [""]}, {"texts": ["a"] * 2049},
+     {"text": "a", "dimensions": 0}, {"text": "a", "input": "b"}],
+)  # fmt: skip
+def test_texts_that_cannot_be_turned_into_vectors_are_refused(inputs: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        run_action(create_embedding, inputs, auth=KEY)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        vectors(),
+        vectors((0, [1]), (1, [2])),
+        vectors((1, [1])),
+        vectors((0, [])),
+        httpx.Response(200, json={"data": [1]}),
+    ],
+)
+def test_vectors_that_do_not_fit_the_texts_are_permanent(response: httpx.Response) -> None:
+    with pytest.raises(Permanent, match="unexpected form"):
+        run_action(create_embedding, {"text": "hi"}, auth=KEY, http=[response])

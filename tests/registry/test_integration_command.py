@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from integrations.registry import registry
-from integrations.sdk import Provider, RunContext, action
+from integrations.sdk import Provider, RunContext, action, ui
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.services import credential_create
@@ -79,18 +79,18 @@ def credential(tenant: Tenant, owner: Any) -> str:
     return "acme-slack"
 
 
-def test_every_action_is_listed_with_what_it_needs() -> None:
+def test_every_action_and_trigger_is_listed_with_what_it_needs() -> None:
     text = integration("list")
     assert "slack.sendMessage" in text
     assert "bearer_token or oauth2" in text
     described = {row["key"]: row for row in json.loads(integration("list", "--json"))}
-    assert set(described) == {found.key for found in registry.actions()}
+    assert set(described) == {found.key for found in (*registry.actions(), *registry.triggers())}
     assert described["hello.world"]["input_schema"]["required"] == ["name"]
 
 
 def test_lint_finds_nothing_in_the_library_nor_in_one_provider() -> None:
     assert "nothing to correct" in integration("lint")
-    assert integration("lint", "slack") == "1 actions, nothing to correct.\n"
+    assert integration("lint", "slack") == "2 actions, nothing to correct.\n"
 
 
 def test_lint_says_what_to_correct_and_fails() -> None:
@@ -134,6 +134,27 @@ def test_try_evaluates_expressions_over_items() -> None:
     assert json.loads(integration("try", *words)) == [5]
     with pytest.raises(CommandError, match="input: triger does not exist"):
         integration("try", *words[:3], "--input", "where={{ triger.body }}")
+
+
+class DoorInputs(BaseModel):
+    code: str | None = Field(None, json_schema_extra=ui(secret=True))
+
+
+door = Provider(key="door", name="Door")
+
+
+@action(provider=door, key="door.open", name="Open", auth_type="none", input_schema=DoorInputs, http=False)
+async def open_door(ctx: RunContext[DoorInputs]) -> Any:
+    """Open."""
+    ctx.log(f"with {ctx.inputs.code}")
+    return {"length": len(ctx.inputs.code or ""), "code": ctx.inputs.code}
+
+
+def test_try_takes_a_secret_input_as_it_is_and_prints_none_of_it() -> None:
+    with registry.temporarily(open_door):
+        said = integration("try", "door.open", "--input", "code=4711004711")
+    assert "4711004711" not in said
+    assert '"length": 10' in said
 
 
 def test_try_says_that_control_flow_takes_a_workflow() -> None:

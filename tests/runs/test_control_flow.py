@@ -337,6 +337,65 @@ def test_an_error_workflow_that_fails_starts_none(tenant: Tenant) -> None:
     assert Run.objects.for_tenant(tenant).count() == 2
 
 
+def listening(tenant: Tenant, slug: str, *steps: dict[str, Any], workflows: list[str] | None = None) -> Workflow:
+    """Return a workflow that a trigger starts when runs fail."""
+    workflow = called(tenant, *(steps or (step("a"),)), slug=slug, output="{{ trigger.body.workflow.slug }}")
+    config = {} if workflows is None else {"workflows": workflows}
+    Trigger.unscoped.create(
+        tenant=tenant, workflow=workflow, key="fails", type="error", config=config, live_config=config
+    )
+    return workflow
+
+
+def alarms(tenant: Tenant) -> list[tuple[str, str, str]]:
+    rows = Run.objects.for_tenant(tenant).filter(trigger_type="error").order_by("workflow__slug")
+    return [(row.workflow.slug, row.trigger_key, row.output) for row in rows.select_related("workflow")]
+
+
+def test_triggers_of_other_workflows_hear_of_a_failed_run(tenant: Tenant, other_tenant: Tenant) -> None:
+    listening(tenant, "all")
+    listening(tenant, "named", workflows=["fragile"])
+    listening(tenant, "others", workflows=["sturdy"])
+    listening(tenant, "none", workflows=[])
+    off = listening(tenant, "off")
+    Workflow.unscoped.filter(pk=off.pk).update(enabled=False)
+    old = listening(tenant, "old")
+    Trigger.unscoped.filter(workflow=old).update(live_config=None)
+    listening(other_tenant, "theirs")
+    start(failing_workflow(tenant))
+    drive()
+    assert alarms(tenant) == [("all", "fails", "fragile"), ("named", "fails", "fragile")]
+    assert Run.objects.for_tenant(other_tenant).count() == 0
+
+
+def test_a_workflow_that_is_named_by_setting_and_trigger_is_started_once(tenant: Tenant) -> None:
+    listening(tenant, "alarm")
+    start(failing_workflow(tenant, error_workflow="alarm"))
+    drive()
+    assert alarms(tenant) == [("alarm", "", "fragile")]
+
+
+def test_what_hears_of_failures_does_not_hear_of_its_own_and_of_no_other_that_does(tenant: Tenant) -> None:
+    broken = step("stop", "flow.stop", inputs={"status": "failed"})
+    listening(tenant, "one", broken)
+    listening(tenant, "two", broken)
+    start(Workflow.objects.for_tenant(tenant).get(slug="one"))
+    drive()
+    # The run by hand failed, of which the other hears; what that does is nobody's news.
+    assert [(slug, key) for slug, key, _output in alarms(tenant)] == [("two", "fails")]
+
+
+def test_what_an_error_workflow_calls_and_fails_starts_it_no_second_time(tenant: Tenant) -> None:
+    failing_workflow(tenant)
+    inner = step("inner", "workflow.call", inputs={"workflow": "fragile"})
+    called(tenant, inner, slug="middle")
+    listening(tenant, "alarm", step("outer", "workflow.call", inputs={"workflow": "middle"}))
+    start(Workflow.objects.for_tenant(tenant).get(slug="fragile"))
+    drive_patiently()
+    assert [slug for slug, _key, _output in alarms(tenant)] == ["alarm"]
+    assert Run.objects.for_tenant(tenant).count() == 4
+
+
 def limited(tenant: Tenant, most: int, on_limit: str = "queue", *steps: dict[str, Any]) -> Workflow:
     workflow = make_workflow(tenant, *(steps or (step("ok", "flow.approve", inputs={"message": "?"}),)))
     Workflow.unscoped.filter(pk=workflow.pk).update(max_concurrent_runs=most, on_limit=on_limit)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from integrations.registry import registry
 from integrations.sdk import Action, Provider, RateLimited, RunContext, action
+from orchestrator.flow.scoping import RUN_NAMES, TRIGGER_NAMES, WORKFLOW_NAMES
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
 from runs import selectors, services
@@ -26,6 +27,7 @@ from runs.states import RunStatus
 from tests.runs.ground import drive, driving, make_workflow, rows, start, statuses, step, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+NAMES = {"run": RUN_NAMES, "workflow": WORKFLOW_NAMES, "trigger": TRIGGER_NAMES}
 
 
 class Inputs(BaseModel):
@@ -86,6 +88,19 @@ def test_a_step_with_an_effect_shares_its_commits_with_other_runs(tenant: Tenant
     assert Run.objects.for_tenant(tenant).filter(status=RunStatus.SUCCEEDED).count() == 100
     # One by one it would be a commit for the claim, one for the intent and one for the end of each.
     assert driver.writer.commits <= 60
+
+
+@pytest.mark.parametrize("base", [None, "https://flows.example"])
+def test_a_run_has_every_name_that_the_check_lets_through(tenant: Tenant, settings: Any, base: str | None) -> None:
+    settings.BASE_URL = base
+    values = {f"{root}_{name}": f"{{{{ {root}.{name} }}}}" for root, names in NAMES.items() for name in names}
+    run = start(make_workflow(tenant, step("all", inputs={"values": values})), {"a": 1})
+    drive()
+    (row,) = rows(run)
+    assert row.status == "succeeded", row.error
+    assert row.output.keys() == values.keys()
+    assert row.output["run_url"] == f"{base or ''}/w/{tenant.slug}/runs/{run.pk}/"
+    assert row.output["run_id"] == str(run.pk)
 
 
 def test_a_failed_step_fails_the_run_and_says_where(tenant: Tenant) -> None:

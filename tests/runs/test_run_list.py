@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from orchestrator.tenants.models import Tenant
 from runs import overview
 from runs.models import Run
 from runs.pages.rows import run_rows
+from runs.pages.words import data_summary
 from tests.runs.ground import make_workflow
 from tests.runs.loops_ground import BAD, GOOD, Rows, foreach, loop_run, new_run, step
 
@@ -71,7 +76,7 @@ def test_a_list_reads_no_rows_of_items(browser: Client, tenant: Tenant) -> None:
     asked = [query["sql"] for query in queries if "runs_steprun" in query["sql"]]
     assert len(asked) == 1
     assert '"path" IN (' in asked[0]
-    assert len(queries) <= 11
+    assert len(queries) == 14
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {asked[0]}")
@@ -125,3 +130,67 @@ def test_every_attempt_has_a_line(browser: Client, tenant: Tenant) -> None:
     rows.save()
     lines = [line for line in text_of(browser, run) if "flaky" in line]
     assert [line.split("[")[1] for line in lines] == ["flaky #1]  It was refused.", "flaky #2]"]
+
+
+def waiting(tenant: Tenant, kind: str, slug: str = "asks", path: str = "ask", **row: Any) -> str:
+    """Return the sentence of a run that waits at a step since 42 minutes."""
+    run = new_run(make_workflow(tenant, step(path), slug=f"{slug}-{kind}".replace("_", "-")), "waiting")
+    Run.unscoped.filter(pk=run.pk).update(waiting_for={"path": path, "kind": kind}, wake_at=row.pop("wake_at", None))
+    rows = Rows(run)
+    rows.at = timezone.now() - timedelta(minutes=42, seconds=1)
+    rows.add(path, "failed" if kind == "outcome_unknown" else "waiting", **row)
+    rows.save()
+    (shown,) = run_rows(tenant, [Run.objects.for_tenant(tenant).select_related("workflow").get(pk=run.pk)])
+    return shown.sentence
+
+
+def test_a_run_that_waits_says_for_whom_and_how_long(tenant: Tenant) -> None:
+    asked = {"message": "Refund?", "approvers": ["priya", "ada", "grace", "eve"]}
+    assert waiting(tenant, "approval", inputs=asked) == "For priya or ada or grace to answer, 42 min so far"
+    assert waiting(tenant, "callback") == "For a call from outside, 42 min so far"
+    assert waiting(tenant, "workflow") == "For another workflow, 42 min so far"
+    assert waiting(tenant, "outcome_unknown") == "For a person to say whether it happened, 42 min so far"
+    assert waiting(tenant, "odd") == "Waits, 42 min so far"
+    at = timezone.now() + timedelta(minutes=1)
+    assert waiting(tenant, "time", wake_at=at).startswith("Goes on at ")
+
+
+def test_each_run_waits_for_its_own_step(tenant: Tenant) -> None:
+    workflow = make_workflow(tenant, step("first"), step("second"))
+    for path in ("first", "second"):
+        rows = Rows(new_run(workflow, "waiting", waiting_for={"path": path, "kind": "approval"}))
+        for key in ("first", "second"):
+            rows.add(key, "waiting", inputs={"approvers": [f"{key} of {path}"]})
+        rows.save()
+    found = Run.objects.for_tenant(tenant).select_related("workflow").order_by("pk")
+    assert [row.sentence.split(" to ")[0] for row in run_rows(tenant, list(found))] == [
+        "For first of first", "For second of second",
+    ]  # fmt: skip
+
+
+def test_without_names_or_with_large_ones_a_person_is_waited_for(tenant: Tenant) -> None:
+    large = {"message": "x" * 5_000, "approvers": ["priya"]}
+    for number, inputs in enumerate((None, {"message": "Refund?"}, {"approvers": "priya"}, [1], large)):
+        assert waiting(tenant, "approval", f"asks-{number}", inputs=inputs) == "For a person to answer, 42 min so far"
+
+
+def test_runs_that_wait_cost_one_query_more(browser: Client, tenant: Tenant) -> None:
+    workflow = make_workflow(tenant, step("ask"))
+    for _ in range(5):
+        Rows(new_run(workflow, "waiting", waiting_for={"path": "ask", "kind": "approval"})).add("ask", "waiting")
+    browser.get(reverse("run-list", args=["acme"]))
+    with CaptureQueriesContext(connection) as queries:
+        browser.get(reverse("run-list", args=["acme"]))
+    assert len(queries) == 15
+
+
+def test_the_data_of_a_run_is_told_in_three_parts(tenant: Tenant) -> None:
+    for body, said in (
+        ({"name": "Ada", "plan": "trial", "n": 3, "more": "x"}, "name Ada, plan trial, n 3"),
+        ({"orders": [1, 2, 3], "since": "13:55"}, "since 13:55, 3 orders"),
+        ([1, 2], "2 items"),
+        ("a text", "a text"),
+        ({"empty": [], "nothing": None, "yes": True}, ""),
+        (None, ""),
+    ):
+        assert data_summary({"body": body}) == said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from collections import Counter
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,10 +17,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from orchestrator.tenants.models import Tenant
 from runs.models import Payload, Run, StepRun
-from runs.pages.reading import ITEMS_A_PAGE
+from runs.pages import reading
+from runs.pages.reading import ITEMS_A_PAGE, Attempt
 from runs.pages.run import RunPage
 from runs.pages.timeline import Row
 from tests.runs.ground import drive, make_workflow, start
@@ -571,14 +575,20 @@ def test_no_page_reads_more_rows_than_it_shows(
 ) -> None:
     run = loop_run(tenant, 2_000)
     made = Counter[str]()
-    original = StepRun.from_db.__func__  # type: ignore[attr-defined]
+    from_db = StepRun.from_db.__func__  # type: ignore[attr-defined]
 
-    def count(cls: Any, *args: Any) -> Any:
+    def model(cls: Any, *args: Any) -> Any:
         made["rows"] += 1
-        return original(cls, *args)
+        return from_db(cls, *args)
 
-    monkeypatch.setattr(StepRun, "from_db", classmethod(count))
+    def attempt(*args: Any) -> Attempt:
+        made["rows"] += 1
+        return Attempt(*args)
+
+    monkeypatch.setattr(StepRun, "from_db", classmethod(model))
+    monkeypatch.setattr(reading, "Attempt", attempt)
     browser.get(address(run))
+    assert made["rows"] > 10
     assert 0 < made["rows"] <= 120
 
 
@@ -635,21 +645,69 @@ def test_deep_lanes_stay_on_the_page(browser: Client, tenant: Tenant) -> None:
 # While it runs.
 
 
+def polled(browser: Client, page: Any) -> Any:
+    """Ask as the page does: at its address, with what it shows."""
+    return browser.get(page.poll_url, headers={"HX-Request": "true", "X-Seen": page.shown})
+
+
 def test_a_page_that_nothing_changed_on_gets_204_for_three_queries_of_its_own(browser: Client, tenant: Tenant) -> None:
     run = loop_run(tenant, 40, total=100, status="running")
     page = page_of(browser, run)
     with CaptureQueriesContext(connection) as queries:
-        answer = browser.get(page.poll_url, headers={"HX-Request": "true"})
+        answer = polled(browser, page)
     assert (answer.status_code, answer.content) == (204, b"")
     assert not any("runs_steprun" in query["sql"] for query in queries)
     Run.unscoped.filter(pk=run.pk).update(revision=7)
-    changed = browser.get(page.poll_url, headers={"HX-Request": "true"})
+    changed = polled(browser, page)
     html = changed.content.decode()
     assert changed.status_code == 200
     assert "<html" not in html
-    assert 'id="timeline"' in html
-    assert 'id="inspector"' not in html, "what shows the same stays as it is"
+    for part in ("timeline", "run-head", "inspector", "step-trigger"):
+        assert f'id="{part}"' not in html, "what shows the same stays as it is"
+    assert html.count('id="step-') <= 1, "the bar of the loop grows"
     assert "after=7" in html
+
+
+def test_a_change_sends_the_rows_that_changed_and_those_that_are_new(browser: Client, tenant: Tenant) -> None:
+    run = new_run(make_workflow(tenant, *(step(f"s{index}") for index in range(20))), "running")
+    rows = Rows(run)
+    for index in range(9):
+        rows.add(f"s{index}")
+    rows.add("s9", "running")
+    rows.save()
+    Run.unscoped.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(seconds=160), revision=1)
+    page = page_of(browser, run, step="s0")
+    StepRun.unscoped.filter(run=run, path="s9").update(status="succeeded", finished_at=timezone.now())
+    more = Rows(run)
+    more.add("s10", "running")
+    more.save()
+    Run.unscoped.filter(pk=run.pk).update(revision=2)
+    html = polled(browser, page).content.decode()
+    ids = re.findall(r'id="(step-[^"]*|timeline)"', html)
+    assert ids == ["step-s10", "step-s9"]
+    assert "Still to come" in html
+    after = browser.get(address(run, step="s0")).context["page"]
+    assert f'hx-swap-oob="afterend:#{row_of(after, "s9").id}"' in html
+
+
+def test_a_run_that_ended_is_sent_whole(browser: Client, tenant: Tenant) -> None:
+    run = loop_run(tenant, 40, status="running")
+    page = page_of(browser, run)
+    Run.unscoped.filter(pk=run.pk).update(
+        revision=7, status="succeeded", finished_at=timezone.now(), lease_expires_at=None
+    )
+    html = polled(browser, page).content.decode()
+    assert 'id="timeline"' in html
+    assert 'id="run-head"' in html
+
+
+@pytest.mark.parametrize("seen", ["", "x", "%E2%82%AC", "A" * 3_000, "%00", "é€", "<b>"])
+def test_whatever_a_page_says_that_it_shows_it_is_answered(browser: Client, tenant: Tenant, seen: str) -> None:
+    run = loop_run(tenant, 40, total=100, status="running")
+    url = reverse("run-changes", args=["acme", run.pk])
+    answer = browser.get(f"{url}?after=9", headers={"HX-Request": "true", "X-Seen": seen})
+    assert answer.status_code == 200
+    assert b'id="timeline"' in answer.content
 
 
 def test_the_items_that_somebody_chose_stay_while_a_loop_goes_on(browser: Client, tenant: Tenant) -> None:
@@ -659,7 +717,7 @@ def test_the_items_that_somebody_chose_stay_while_a_loop_goes_on(browser: Client
     assert (query["loop"], query["from"], query["step"]) == (["each"], ["0"], ["each[3].send"])
 
 
-@pytest.mark.parametrize(("begun", "ms"), [(10, 400), (2_500, 1_000)])
+@pytest.mark.parametrize(("begun", "ms"), [(10, 100), (2_500, 1_000)])
 def test_a_page_of_a_large_loop_asks_more_rarely(browser: Client, tenant: Tenant, begun: int, ms: int) -> None:
     assert page_of(browser, loop_run(tenant, begun, total=50_000, status="running")).poll_ms == ms
 
@@ -706,3 +764,34 @@ def test_what_items_hold_is_text(browser: Client, tenant: Tenant) -> None:
         html = browser.get(address(run, **query)).content.decode()
         assert nasty not in html
         assert re.search(r"&lt;script&gt;", html)
+
+
+def a_thousand_steps(tenant: Tenant) -> Run:
+    """Return a run of a thousand steps, the middle one with data of many entries."""
+    run = new_run(make_workflow(tenant, *(step(f"s{index}") for index in range(1_000)), slug="thousand"))
+    rows = Rows(run)
+    many = [{"id": index, "name": f"name {index * 7919 % 1_000}"} for index in range(300)]
+    for index in range(1_000):
+        rows.add(f"s{index}", **({"inputs": {"rows": many}, "output": {"rows": many}} if index == 500 else {}))
+    return rows.save()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"step": "s500"}, {"step": "s500", "tab": "data"}, {"step": "s500", "tab": "data", "show": "output"},
+     {"step": "s500", "tab": "data", "value": "output", "at": "rows", "as": "table"},
+     {"step": "s500", "tab": "data", "find": "name 7"}],
+)  # fmt: skip
+def test_a_run_of_a_thousand_steps_is_a_light_page(
+    browser: Client, tenant: Tenant, query: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = a_thousand_steps(tenant)
+    queries, elements, size = measured(browser, run, **query)
+    began = time.perf_counter()
+    browser.get(address(run, **query))
+    with capsys.disabled():
+        spent = (time.perf_counter() - began) * 1_000
+        print(f"\n1,000 steps {query}: {queries} queries, {elements} elements, {size:,} bytes, {spent:,.0f} ms")
+    assert queries <= 17
+    assert elements <= 3_000
+    assert size <= 25 * 1024

@@ -194,6 +194,15 @@ def test_recursion_is_bounded() -> None:
     failure(sandbox.run_javascript, "function f() { return f() + 1 } function main() { return f() }")
 
 
+def test_looking_for_imports_holds_nobody_up() -> None:
+    began = time.process_time()
+    code = "\n" * 200_000 + "function main() { return 1 }"
+    assert within(lambda: sandbox.run_javascript(code, None)).value == 1
+    assert time.process_time() - began < 3
+    for code in ("\n \n\timport fs from 'fs'", "let a\nlet b = import ('fs')", "import\n{ a } from 'fs'"):
+        assert failure(sandbox.run_javascript, code).message == NO_NETWORK
+
+
 @pytest.mark.parametrize("run", LANGUAGES)
 def test_code_and_input_are_bounded(run: Run) -> None:
     assert "code has more" in failure(run, "#" * 300_000).message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from integrations.sdk import (
     DeclarationError,
     InputError,
     NoAuth,
+    NotFound,
     OAuth2,
     OutcomeUnknown,
     Provider,
@@ -76,6 +77,63 @@ def test_an_action_knows_what_its_declaration_says() -> None:
     assert field["x-advanced"] is field["x-secret"] is True
     assert field["x-show-if"] == "x"
     assert declared.output_json_schema() is None
+
+
+SECRET: Any = ui(secret=True)
+
+
+class Inner(BaseModel):
+    code: str = Field(json_schema_extra=SECRET)
+
+
+class Deep(BaseModel):
+    ways: list[dict[str, Inner | None]] = []
+
+
+class Listed(BaseModel):
+    codes: list[str] = Field(json_schema_extra=SECRET)
+
+
+class Counted(BaseModel):
+    code: int | None = Field(None, json_schema_extra=SECRET)
+
+
+class Texts(BaseModel):
+    code: Annotated[str, Field(min_length=4)] | None = Field(None, alias="doorCode", json_schema_extra=SECRET)
+    other: Annotated[str, Field(json_schema_extra=SECRET)]
+    plain: str = ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (Deep, "Inner.code is marked as a secret inside the input 'ways'"),
+        (Listed, "'codes' is marked as a secret, and only a text"),
+        (Counted, "'code' is marked as a secret, and only a text"),
+    ],
+)
+def test_only_a_text_that_is_an_input_of_its_own_can_be_a_secret(schema: type[BaseModel], says: str) -> None:
+    with pytest.raises(DeclarationError, match=says):
+        declare(input_schema=schema)
+
+
+def test_an_action_knows_its_secret_inputs_by_the_names_that_a_step_has() -> None:
+    assert declare(input_schema=Texts).secret_inputs == ("doorCode", "other")
+    assert declare(input_schema=SpellInputs).secret_inputs == ()
+
+
+def test_a_test_gives_a_secret_input_as_it_is_and_no_error_repeats_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, text=f"no such code: {request.url.params['code']}")
+
+    @action(provider=weather, key="weather.ask", name="Ask", auth_type="none", input_schema=Texts)
+    async def ask(ctx: RunContext[Texts]) -> Any:
+        """Ask."""
+        (await ctx.http.get("codes", params={"code": ctx.inputs.other})).raise_for_status()
+
+    with pytest.raises(AuthError) as caught:
+        run_action(ask, {"other": "canary-4711"}, http=answer)
+    assert "canary-4711" not in repr((str(caught.value), vars(caught.value)))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +252,47 @@ def test_a_key_may_go_into_the_query_and_its_place_may_come_from_the_credential(
     assert "X-Other" not in request.headers
 
 
+@pytest.mark.parametrize("kind", [ApiKey(path=":token"), BearerToken(path=":token")])
+@pytest.mark.parametrize(
+    ("secret", "path"),
+    [
+        ("42:AA-b_c", "/r/bot42:AA-b_c/send"),
+        ("a/../b?c#d", "/r/bota%2F..%2Fb%3Fc%23d/send"),
+        ("ü", "/r/bot%C3%BC/send"),
+    ],
+)
+def test_a_credential_may_go_into_the_path_and_stays_one_segment_of_it(kind: Any, secret: str, path: str) -> None:
+    request = httpx.Request("GET", "https://x.test/r/bot:token/send?a=:token")
+    kind.apply(request, {"api_key": secret, "token": secret}, {})
+    assert request.url.raw_path == f"{path}?a=:token".encode()
+    assert request.url.host == "x.test"
+    assert "authorization" not in request.headers
+    assert "x-api-key" not in request.headers
+
+
+def test_a_credential_in_the_path_is_in_no_error_and_in_no_address_that_is_shown() -> None:
+    telling = Provider(key="telling", name="Telling", base_url="https://x.test", auth=[ApiKey(path=":token")])
+
+    class Nothing(BaseModel):
+        pass
+
+    @action(provider=telling, key="telling.ask", name="Ask", auth_type="api_key", input_schema=Nothing)
+    async def ask(ctx: RunContext[Nothing]) -> str:
+        """Ask."""
+        response = await ctx.http.get("bot:token/me")
+        if response.is_success:
+            return str(response.request.url)
+        raise response.error(f"It said {response.text}")
+
+    auth = {"api_key": "42:AA/b-canary"}
+    assert run_action(ask, {}, auth=auth, http=[httpx.Response(200)]).output == "https://x.test/bot:token/me"
+    for told in ("/bot42:AA%2Fb-canary/me", "42:AA%2Fb-canary", "42:AA/b-canary", "42%3AAA%2Fb-canary"):
+        with pytest.raises(NotFound) as caught:
+            run_action(ask, {}, auth=auth, http=[httpx.Response(404, text=f"no {told} here")])
+        assert "canary" not in repr((caught.value, vars(caught.value)))
+        assert "••••" in caught.value.message
+
+
 def test_every_kind_can_be_made_without_arguments_and_says_what_to_fill_in() -> None:
     fields = {kind.type: [field.name for field in kind.fields] for kind in (ApiKey(), BearerToken(), Basic(), NoAuth())}
     assert fields == {
@@ -202,7 +301,13 @@ def test_every_kind_can_be_made_without_arguments_and_says_what_to_fill_in() -> 
         "basic": ["username", "password"],
         "none": [],
     }
-    assert [field.name for field in OAuth2().fields if field.required] == ["access_token"]
+    # Nothing at all, where the operator has an app to sign in to.
+    assert [field.name for field in OAuth2().fields if field.required] == []
+    assert [field.name for field in OAuth2().fields if field.secret] == [
+        "client_secret",
+        "access_token",
+        "refresh_token",
+    ]
     assert all(kind.title for kind in (ApiKey(), BearerToken(), Basic(), NoAuth(), OAuth2()))
 
 
@@ -316,6 +421,14 @@ def test_whether_a_call_may_be_sent_again_can_depend_on_its_inputs() -> None:
     assert declare(idempotent=True).repeatable(ForecastInputs(city="Oslo"))
     assert declare(pure=True).repeatable(ForecastInputs(city="Oslo"))
     assert not declare().repeatable(ForecastInputs(city="Oslo"))
+
+
+def test_whether_a_call_only_reads_can_depend_on_its_inputs() -> None:
+    asks = declare(effect="update", reads_when=lambda inputs: inputs.city == "Rome")
+    assert asks.reads(ForecastInputs(city="Rome"))
+    assert not asks.reads(ForecastInputs(city="Oslo"))
+    assert declare(effect="search").reads(ForecastInputs(city="Oslo"))
+    assert not declare(effect="create").reads(ForecastInputs(city="Oslo"))
 
 
 def test_an_action_is_called_as_its_function_would_be() -> None:

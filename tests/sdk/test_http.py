@@ -342,6 +342,20 @@ def test_a_header_that_would_break_the_request_is_refused(headers: dict[str, str
     assert talk(answer(), test) == []
 
 
+def test_every_request_names_the_trace_it_is_of_unless_it_names_one_itself() -> None:
+    async def test(http: StepHttp, server: Server) -> None:
+        await http.get(server.url)
+        await http.post(server.url, json={})
+        await http.get(server.url, headers={"Traceparent": "my own"})
+
+    assert [seen.headers.get("traceparent") for seen in talk(answer(), test, traceparent="t1")] == [
+        "t1",
+        "t1",
+        "my own",
+    ]
+    assert [seen.headers.get("traceparent") for seen in talk(answer(), test)] == [None, None, "my own"]
+
+
 def test_the_idempotency_key_goes_with_post_and_patch_and_differs_for_each_request() -> None:
     async def test(http: StepHttp, server: Server) -> None:
         for method in ("GET", "POST", "PATCH", "PUT"):

@@ -89,3 +89,12 @@ def test_the_pause_asked_for_is_on_the_error() -> None:
 
 def test_the_detail_is_the_beginning_of_the_answer() -> None:
     assert response(500, content=b"x" * 5000).error().detail == "x" * 500
+
+
+@pytest.mark.parametrize(("pause", "seconds"), [(1.25, 1.25), (0, 0), (-3, 0), (1e12, 3600), (None, 7)])
+def test_the_pause_that_a_provider_names_in_the_body_comes_before_the_header(
+    pause: float | None, seconds: float
+) -> None:
+    error = response(429, headers={"Retry-After": "7"}).error("Slow down", pause=pause)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds

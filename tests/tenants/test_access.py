@@ -151,6 +151,7 @@ def page(request: HttpRequest, actor: Actor, **kwargs: object) -> HttpResponse:
 def ask(user: User | AnonymousUser, tenant: str = "acme", **kwargs: object) -> HttpResponse:
     request = RequestFactory().get(f"/w/{tenant}/x", {"q": "1"})
     request.user = user
+    request.session = {}
     answer = page(request, tenant=tenant, **kwargs)
     assert isinstance(answer, HttpResponse)
     return answer

@@ -13,21 +13,28 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from orchestrator.alerts.kinds import ChannelKind
+from orchestrator.alerts.models import AlertChannel
+from orchestrator.alerts.services import channel_create
 from orchestrator.tenants.access import actor_for_user
-from orchestrator.tenants.models import Membership, Scope, Tenant
+from orchestrator.tenants.invitations import invitation_create
+from orchestrator.tenants.models import Invitation, Membership, Role, Scope, Tenant
 from orchestrator.tenants.services import token_create
 from orchestrator.vault.models import Credential
 from orchestrator.vault.services import credential_create
-from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.models import Variable, Workflow
 from orchestrator.workflows.services import publish, workflow_create
-from runs.models import Payload, Run
+from orchestrator.workflows.variables import variable_create
+from runs.models import Payload, Run, SavedView
+from runs.saved import view_save
 from runs.services import run_start_by_actor
 
+CHANNEL = {"name": "theirs", "emails": ["theirs@acme.test"]}
 METHODS = ("get", "post", "put", "patch", "delete")
 # Addresses that belong to nobody, or are found by a secret or a session instead of an id.
 WITHOUT_A_TENANT = re.compile(
-    r"^([hac]/<str:token>|healthz|readyz|api/(schema|docs)/|api/v1/(integrations/(<str:key>/)?|credential-types/)"
-    r"|sign-in/|sign-out/|theme/|admin/.*|)$"
+    r"^([hacf]/<str:token>|healthz|readyz|metrics|api/(schema|docs)/|api/v1/(integrations/(<str:key>/)?|credential-types/)"
+    r"|mcp|oauth/callback/(own/)?|sign-in/(code/)?|sign-out/|theme/|join/<str:token>/|account/.*|sso/.*|admin/.*|)$"
 )
 
 
@@ -41,6 +48,10 @@ class Theirs:
     token: Any
     member: Membership
     ref: int
+    view: SavedView
+    invitation: Invitation
+    variable: Variable
+    channel: AlertChannel
 
 
 @pytest.fixture
@@ -62,7 +73,13 @@ def theirs(tenant: Tenant, owner: User) -> Theirs:
     ref = Payload.objects.for_tenant(tenant).values_list("pk", flat=True).first()
     assert ref is not None
     member = Membership.objects.for_tenant(tenant).get(user=owner)
-    return Theirs(workflow=workflow, run=run, credential=credential, token=token, member=member, ref=ref)
+    view = view_save(actor=actor, name="Theirs", query="status=failed")
+    invitation, _link = invitation_create(actor=actor, role=Role.VIEWER, note="theirs@acme.test")
+    return Theirs(
+        workflow=workflow, run=run, credential=credential, token=token, member=member, ref=ref, view=view,
+        invitation=invitation, variable=variable_create(actor=actor, key="theirs", value=1),
+        channel=channel_create(actor=actor, kind=ChannelKind.EMAIL, values=CHANNEL)[0],
+    )  # fmt: skip
 
 
 def routes() -> Iterator[str]:
@@ -86,7 +103,13 @@ def filled(route: str, tenant: str, theirs: Theirs) -> str:
         "runs": theirs.run,
         "credentials": theirs.credential,
         "tokens": theirs.token,
+        "keys": theirs.token,
         "members": theirs.member,
+        "invitations": theirs.invitation,
+        "views": theirs.view,
+        "variables": theirs.variable,
+        "alerts": theirs.channel,
+        "alert-channels": theirs.channel,
     }
 
     def value(match: re.Match[str]) -> str:
@@ -97,7 +120,9 @@ def filled(route: str, tenant: str, theirs: Theirs) -> str:
             before = route[: match.start()].rstrip("/").rpartition("/")[2]
             assert before in of, f"no recipe for the id in {route}"
             return str(of[before].pk)
-        known = {"key": "hook" if "triggers/" in route else "only", "number": "1", "ref": str(theirs.ref)}
+        known = {"provider": "hello", "action": "world"}
+        known |= {"key": "hook" if "triggers/" in route else "only", "number": "1", "ref": str(theirs.ref)}
+        known |= {"field": "name", "older": "1", "newer": "1", "other": str(theirs.run.pk)}
         assert name in known, f"no recipe for <{name}> in {route}"
         return known[name]
 
@@ -169,8 +194,15 @@ def test_the_api_does_not_know_ids_of_another_tenant(
 @pytest.mark.django_db
 def test_lists_of_the_api_hold_nothing_of_another_tenant(theirs: Theirs, other_tenant: Tenant, stranger: User) -> None:
     _token, text = token_create(actor=actor_for_user(stranger, other_tenant.slug), name="mine", scopes=list(Scope))
-    names = [str(each.pk) for each in (theirs.workflow, theirs.run, theirs.credential, theirs.token, theirs.member)]
-    for path in ("workflows", "runs", "credentials", "tokens", "members", "audit", "triggers"):
+    rows = (
+        theirs.workflow, theirs.run, theirs.credential, theirs.token, theirs.member, theirs.invitation, theirs.variable,
+        theirs.channel,
+    )  # fmt: skip
+    names = [str(each.pk) for each in rows]
+    for path in (
+        "workflows", "runs", "credentials", "tokens", "members", "invitations", "audit", "triggers", "variables",
+        "alert-channels",
+    ):  # fmt: skip
         response = Client().get(f"/api/v1/{path}/", headers={"Authorization": f"Bearer {text}"})
         assert response.status_code == 200, path
         assert not [name for name in [*names, "team-slack", "acme"] if name in response.content.decode()], path
@@ -206,6 +238,8 @@ def _body(route: str) -> str:
         return json.dumps({"payload": {}})
     if route.endswith("resolve/"):
         return json.dumps({"path": "only", "decision": "approved"})
+    if "variables" in route:
+        return json.dumps({"value": 2})
     if "members" in route:
         return json.dumps({"role": "viewer"})
     if "credentials" in route:

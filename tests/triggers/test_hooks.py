@@ -15,9 +15,9 @@ from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from orchestrator.workflows.models import Trigger, Workflow
-from runs.models import Run
+from runs.models import Run, Sample
+from runs.sample_rows import MAX_SAMPLE_BYTES, SAMPLES_KEPT
 from runs.triggers import hooks
-from runs.triggers.hooks import MAX_SAMPLE_BYTES
 from runs.triggers.requests import MAX_BODY_BYTES
 from tests.triggers.conftest import Call, path, runs, seen
 
@@ -298,17 +298,25 @@ def test_what_is_not_published_is_recorded_as_a_sample(make_hook: Callable[..., 
     check_headers(response)
     assert (response.status_code, response.json()["status"]) == (200, "recorded")
     assert runs(hook) == []
-    sample = Trigger.objects.for_tenant(hook.tenant_id).get(pk=hook.pk).state["sample"]
+    sample = Sample.objects.for_tenant(hook.tenant_id).get(trigger=hook).document
     assert sample["body"] == {"a": 1}
     assert "secret" not in json.dumps(sample)
 
 
 def test_a_sample_that_is_large_is_kept_without_its_body(make_hook: Callable[..., Trigger], call: Call) -> None:
-    hook = make_hook(None, state={"other": 1})
+    hook = make_hook(None)
     assert call(hook, b"x" * MAX_SAMPLE_BYTES, "text/plain").status_code == 200
-    state = Trigger.objects.for_tenant(hook.tenant_id).get(pk=hook.pk).state
-    assert state["sample"]["body"].startswith("(more than 65,536 bytes")
-    assert state["other"] == 1
+    sample = Sample.objects.for_tenant(hook.tenant_id).get(trigger=hook).document
+    assert sample["body"].startswith("(more than 65,536 bytes")
+    assert sample["headers"] == {}
+
+
+def test_of_the_samples_of_a_trigger_the_last_few_are_kept(make_hook: Callable[..., Trigger], call: Call) -> None:
+    hook = make_hook(None)
+    for number in range(SAMPLES_KEPT + 3):
+        call(hook, json.dumps({"n": number}).encode())
+    kept = Sample.objects.for_tenant(hook.tenant_id).filter(trigger=hook)
+    assert [row.document["body"]["n"] for row in kept] == list(range(SAMPLES_KEPT + 2, 2, -1))
 
 
 def test_the_draft_of_a_workflow_that_is_off_is_recorded_too(make_hook: Callable[..., Trigger], call: Call) -> None:

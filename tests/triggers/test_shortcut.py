@@ -242,7 +242,7 @@ def test_a_method_that_is_not_taken_goes_the_long_way(method: str, learnt: Trigg
         {"signature": {"preset": "github", "credential": "secret"}},
         {"filter": "{{ trigger.body.a }}"},
         {"dedupe": "X-Delivery"},
-        {"response": "output"},
+        {"response": "output", "timeout": 0.05},
         {"something": "new"},
     ],
 )

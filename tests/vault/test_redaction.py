@@ -5,6 +5,7 @@ import html
 import json
 import re
 import time
+import tracemalloc
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -112,3 +113,25 @@ def test_a_megabyte_without_a_secret_costs_milliseconds() -> None:
     started = time.perf_counter()
     assert redactor.text(text) is text
     assert time.perf_counter() - started < 1.0
+
+
+@given(st.text("ab", min_size=4, max_size=7), st.text("abc", max_size=60))
+def test_what_overlaps_is_masked_once_and_nothing_stays(secret: str, value: str) -> None:
+    expected, done = "", 0
+    for at in range(len(value) + 1):
+        if value.startswith(secret, at):
+            # One mask for all that overlap, another one for what begins right behind.
+            expected += MASK if at >= done else ""
+            done = at + len(secret)
+        if at >= done:
+            expected += value[at : at + 1]
+    assert Redactor([secret]).text(value) == expected
+
+
+def test_a_text_of_nothing_but_a_secret_fills_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        assert Redactor(["aaaa"]).text("a" * 300_000) == MASK
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()

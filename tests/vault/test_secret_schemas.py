@@ -77,7 +77,6 @@ def test_auth_is_read_only() -> None:
         ("api_key", {"api_key": "k" * (MAX_SECRET + 1)}, "secret.api_key"),
         ("api_key", {"token": "t"}, "secret.token"),
         ("bearer_token", {"token": ["t"]}, "secret.token"),
-        ("oauth2", {"refresh_token": "r"}, "secret.access_token"),
         ("oauth2", {"access_token": "a", "expires_at": "soon"}, "secret.expires_at"),
         ("basic", {"username": "u"}, "secret.password"),
         ("basic", {"username": "u", "password": "a\nb"}, "secret.password"),

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from orchestrator.errors import Forbidden, Invalid, NotFound
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import AuditEvent, Role, Tenant
-from orchestrator.vault import services
+from orchestrator.vault import checks, services
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.provider_settings import credential_types
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
@@ -68,7 +68,7 @@ def test_a_credential_of_another_tenant_does_not_exist(
     for change in (
         lambda: services.credential_update(actor=theirs, credential=credential, name="mine"),
         lambda: services.credential_delete(actor=theirs, credential=credential),
-        lambda: services.credential_check(actor=theirs, credential=credential),
+        lambda: checks.credential_check(actor=theirs, credential=credential),
     ):
         with pytest.raises(NotFound):
             change()
@@ -141,7 +141,7 @@ def test_who_may_not_edit_may_not_touch_credentials(
         lambda: services.credential_create(actor=low, name="x", provider="http", auth_type="api_key", secret={}),
         lambda: services.credential_update(actor=low, credential=credential, name="mine"),
         lambda: services.credential_delete(actor=low, credential=credential),
-        lambda: services.credential_check(actor=low, credential=credential),
+        lambda: checks.credential_check(actor=low, credential=credential),
     ):
         with pytest.raises(Forbidden, match="role editor"):
             change()
@@ -203,7 +203,7 @@ def test_a_new_secret_makes_the_health_unknown_again(
     make: Callable[..., Credential], actor: Actor, tenant: Tenant
 ) -> None:
     credential = make(expires_at=timezone.now() + timedelta(days=1))
-    services.credential_set_health(credential=credential, health=Health.RECONNECT, message="Refused.")
+    checks.credential_set_health(credential=credential, health=Health.RECONNECT, message="Refused.")
     changed = services.credential_update(actor=actor, credential=credential, secret={"api_key": "new-secret"})
     assert (changed.health, changed.health_message, changed.expires_at) == (Health.NOT_CHECKED, "", None)
     assert resolve_credential(tenant_id=tenant.pk, credential_id=credential.pk).auth["api_key"] == "new-secret"
@@ -237,6 +237,23 @@ def test_a_pinned_credential_reaches_further_hosts_only_with_its_secret_entered_
     assert services.credential_update(**change).settings == ({"hosts": after} if after else {})
 
 
+@pytest.mark.parametrize(
+    ("change", "further"),
+    [({}, False), ({"security": "none"}, True), ({"port": 25}, True), ({"security": "tls"}, False)],
+)
+def test_a_mail_password_is_sent_less_safely_only_with_it_entered_again(
+    make: Callable[..., Credential], actor: Actor, change: dict[str, Any], further: bool
+) -> None:
+    settings = {"host": "smtp.example.com"}
+    secret = {"username": "ada", "password": SECRET}
+    credential = make(provider="email", auth_type="basic", settings=settings, secret=secret)
+    asked: dict[str, Any] = {"actor": actor, "credential": credential, "settings": {**settings, **change}}
+    if further:
+        assert problems(lambda: services.credential_update(**asked)) == ["secret"]
+        asked["secret"] = secret
+    assert services.credential_update(**asked).settings == {**settings, **change}
+
+
 def test_credentials_about_to_end_and_ended_are_marked(make: Callable[..., Credential]) -> None:
     now = timezone.now()
     rows = {
@@ -245,8 +262,8 @@ def test_credentials_about_to_end_and_ended_are_marked(make: Callable[..., Crede
         "good": make(name="good", expires_at=now + timedelta(days=30)),
         "endless": make(name="endless"),
     }
-    assert services.credentials_mark_expiring(now=now) == 2
-    assert services.credentials_mark_expiring(now=now) == 0
+    assert checks.credentials_mark_expiring(now=now) == 2
+    assert checks.credentials_mark_expiring(now=now) == 0
     assert {name: row.refresh().health for name, row in rows.items()} == {
         "ended": Health.RECONNECT,
         "ending": Health.EXPIRING,

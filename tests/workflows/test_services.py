@@ -157,7 +157,7 @@ def test_a_trigger_dropped_from_the_draft_stays_live_until_the_next_publish(acto
     assert selectors.draft_document(workflow.refresh())["triggers"] == []
     assert Trigger.objects.for_tenant(actor.tenant).get().live_config is not None
     services.publish(actor=actor, workflow=workflow)
-    assert not Trigger.objects.for_tenant(actor.tenant).exists()
+    assert Trigger.objects.for_tenant(actor.tenant).get().live_config is None
 
 
 def test_a_viewer_changes_nothing_and_every_change_is_in_the_audit_log(

@@ -1,34 +1,19 @@
-"""Gmail: mail from a person's own address."""
+"""Gmail: mail from and to a person's own address."""
 
+from integrations.google import FAMILY
 from integrations.providers.gmail import client
-from integrations.sdk import BearerToken, OAuth2, Provider
+from integrations.sdk import Provider
 
 gmail = Provider(
     key="gmail",
     name="Gmail",
     base_url=client.BASE_URL,
-    auth=[
-        OAuth2(
-            label="Sign in with Google",
-            authorize_url=client.AUTHORIZE_URL,
-            token_url=client.TOKEN_URL,
-            revoke_url=client.REVOKE_URL,
-            scopes=(client.SEND_SCOPE,),
-            authorize_params={"access_type": "offline", "prompt": "consent"},
-            test=client.account,
-        ),
-        BearerToken(
-            label="Access token",
-            help="A short-lived access token with the scope gmail.send, for instance from Google's OAuth Playground.",
-            docs_url=client.TOKENS_URL,
-            test=client.account,
-        ),
-    ],
-    description="Send mail from a Gmail or Google Workspace address.",
+    auth=client.SERVICE.auth(client.account),
+    description="Send, find and label mail of a Gmail or Google Workspace address; start when mail arrives.",
     icon="icon.svg",
     category="Mail",
     docs_url=client.DOCS_URL,
-    oauth_family="google",
+    oauth_family=FAMILY,
     tile="mail",
     quality="gold",
 )

@@ -7,9 +7,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from integrations.providers.gmail import gmail
-from integrations.providers.gmail.client import send
+from integrations.providers.gmail.client import MODIFY_SCOPE, SERVICE, find, label_path, message, send
 from integrations.providers.gmail.message import Mail, encode
+from integrations.providers.gmail.options import labels
+from integrations.providers.gmail.reading import SAMPLE, Received, read
 from integrations.sdk import RunContext, action, ui
+from integrations.sdk.client import Response
 
 
 def _joined(value: object) -> object:
@@ -122,9 +125,106 @@ async def send_email(ctx: RunContext[SendEmailInputs]) -> dict[str, Any]:
         date=ctx.now,
     )
     resource = {"raw": encode(mail)} | ({"threadId": inputs.thread_id} if inputs.thread_id else {})
-    response = await send(ctx.http, resource)
+    answer = _identified(await send(ctx.http, resource))
+    ctx.log(f"Sent as {answer['id']}")
+    return answer
+
+
+class SearchMessagesInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    query: str = Field(
+        default="",
+        max_length=2000,
+        title="Search",
+        description="As in Gmail's search box; everything outside spam and trash if left out.",
+        examples=["from:ada@example.com has:attachment newer_than:7d"],
+    )
+    label: str = Field(default="", title="Label", description="Only messages with it.", examples=["INBOX", "Label_12"])
+    limit: int = Field(default=20, ge=1, le=100, title="At most", description="The newest first.", examples=[20])
+    body: bool = Field(
+        default=False,
+        title="With text",
+        description="Bring the text and the list of attachments along.",
+        examples=[False],
+    )
+
+
+class SearchMessagesOutput(BaseModel):
+    messages: list[Received] = Field(title="Messages")
+    more: bool = Field(title="More", description="Whether there are further messages.")
+
+
+@action(
+    provider=gmail,
+    key="gmail.searchMessages",
+    name="Search messages",
+    auth_type="oauth2",
+    input_schema=SearchMessagesInputs,
+    output_schema=SearchMessagesOutput,
+    sample={"messages": [SAMPLE], "more": False},
+    idempotent=True,
+    effect="search",
+    timeout=120,
+    options={"label": labels},
+    synonyms=("mail", "find", "inbox", "google", "read", "list"),
+    summary=lambda output: f"{len(output['messages'])} messages",
+)
+async def search_messages(ctx: RunContext[SearchMessagesInputs]) -> dict[str, Any]:
+    """Find messages with the words of Gmail's own search."""
+    inputs = ctx.inputs
+    chosen = [inputs.label] if inputs.label else []
+    ids, following = await find(ctx.http, query=inputs.query, labels=chosen, most=inputs.limit)
+    found = [await message(ctx.http, each, body=inputs.body) for each in ids[: inputs.limit]]
+    return {
+        "messages": [read(each).model_dump(mode="json", by_alias=True) for each in found if each is not None],
+        "more": following is not None or len(ids) > inputs.limit,
+    }
+
+
+class AddLabelInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    message_id: str = Field(
+        alias="messageId",
+        min_length=1,
+        title="Message id",
+        description="Gmail's own id, as the search and the trigger give it.",
+        examples=["18c2f0a1b2c3d4e5"],
+    )
+    label: str = Field(
+        min_length=1,
+        title="Label",
+        description="Its id: choose it from the list.",
+        examples=["Label_12", "STARRED"],
+    )
+
+
+@action(
+    provider=gmail,
+    key="gmail.addLabel",
+    name="Add label",
+    auth_type="oauth2",
+    input_schema=AddLabelInputs,
+    output_schema=SendEmailOutput,
+    sample={"id": "18c2f0a1b2c3d4e5", "threadId": "18c2f0a1b2c3d4e5", "labelIds": ["INBOX", "Label_12"]},
+    # A label that is there already stays.
+    idempotent=True,
+    effect="update",
+    options={"label": labels},
+    synonyms=("mail", "tag", "star", "google", "sort", "organise"),
+    summary=lambda output: f"message {output['id']}",
+)
+async def add_label(ctx: RunContext[AddLabelInputs]) -> dict[str, Any]:
+    """Put a label on a message; one that it has already changes nothing."""
+    response = await ctx.http.post(
+        label_path(ctx.inputs.message_id), json={"addLabelIds": [ctx.inputs.label]}, idempotent=True
+    )
+    return _identified(SERVICE.checked(response, MODIFY_SCOPE))
+
+
+def _identified(response: Response) -> dict[str, Any]:
     answer = response.json_object()
     if not isinstance(answer.get("id"), str) or not isinstance(answer.get("threadId"), str):
         raise response.unexpected()
-    ctx.log(f"Sent as {answer['id']}")
     return answer

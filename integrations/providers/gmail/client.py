@@ -1,70 +1,75 @@
-"""How Gmail is spoken to. Errors are ``{"error": {"code", "message", "status", "errors": [{"reason"}]}}``."""
+"""How Gmail is spoken to; what all of Google's services share is in ``integrations.google``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from integrations.sdk import Account, AuthContext, IntegrationError, PermissionMissing, RateLimited
+from integrations.google import SCOPES_ROOT, Service, next_page, part, rows_of
+from integrations.sdk import Account, AuthContext, NotFound, PermissionMissing
 from integrations.sdk.client import Response, StepHttp
 
 BASE_URL: Final = "https://gmail.googleapis.com"
-AUTHORIZE_URL: Final = "https://accounts.google.com/o/oauth2/v2/auth"
-TOKEN_URL: Final = "https://oauth2.googleapis.com/token"
-REVOKE_URL: Final = "https://oauth2.googleapis.com/revoke"
 DOCS_URL: Final = "https://developers.google.com/workspace/gmail/api/reference/rest"
-TOKENS_URL: Final = "https://developers.google.com/oauthplayground"
-SEND_SCOPE: Final = "https://www.googleapis.com/auth/gmail.send"
+SEND_SCOPE: Final = SCOPES_ROOT + "gmail.send"
+# Reads and labels, and deletes nothing for good.
+MODIFY_SCOPE: Final = SCOPES_ROOT + "gmail.modify"
+# Both, although the second covers the first: who only sends may leave the second out at Google's page.
+SERVICE: Final = Service(name="Gmail", scopes=(SEND_SCOPE, MODIFY_SCOPE), grants="send, read and label mail")
 
+MESSAGES_PATH: Final = "gmail/v1/users/me/messages"
 SEND_PATH: Final = "gmail/v1/users/me/messages/send"
+LABELS_PATH: Final = "gmail/v1/users/me/labels"
 PROFILE_PATH: Final = "gmail/v1/users/me/profile"
 
-# A 403 is a limit for these reasons alone; for any other it is a missing permission.
-LIMIT_REASONS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+# Gmail lists at most so many a page.
+MAX_PAGE: Final = 500
+HEADERS: Final = ("From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References")
 
 
 async def send(http: StepHttp, message: Mapping[str, Any]) -> Response:
     """Send a message resource and return the answer. Raises the error that Gmail names."""
-    return checked(await http.post(SEND_PATH, json=dict(message)))
+    return SERVICE.checked(await http.post(SEND_PATH, json=dict(message)), SEND_SCOPE)
 
 
-def checked(response: Response) -> Response:
-    """Return a successful answer, or raise the classified error with Gmail's own message."""
-    if response.is_success:
-        return response
-    raise refusal(response)
+async def find(
+    http: StepHttp, *, query: str, labels: Sequence[str] = (), most: int, page: str | None = None
+) -> tuple[list[str], str | None]:
+    """Return one page of ids, the newest first, and the token of the next."""
+    params: list[tuple[str, str]] = [("maxResults", str(min(most, MAX_PAGE)))]
+    params += [("q", query)] if query else []
+    params += [("labelIds", label) for label in labels]
+    params += [("pageToken", page)] if page else []
+    response = SERVICE.checked(await http.get(MESSAGES_PATH, params=params), MODIFY_SCOPE)
+    # A page without messages has no list.
+    rows = rows_of(response, "messages", absent_with="resultSizeEstimate")
+    if not all(isinstance(row.get("id"), str) for row in rows):
+        raise response.unexpected()
+    return [row["id"] for row in rows], next_page(response)
 
 
-def refusal(response: Response) -> IntegrationError:
-    """Return the error of an answer outside 2xx."""
-    error = _error_of(response)
-    listed = error.get("errors")
-    reasons = (
-        {str(entry.get("reason")) for entry in listed if isinstance(entry, dict)} if isinstance(listed, list) else set()
-    )
-    text = error.get("message")
-    message = f"Gmail: {text}" if isinstance(text, str) and text else ""
-    if response.status_code == 403 and reasons & LIMIT_REASONS:
-        return response.error(message, kind=RateLimited)
-    refused = response.error(message)
-    if isinstance(refused, PermissionMissing):
-        refused.scopes = (SEND_SCOPE,)
-        refused.hint = "Connect the account again and allow it to send mail."
-    return refused
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
+async def message(http: StepHttp, message_id: str, *, body: bool) -> dict[str, Any] | None:
+    """Return a message resource, or None for one that is gone by now."""
+    params: list[tuple[str, str]] = [("format", "full" if body else "metadata")]
+    params += [] if body else [("metadataHeaders", name) for name in HEADERS]
+    response = await http.get(f"{MESSAGES_PATH}/{part(message_id)}", params=params)
     try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
+        answer = SERVICE.checked(response, MODIFY_SCOPE).json_object()
+    except NotFound:
+        return None
+    if not isinstance(answer.get("id"), str) or not isinstance(answer.get("payload"), dict):
+        raise response.unexpected()
+    return answer
+
+
+def label_path(message_id: str) -> str:
+    return f"{MESSAGES_PATH}/{part(message_id)}/modify"
 
 
 async def account(ctx: AuthContext) -> Account:
     """Ask whose mailbox this is. A token that may only send is refused the profile, which proves it good as well."""
     try:
-        response = checked(await ctx.http.get(PROFILE_PATH))
+        response = SERVICE.checked(await ctx.http.get(PROFILE_PATH))
     except PermissionMissing:
         return Account(label="Gmail, sending only", scopes=(SEND_SCOPE,))
     return Account(label=str(response.json_object().get("emailAddress") or "Gmail"))

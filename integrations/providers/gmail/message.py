@@ -22,6 +22,7 @@ from email.utils import format_datetime
 from typing import Any, Final
 
 from integrations.sdk import InputError
+from integrations.words import gettext as _
 
 _POLICY: Final = policy.SMTP.clone(cte_type="7bit")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -56,7 +57,7 @@ def encode(mail: Mail) -> str:
         data = message.as_bytes(policy=_POLICY)
         _verify(data, message, addresses, mail)
     except _CANNOT_BE_READ:
-        raise InputError("The mail has characters that cannot be sent.") from None
+        raise InputError(_("The mail has characters that cannot be sent.")) from None
     return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
 
 
@@ -80,7 +81,7 @@ def _build(mail: Mail) -> tuple[EmailMessage, dict[str, list[str]]]:
     message["Date"] = format_datetime(mail.date)
     if mail.in_reply_to:
         if not _MESSAGE_ID.fullmatch(mail.in_reply_to):
-            raise InputError("A Message-ID looks like <id@host>.", field="inReplyTo")
+            raise InputError(_("A Message-ID looks like <id@host>."), field="inReplyTo")
         message["In-Reply-To"] = message["References"] = mail.in_reply_to
     _set_bodies(message, mail)
     return message, meant
@@ -93,7 +94,7 @@ def _set_bodies(message: EmailMessage, mail: Mail) -> None:
             message.add_alternative(mail.html, subtype="html")
     except UnicodeError:
         raise InputError(
-            "The text has characters that are no characters (lone surrogates).", field="bodyText"
+            _("The text has characters that are no characters (lone surrogates)."), field="bodyText"
         ) from None
 
 
@@ -103,26 +104,33 @@ def parse_addresses(value: str, *, field: str) -> list[Address]:
     try:
         header: Any = policy.default.header_factory("to", value.strip().rstrip(","))
     except _CANNOT_BE_READ:
-        raise InputError(f"{value[:100]!r} is not a list of mail addresses.", field=field) from None
+        raise InputError(
+            _("%(value)r is not a list of mail addresses.") % {"value": value[:100]}, field=field
+        ) from None
     if not header.addresses:
-        raise InputError(f"{value[:100]!r} holds no mail address.", field=field)
+        raise InputError(_("%(value)r holds no mail address.") % {"value": value[:100]}, field=field)
     if len(header.addresses) > _MOST_RECIPIENTS:
-        raise InputError(f"A mail takes at most {_MOST_RECIPIENTS} addresses in one field.", field=field)
+        raise InputError(
+            _("A mail takes at most %(most)s addresses in one field.") % {"most": _MOST_RECIPIENTS},
+            field=field,
+        )
     return [_address(found, field=field) for found in header.addresses]
 
 
 def _address(found: Any, *, field: str) -> Address:
     name, address = str(found.display_name or ""), str(found.addr_spec)
     if _CONTROL.search(name):
-        raise InputError("The name beside a mail address has a line break or control character.", field=field)
+        raise InputError(_("The name beside a mail address has a line break or control character."), field=field)
     if not _ADDRESS.fullmatch(address):
-        raise InputError(f"{address[:100]!r} is not a mail address.", field=field)
-    local, _, domain = address.rpartition("@")
+        raise InputError(_("%(address)r is not a mail address.") % {"address": address[:100]}, field=field)
+    local, _at, domain = address.rpartition("@")
     try:
         local.encode("ascii")
         return Address(display_name=name, username=local, domain=domain.encode("idna").decode("ascii"))
     except _CANNOT_BE_READ:
-        raise InputError(f"{address[:100]!r} is not a mail address that can be written to.", field=field) from None
+        raise InputError(
+            _("%(address)r is not a mail address that can be written to.") % {"address": address[:100]}, field=field
+        ) from None
 
 
 def _safe_text(value: str, *, field: str) -> str:
@@ -132,7 +140,7 @@ def _safe_text(value: str, *, field: str) -> str:
     """
     as_text = _CONTROL.search(value) or _CONTROL.search(_decoded(value, field=field))
     if as_text or any(_CONTROL_BYTE.search(part) for part in _decoded_bytes(value)):
-        raise InputError("There is a line break or control character in it, plain or encoded.", field=field)
+        raise InputError(_("There is a line break or control character in it, plain or encoded."), field=field)
     return value
 
 
@@ -149,7 +157,7 @@ def _decoded(value: str, *, field: str) -> str:
     try:
         return str(policy.default.header_factory("subject", value))
     except _CANNOT_BE_READ:
-        raise InputError("It has encoded words that cannot be read.", field=field) from None
+        raise InputError(_("It has encoded words that cannot be read."), field=field) from None
 
 
 def _verify(data: bytes, message: EmailMessage, addresses: dict[str, list[str]], mail: Mail) -> None:
@@ -158,12 +166,14 @@ def _verify(data: bytes, message: EmailMessage, addresses: dict[str, list[str]],
     same_headers = sorted(map(str.lower, parsed.keys())) == sorted(map(str.lower, message.keys()))
     same_addresses = all(_addresses_of(parsed, header) == meant for header, meant in addresses.items())
     if not same_headers or not same_addresses:
-        raise InputError("The mail's headers would not arrive as they were given.", hint="Remove unusual characters.")
+        raise InputError(
+            _("The mail's headers would not arrive as they were given."), hint=_("Remove unusual characters.")
+        )
     if _words(str(parsed["Subject"])) != _words(_decoded(mail.subject, field="subject")):
-        raise InputError("The subject would not arrive as it was given.", field="subject")
+        raise InputError(_("The subject would not arrive as it was given."), field="subject")
     body = parsed.get_body(("plain",))
     if body is None or _lines(body.get_content()) != _lines(mail.text):
-        raise InputError("The text would not arrive as it was given.", field="bodyText")
+        raise InputError(_("The text would not arrive as it was given."), field="bodyText")
 
 
 def _addresses_of(parsed: MIMEPart, header: str) -> Sequence[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from integrations.providers.openai import openai
-from integrations.providers.openai.client import chat
+from integrations.providers.openai.client import chat, embed
 from integrations.sdk import RunContext, action, ui
 
 
@@ -173,3 +173,105 @@ async def chat_completion(ctx: RunContext[ChatCompletionInputs]) -> dict[str, An
         "usage": answer.get("usage") or {},
         "choices": choices,
     }
+
+
+class CreateEmbeddingInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Text",
+        description="At most 8,192 tokens, about 30,000 characters of English.",
+        examples=["The parcel came late and was wet."],
+        json_schema_extra=ui(format="textarea"),
+    )
+    texts: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        title="Or several texts",
+        description="In place of one: 2,048 at most, each answered with a vector of its own.",
+        examples=[["The parcel came late.", "All is well."]],
+        json_schema_extra=ui(advanced=True),
+    )
+    model: str = Field(
+        default="text-embedding-3-small",
+        min_length=1,
+        title="Model",
+        description="Vectors can be compared with those of the same model alone.",
+        examples=["text-embedding-3-small", "text-embedding-3-large"],
+    )
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        title="Length of the vectors",
+        description="Shorter ones take less room and are less exact. Only models from text-embedding-3 on.",
+        examples=[256],
+        json_schema_extra=ui(advanced=True),
+    )
+
+    @model_validator(mode="after")
+    def one_or_several(self) -> Self:
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either a text or several texts, and not both")
+        return self
+
+    def payload(self) -> dict[str, Any]:
+        """Return the body of the request; the vectors come as numbers, not packed."""
+        body = {"model": self.model, "input": self.texts or self.text, "encoding_format": "float"}
+        return body | ({"dimensions": self.dimensions} if self.dimensions else {})
+
+
+class CreateEmbeddingOutput(BaseModel):
+    embedding: list[float] = Field(title="Vector", description="Of the first text.")
+    embeddings: list[list[float]] = Field(title="Vectors", description="One a text, in the order of the texts.")
+    model: str = Field(title="Model")
+    usage: Usage = Field(default_factory=Usage, title="Usage")
+
+
+@action(
+    provider=openai,
+    key="openai.createEmbedding",
+    name="Make an embedding",
+    auth_type="api_key",
+    input_schema=CreateEmbeddingInputs,
+    output_schema=CreateEmbeddingOutput,
+    sample={
+        "embedding": [0.0023064255, -0.009327292, -0.0028842222],
+        "embeddings": [[0.0023064255, -0.009327292, -0.0028842222]],
+        "model": "text-embedding-3-small",
+        "usage": {"prompt_tokens": 8, "total_tokens": 8},
+    },
+    idempotent=True,
+    effect="read",
+    timeout=120,
+    synonyms=("vector", "semantic", "search", "similar", "meaning", "rag", "ai"),
+    summary=lambda output: f"{len(output['embeddings'])} of {len(output['embedding'])} numbers",
+)
+async def create_embedding(ctx: RunContext[CreateEmbeddingInputs]) -> dict[str, Any]:
+    """Turn texts into vectors that lie close together where the texts mean alike."""
+    response = await embed(ctx.http, ctx.inputs.payload())
+    answer = response.json_object()
+    asked = len(ctx.inputs.texts or (ctx.inputs.text,))
+    vectors = _vectors(answer.get("data"))
+    if vectors is None or len(vectors) != asked:
+        raise response.unexpected()
+    return {
+        "embedding": vectors[0],
+        "embeddings": vectors,
+        "model": str(answer.get("model") or ctx.inputs.model),
+        "usage": answer.get("usage") or {},
+    }
+
+
+def _vectors(rows: object) -> list[list[float]] | None:
+    """Return the vectors in the order of their texts, None where the rows are of another form."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    places, vectors = [row.get("index") for row in rows], [row.get("embedding") for row in rows]
+    if sorted(place for place in places if isinstance(place, int)) != list(range(len(rows))):
+        return None
+    if not all(isinstance(vector, list) and vector for vector in vectors):
+        return None
+    return [vector for _place, vector in sorted(zip(places, vectors, strict=True), key=lambda pair: pair[0])]

@@ -13,7 +13,8 @@ slack = Provider(
             authorize_url=client.AUTHORIZE_URL,
             token_url=client.TOKEN_URL,
             revoke_url=client.REVOKE_URL,
-            scopes=("chat:write", "chat:write.public"),
+            # The last two list the channels to choose from.
+            scopes=("chat:write", "chat:write.public", "channels:read", "groups:read"),
             scope_separator=",",
             pkce=False,
             test=client.account,

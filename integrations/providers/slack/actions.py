@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from integrations.providers.slack import slack
-from integrations.providers.slack.client import call
+from integrations.providers.slack.client import CHANNELS_A_PAGE, ask, call, channels_of
+from integrations.providers.slack.options import channels
 from integrations.sdk import RunContext, action, ui
 
 SAMPLE_TS = "1503435956.000247"
@@ -121,6 +122,7 @@ class SendMessageOutput(BaseModel):
     },
     idempotent=False,
     effect="create",
+    options={"channel": channels},
     synonyms=("post", "notify", "chat", "channel", "direct message", "tell"),
     summary=lambda output: f"to {output['channel']}",
 )
@@ -132,3 +134,65 @@ async def send_message(ctx: RunContext[SendMessageInputs]) -> dict[str, Any]:
         raise response.unexpected()
     ctx.log(f"Sent to {answer['channel']}")
     return {**answer, "message": answer.get("message") or {}}
+
+
+class ListChannelsInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kinds: Literal["public", "private", "both"] = Field(
+        default="both",
+        title="Which",
+        description="Of the private ones those that the app is a member of.",
+        examples=["public"],
+    )
+    include_archived: bool = Field(default=False, title="Archived ones too", examples=[False])
+    limit: int = Field(default=200, ge=1, le=2000, title="At most", description="How many channels.", examples=[200])
+    cursor: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Go on from",
+        description="The next_cursor of an earlier list with the same inputs.",
+        examples=["dGVhbTpDMDYxRkE1UEI="],
+        json_schema_extra=ui(advanced=True),
+    )
+
+    def query(self, size: int, cursor: str | None) -> dict[str, str]:
+        """Return the parameters of one page of at most ``size`` channels."""
+        types = {"both": "public_channel,private_channel"}.get(self.kinds, f"{self.kinds}_channel")
+        query = {"types": types, "exclude_archived": str(not self.include_archived).lower(), "limit": str(size)}
+        return query | ({"cursor": cursor} if cursor else {})
+
+
+class ListChannelsOutput(BaseModel):
+    channels: list[dict[str, JsonValue]] = Field(title="Channels", description="As Slack describes them.")
+    next_cursor: str | None = Field(default=None, title="Where to go on", description="Null where there are no more.")
+
+
+@action(
+    provider=slack,
+    key="slack.listChannels",
+    name="List channels",
+    auth_type="oauth2",
+    input_schema=ListChannelsInputs,
+    output_schema=ListChannelsOutput,
+    sample={
+        "channels": [{"id": "C012AB3CD", "name": "general", "is_private": False, "is_archived": False}],
+        "next_cursor": None,
+    },
+    idempotent=True,
+    effect="search",
+    synonyms=("find", "conversations", "rooms", "groups", "get"),
+    summary=lambda output: f"{len(output['channels'])} channels",
+)
+async def list_channels(ctx: RunContext[ListChannelsInputs]) -> dict[str, Any]:
+    """List the channels that the app can see, page by page until there are as many as asked for."""
+    found: list[dict[str, Any]] = []
+    cursor = ctx.inputs.cursor
+    while True:
+        size = min(CHANNELS_A_PAGE, ctx.inputs.limit - len(found))
+        rows, following = channels_of(await ask(ctx.http, "conversations.list", ctx.inputs.query(size, cursor)))
+        found += rows
+        # A cursor that comes again would lead round in a circle. A page may have fewer than asked for, even none.
+        if following is None or following == cursor or len(found) >= ctx.inputs.limit:
+            return {"channels": found, "next_cursor": following}
+        cursor = following

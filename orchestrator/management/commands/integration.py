@@ -10,7 +10,7 @@ import sys
 import uuid
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,10 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from integrations.registry import RegistryError, declared_in, http_options, load_module, registry
+from integrations.registry import RegistryError, all_declared_in, http_options, load_module, registry
 from integrations.sdk import Action, DeclarationError, IntegrationError, LogLine, RunContext, StepLog
 from integrations.sdk.auth import AuthView
+from integrations.sdk.declaration import Declaration
 from integrations.sdk.http import HttpPool
 from integrations.sdk.lint import Finding, lint, network_at_import
 from integrations.sdk.scaffold import CannotScaffold, as_package, in_library
@@ -29,7 +30,8 @@ from orchestrator.flow.items import ItemEvaluator
 from orchestrator.flow.values import ExpressionError
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.redaction import Redactor
-from orchestrator.vault.services import CredentialUnavailable, resolve_credential
+from orchestrator.vault.renewal import fresh_credential
+from orchestrator.vault.services import CredentialUnavailable
 
 TRY_SECONDS: Final = 60.0
 
@@ -81,39 +83,45 @@ class Command(BaseCommand):
             self.stdout.write(f"Install it beside the product to register it: pip install -e {package}")
 
     def list_actions(self, *, as_json: bool, **_: Any) -> None:
-        actions = registry.actions()
+        declared = (*registry.actions(), *registry.triggers())
         if as_json:
-            self.stdout.write(json.dumps([_described(action) for action in actions], indent=2))
+            self.stdout.write(json.dumps([_described(each) for each in declared], indent=2))
             return
-        widest = max((len(action.key) for action in actions), default=0)
-        for action in actions:
-            kinds = " or ".join(sorted(action.accepted_auth)) or "no credential"
-            self.stdout.write(f"{action.key:<{widest}}  {action.description}  ({kinds})")
+        widest = max((len(each.key) for each in declared), default=0)
+        for each in declared:
+            kinds = " or ".join(sorted(each.accepted_auth)) or "no credential"
+            what = "" if isinstance(each, Action) else "trigger, "
+            self.stdout.write(f"{each.key:<{widest}}  {each.description}  ({what}{kinds})")
 
     def lint(self, *, modules: Sequence[str], **_: Any) -> None:
         """Print every finding and exit with status 1 if there is one."""
-        chosen = [action for name in modules for action in _named(name)] if modules else list(registry.actions())
+        everything: list[Declaration] = [*registry.actions(), *registry.triggers()]
+        chosen = [each for name in modules for each in _named(name)] if modules else everything
         findings: list[Finding] = lint(chosen)
-        findings += network_at_import(sorted({action.origin.rpartition(":")[0] for action in chosen}))
+        findings += network_at_import(sorted({each.origin.rpartition(":")[0] for each in chosen}))
         for finding in findings:
             self.stdout.write(str(finding))
         if findings:
-            raise CommandError(f"{len(findings)} to correct in {len(chosen)} actions.")
-        self.stdout.write(f"{len(chosen)} actions, nothing to correct.")
+            raise CommandError(f"{len(findings)} to correct in {_counted(chosen)}.")
+        self.stdout.write(f"{_counted(chosen)}, nothing to correct.")
 
     def try_action(self, *, key: str, inputs: Sequence[str], credential: str, tenant: str, **_: Any) -> None:
-        """Run one action as a step would and print its output as JSON."""
+        """Run one action as a step would and print its output as JSON; a secret input takes the value itself."""
         action = registry.get(key)
         if action is None:
             raise CommandError(f"There is no action {key!r}: `manage.py integration list` shows them.")
+        given = _parsed(action, inputs)
         opened = _open(credential, tenant)
+        # A secret input is given as it is: only a step holds a credential's name in its place.
+        secrets = tuple(str(given[name]) for name in action.secret_inputs if given.get(name))
+        opened = replace(opened, secrets=(*opened.secrets, *secrets))
         redactor = Redactor(opened.secrets)
 
         def show(line: LogLine) -> None:
             self.stderr.write(f"{line.level}: {redactor.text(line.text)}")
 
         try:
-            output = asyncio.run(_run(action, _parsed(action, inputs), opened, StepLog(show)))
+            output = asyncio.run(_run(action, given, opened, StepLog(show)))
         except ExpressionError as error:
             raise CommandError(redactor.text(f"input: {error.message} ({error.where})")) from None
         except IntegrationError as error:
@@ -149,25 +157,33 @@ def _refuse_taken(name: str, directory: Path) -> None:
         raise CommandError(f"There is a Python package named {name!r} already: choose another name, like my_{name}.")
 
 
-def _named(name: str) -> list[Action]:
-    """Return the actions of a provider by its key, or those that a module declares."""
+def _named(name: str) -> list[Declaration]:
+    """Return the actions and triggers of a provider by its key, or those that a module declares."""
     if registry.provider(name) is not None:
-        return [action for action in registry.actions() if action.provider.key == name]
-    actions = declared_in(load_module(name))
-    if not actions:
+        return [each for each in (*registry.actions(), *registry.triggers()) if each.provider.key == name]
+    declared = all_declared_in(load_module(name))
+    if not declared:
         raise CommandError(f"{name!r} declares no action.")
-    with registry.temporarily(*(action for action in actions if registry.get(action.key) is not action)):
-        return actions
+    with registry.temporarily(*(each for each in declared if each not in (*registry.actions(), *registry.triggers()))):
+        return declared
 
 
-def _described(action: Action) -> dict[str, Any]:
+def _counted(declared: Sequence[Declaration]) -> str:
+    """Return how many there are, as ``16 actions, 2 triggers``."""
+    triggers = sum(not isinstance(each, Action) for each in declared)
+    told = f"{len(declared) - triggers} actions"
+    return f"{told}, {triggers} triggers" if triggers else told
+
+
+def _described(action: Declaration) -> dict[str, Any]:
     return {
         "key": action.key,
+        "kind": "action" if isinstance(action, Action) else "trigger",
         "name": action.name,
         "provider": action.provider.key,
         "description": action.description,
         "accepted_auth": sorted(action.accepted_auth),
-        "idempotent": action.idempotent,
+        "idempotent": action.idempotent if isinstance(action, Action) else True,
         "declared_at": action.origin,
         "input_schema": action.input_json_schema(),
         "output_schema": action.output_json_schema(),
@@ -182,7 +198,8 @@ def _parsed(action: Action, given: Sequence[str]) -> dict[str, Any]:
         name, separator, value = pair.partition("=")
         if not separator:
             raise CommandError(f"--input takes NAME=VALUE, and {pair!r} has no equals sign.")
-        inputs[name] = value if properties.get(name, {}).get("type") == "string" else _json_or_text(value)
+        is_text = name in action.secret_inputs or properties.get(name, {}).get("type") == "string"
+        inputs[name] = value if is_text else _json_or_text(value)
     return inputs
 
 
@@ -204,7 +221,7 @@ def _open(name: str, slug: str) -> _Opened:
     reach = tuple(tenant.egress_allow or ())
     if not name:
         return _Opened(egress_allow=reach, tenant_id=str(tenant.pk))
-    resolved = resolve_credential(tenant_id=tenant.pk, name=name)
+    resolved = fresh_credential(tenant=tenant, name=name)
     return _Opened(
         auth=resolved.auth,
         settings=resolved.settings,

@@ -1,0 +1,248 @@
+"""What can be asked of Anthropic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from integrations.providers.anthropic import anthropic
+from integrations.providers.anthropic.client import create
+from integrations.providers.anthropic.options import models
+from integrations.sdk import Permanent, RunContext, action, ui
+from integrations.sdk.client import Response
+from integrations.words import gettext as _
+
+# What an answer that is no refusal ends with before it is whole.
+_CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded"})
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["user", "assistant"] = Field(title="Who speaks", examples=["user"])
+    content: str | list[dict[str, JsonValue]] = Field(
+        title="Message", examples=["Say hello."], json_schema_extra=ui(format="textarea")
+    )
+
+
+class Tool(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$", title="Name", examples=["get_weather"])
+    description: str | None = Field(default=None, title="What it is for", examples=["Get the weather of a city."])
+    input_schema: dict[str, JsonValue] = Field(
+        title="Its inputs, as a JSON schema",
+        examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
+        json_schema_extra=ui(format="json"),
+    )
+
+
+class CreateMessageInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str | None = Field(
+        default=None,
+        title="Prompt",
+        description="What you ask the model. For a whole conversation use Messages instead.",
+        examples=["Summarise in one sentence: …"],
+        json_schema_extra=ui(format="textarea"),
+    )
+    messages: list[Message] | None = Field(
+        default=None,
+        min_length=1,
+        title="Messages",
+        description="A conversation, in place of a prompt. Its content may be blocks: text, pictures, tools.",
+        examples=[[{"role": "user", "content": "Say hello."}]],
+        json_schema_extra=ui(advanced=True),
+    )
+    system: str | None = Field(
+        default=None,
+        title="Instructions",
+        description="How the model should behave.",
+        examples=["You answer in plain English."],
+        json_schema_extra=ui(format="textarea", advanced=True),
+    )
+    model: str = Field(
+        default="claude-haiku-4-5",
+        min_length=1,
+        title="Model",
+        description="Any model that the account may use.",
+        examples=["claude-haiku-4-5", "claude-sonnet-4-5"],
+    )
+    max_tokens: int = Field(
+        default=1024,
+        ge=1,
+        title="Longest answer, in tokens",
+        description="A token is about four characters of English. The answer is cut there.",
+        examples=[1024],
+    )
+    output_schema: dict[str, JsonValue] | None = Field(
+        default=None,
+        title="Answer as JSON of this schema",
+        description="A JSON schema of an object, with additionalProperties false. The answer is then in “data”.",
+        examples=[
+            {
+                "type": "object",
+                "properties": {"sentiment": {"type": "string", "enum": ["good", "bad"]}},
+                "required": ["sentiment"],
+                "additionalProperties": False,
+            }
+        ],
+        json_schema_extra=ui(format="json", advanced=True),
+    )
+    tools: list[Tool] | None = Field(
+        default=None,
+        min_length=1,
+        title="Tools",
+        description="What the model may ask for. It only names the tool and its inputs: later steps run it.",
+        examples=[[{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}]],
+        json_schema_extra=ui(advanced=True),
+    )
+    tool_choice: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Which tool",
+        description="auto, any, none, or the name of the tool that it must ask for.",
+        examples=["auto", "get_weather"],
+        json_schema_extra=ui(advanced=True, show_if="tools"),
+    )
+    stop_sequences: list[str] | None = Field(
+        default=None,
+        title="Stop at",
+        description="The answer ends before any of these texts.",
+        examples=[["END"]],
+        json_schema_extra=ui(advanced=True),
+    )
+
+    @model_validator(mode="after")
+    def one_question(self) -> Self:
+        if bool(self.prompt) == bool(self.messages):
+            raise ValueError("give either a prompt or messages, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def a_choice_of_a_tool_that_is_there(self) -> Self:
+        if self.tool_choice is not None and self.tool_choice not in {
+            *(("auto", "any", "none") if self.tools else ()),
+            *(tool.name for tool in self.tools or ()),
+        }:
+            raise ValueError("the tool to choose is auto, any, none or the name of one of the tools")
+        return self
+
+    def payload(self) -> dict[str, Any]:
+        """Return the body of the request; what is not set is left to the model."""
+        plain = {"model", "max_tokens", "system", "stop_sequences", "tools"}
+        body = self.model_dump(exclude_none=True, include=plain, mode="json")
+        if self.tool_choice is not None:
+            named = self.tool_choice not in ("auto", "any", "none")
+            body["tool_choice"] = {"type": "tool", "name": self.tool_choice} if named else {"type": self.tool_choice}
+        if self.output_schema is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": self.output_schema}}
+        conversation = [message.model_dump(mode="json") for message in self.messages or ()]
+        return {**body, "messages": conversation or [{"role": "user", "content": self.prompt}]}
+
+
+class Usage(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    input_tokens: int = Field(default=0, title="Tokens of the question")
+    output_tokens: int = Field(default=0, title="Tokens of the answer")
+
+
+class ToolCall(BaseModel):
+    id: str = Field(title="Id", description="Names the call in the message that brings its result.")
+    name: str = Field(title="Tool")
+    input: dict[str, JsonValue] = Field(title="Inputs")
+
+
+class CreateMessageOutput(BaseModel):
+    text: str = Field(title="Answer", description="Empty where the model only asks for tools.")
+    data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
+    tool_calls: list[ToolCall] = Field(default_factory=list, title="Tools that it asks for")
+    stop_reason: str | None = Field(
+        default=None, title="Why it ended", description="end_turn, max_tokens, stop_sequence, tool_use or refusal."
+    )
+    model: str = Field(title="Model")
+    id: str = Field(title="Id")
+    usage: Usage = Field(default_factory=Usage, title="Usage")
+    content: list[dict[str, JsonValue]] = Field(title="Content", description="Anthropic's own list of blocks.")
+
+
+@action(
+    provider=anthropic,
+    key="anthropic.createMessage",
+    name="Ask Claude",
+    auth_type="api_key",
+    input_schema=CreateMessageInputs,
+    output_schema=CreateMessageOutput,
+    sample={
+        "text": "Hello!",
+        "data": None,
+        "tool_calls": [],
+        "stop_reason": "end_turn",
+        "model": "claude-haiku-4-5-20251001",
+        "id": "msg_013Zva2CMHLNnXjNJJKqJ2EF",
+        "usage": {"input_tokens": 10, "output_tokens": 4},
+        "content": [{"type": "text", "text": "Hello!", "citations": None}],
+    },
+    # A repeated question costs tokens and changes nothing.
+    idempotent=True,
+    effect="read",
+    timeout=120,
+    options={"model": models},
+    synonyms=("claude", "chat", "llm", "prompt", "summarise", "classify", "write", "ai", "extract"),
+    summary=lambda output: f"{output['usage'].get('output_tokens', 0)} tokens",
+)
+async def create_message(ctx: RunContext[CreateMessageInputs]) -> dict[str, Any]:
+    """Ask a Claude model and get its answer, as text, as data or as a call of a tool."""
+    response = await create(ctx.http, ctx.inputs.payload())
+    answer = response.json_object()
+    blocks = answer.get("content")
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise response.unexpected()
+    text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
+    ended = answer.get("stop_reason")
+    # A model that asks for a tool or refuses has not answered yet.
+    wanted = ctx.inputs.output_schema is not None and ended not in ("tool_use", "refusal", "pause_turn")
+    return {
+        "text": text,
+        "data": _data(response, text, ended) if wanted else None,
+        "tool_calls": _calls(blocks, response),
+        "stop_reason": ended,
+        "model": str(answer.get("model") or ctx.inputs.model),
+        "id": str(answer.get("id") or ""),
+        "usage": answer.get("usage") or {},
+        "content": blocks,
+    }
+
+
+def _data(response: Response, text: str, ended: object) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        pass
+    if ended in _CUT_SHORT:
+        raise Permanent(
+            _("The model's answer was cut before its JSON was complete."),
+            hint=_("Allow a longer answer (max_tokens), or ask for less."),
+        )
+    raise response.error(
+        _("The model's answer is not the JSON that was asked for."),
+        hint=_("Look at the answer in the step's attempt, and make the prompt or the schema clearer."),
+        kind=Permanent,
+    )
+
+
+def _refused(constant: str) -> NoReturn:
+    """JSON has no NaN and no Infinity, and what is kept of a step is JSON."""
+    raise ValueError(constant)
+
+
+def _calls(blocks: Sequence[dict[str, Any]], response: Response) -> list[dict[str, Any]]:
+    calls = [block for block in blocks if block.get("type") == "tool_use"]
+    if not all(isinstance(call.get("input"), dict) for call in calls):
+        raise response.unexpected()
+    return [{"id": str(call.get("id")), "name": str(call.get("name")), "input": call["input"]} for call in calls]

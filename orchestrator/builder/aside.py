@@ -1,0 +1,44 @@
+"""A service that is asked for a page: in a thread of its own, so that a look-up that hangs holds no other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from django.utils import translation
+
+_T = TypeVar("_T")
+
+
+def asked(
+    question: Callable[[], Coroutine[Any, Any, _T]], *, place: threading.BoundedSemaphore, name: str, seconds: float
+) -> _T:
+    """Return what a question gives. Raises TimeoutError after so many ``seconds``, and what the question raises.
+
+    Whoever calls holds a ``place``: the thread gives it back whenever it ends, also after nobody waits any more.
+    """
+    future: Future[_T] = Future()
+    language = translation.get_language()
+
+    def work() -> None:
+        try:
+            # What goes wrong is told in the language of whoever asks, which a thread knows nothing of.
+            with translation.override(language):
+                future.set_result(asyncio.run(question()))
+        except Exception as error:
+            future.set_exception(error)
+        except BaseException as error:
+            # Meant for the thread it was raised in, and not for the one that waits.
+            future.set_exception(RuntimeError(type(error).__name__))
+        finally:
+            place.release()
+
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError:
+        place.release()
+        raise
+    return future.result(timeout=seconds)

@@ -1,0 +1,52 @@
+"""How subscriptions go, for people: of one trigger, of a tenant's that need somebody, and tried again by a press."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from orchestrator.errors import Conflict
+from orchestrator.tenants import audit
+from orchestrator.tenants.access import Actor
+from orchestrator.tenants.models import Tenant
+from orchestrator.tenants.permissions import require_operation
+from orchestrator.workflows.models import Trigger
+from runs.models import Subscription
+from runs.states import SubscriptionStatus
+
+# A first failure is tried again soon, and mostly works then.
+FAILURES_TOLD: Final = 2
+
+
+def subscription_of(trigger: Trigger) -> Subscription | None:
+    """Return what the provider knows, or is to know, of a live trigger."""
+    rows = Subscription.objects.for_tenant(trigger.tenant_id).filter(trigger=trigger)
+    return rows.exclude(status=SubscriptionStatus.ENDING).order_by("-pk").first()
+
+
+def subscriptions_needing_a_person(tenant: Tenant, now: datetime) -> QuerySet[Subscription]:
+    """Return those by which nothing may come: refused, expired, without their credential, or sent what is not read."""
+    fails = Q(failures__gte=FAILURES_TOLD) | Q(status=SubscriptionStatus.ACTIVE, expires_at__lte=now)
+    lacks = Q(credential__isnull=True) & ~Q(credential_name="")
+    rows = Subscription.objects.for_tenant(tenant).filter(trigger__isnull=False)
+    rows = rows.filter(fails | lacks | Q(unread__isnull=False)).exclude(status=SubscriptionStatus.ENDING)
+    return rows.select_related("trigger__workflow").order_by("pk")
+
+
+@transaction.atomic
+def subscription_retry(*, actor: Actor, trigger: Trigger, now: datetime) -> None:
+    """Have the provider told at once, instead of at its time. Raises Conflict where there is nothing to tell."""
+    require_operation(actor, "run.start")
+    rows = Subscription.objects.for_tenant(actor.tenant).filter(trigger=trigger, next_at__isnull=False)
+    row = rows.exclude(status=SubscriptionStatus.ENDING).select_for_update(of=("self",)).order_by("-pk").first()
+    if row is None:
+        raise Conflict(_("This trigger is not live: publish the workflow and switch it on first."), code="not_live")
+    if row.since is not None and row.next_at is not None and row.next_at > now:
+        return
+    row.next_at = now
+    row.save(update_fields=["next_at"])
+    audit.record(actor=actor, action="trigger.subscribed", target=trigger)
