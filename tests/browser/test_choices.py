@@ -151,6 +151,7 @@ def test_the_keyboard_searches_pages_chooses_and_closes(fresh: World) -> None:
     expect(page.locator("#saved")).to_have_text("Saved")
     assert fresh.stored(address) == "C7"
     field(page).get_by_role("link", name="Choose").press("Enter")
+    expect(search).to_be_focused()
     field(page).get_by_role("button", name="Close").press("Enter")
     expect(page.get_by_role("textbox", name="Channel")).to_be_focused()
     expect(field(page).locator(".optl")).to_have_count(0)

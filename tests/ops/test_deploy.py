@@ -57,7 +57,8 @@ class Proxy:
 
     def send(self, first: int) -> None:
         number = first
-        with httpx.Client(timeout=30) as client:
+        # A connection a request, as proxies do by default: on one that is kept, the server may close while it is used.
+        with httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as client:
             while not self.over.is_set():
                 self._deliver(client, number)
                 number += SENDERS
