@@ -27,6 +27,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.crypto import UnknownKey, VaultError
+from orchestrator.vault.sharing import require_use
 
 MOST_CHANNELS: Final = 50
 # A test goes to whoever the channel names: nobody is to be flooded by pressing a button.
@@ -52,7 +53,7 @@ def channel_create(*, actor: Actor, kind: ChannelKind, values: Mapping[str, Any]
         raise refused([Problem(path="name", message=message, code="too_many")])
     channel = AlertChannel(tenant=actor.tenant, kind=kind)
     secret = new_secret() if kind is ChannelKind.WEBHOOK else ""
-    _write(channel, found, secret)
+    _write(actor, channel, found, secret)
     _save(channel, insert=True)
     detail = {"kind": kind.value, "events": list(channel.events)}
     audit.record(actor=actor, action="alert_channel.created", target=channel, detail=detail)
@@ -69,7 +70,7 @@ def channel_update(*, actor: Actor, channel: AlertChannel, changes: Mapping[str,
     changed = sorted(name for name, value in found.items() if name == "url" or before[name] != value)
     if not changed:
         return channel
-    _write(channel, found, _kept_secret(channel) if "url" in found else "")
+    _write(actor, channel, found, _kept_secret(channel) if "url" in found else "")
     channel.updated_at = timezone.now()
     _save(channel)
     audit.record(actor=actor, action="alert_channel.changed", target=channel, detail={"changed": list(changed)})
@@ -159,8 +160,10 @@ def alerts_url(tenant: Tenant) -> str:
     return f"{settings.BASE_URL or ''}/w/{tenant.slug}/settings/alerts/"
 
 
-def _write(channel: AlertChannel, found: Mapping[str, Any], secret: str) -> None:
+def _write(actor: Actor, channel: AlertChannel, found: Mapping[str, Any], secret: str) -> None:
     """Set what was checked; the caller saves the row. Raises Invalid for a Slack channel that leads nowhere."""
+    if found.get("credential") is not None and found["credential"].pk != channel.credential_id:
+        require_use(actor, (found["credential"],))
     for name, value in found.items():
         if name != "url":
             setattr(channel, name, value)

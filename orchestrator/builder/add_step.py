@@ -33,6 +33,7 @@ from orchestrator.tenants.shell import fragment, is_fragment, page
 from orchestrator.types import JSONValue
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import credential_list
+from orchestrator.vault.sharing import usable
 from orchestrator.workflows import services
 from orchestrator.workflows.copies import step_paste
 from orchestrator.workflows.models import Step, Workflow
@@ -211,7 +212,7 @@ def step_of(
         parent=data.get("parent") or None,
         lane=data.get("lane", "")[:63],
     )
-    fitting = _fitting(action, credential_list(actor.tenant))
+    fitting = _fitting(action, usable(actor, credential_list(actor.tenant)))
     changes: dict[str, Any] = {"config": {"inputs": inputs}} if inputs else {}
     if action.auth_required and len(fitting) == 1:
         changes["credential"] = fitting[0].name
@@ -223,7 +224,7 @@ def step_of(
 def _menu(request: HttpRequest, actor: Actor, workflow: Workflow, *, error: str = "") -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
     query, open_category = given.get("q", "").strip()[:100], given.get("category", "")[:100]
-    wanted, credentials = terms(query), list(credential_list(actor.tenant))
+    wanted, credentials = terms(query), usable(actor, credential_list(actor.tenant))
     spot = _spot(workflow, given)
     address = reverse("step-add", args=[actor.tenant.slug, workflow.pk])
     entries = [_entry(action, wanted) for action in registry.actions()]
@@ -257,7 +258,7 @@ def _preview(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResp
     action = registry.get(request.GET.get("about", ""))
     if action is None:
         raise NotFound(_("There is no such action."))
-    about = _about(actor.tenant, action, list(credential_list(actor.tenant)))
+    about = _about(actor.tenant, action, usable(actor, credential_list(actor.tenant)))
     context = {"workflow": workflow, "preview": about, "spot": _spot(workflow, request.GET)}
     return fragment(request, actor, "builder/add_preview.html", context)
 

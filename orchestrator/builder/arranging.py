@@ -45,7 +45,7 @@ def step_move(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResp
     if request.method != "POST":
         return _places(request, actor, found, key)
     place = request.POST.get("place", "")
-    before = _blocking(found)
+    before = _blocking(actor, found)
 
     def move() -> None:
         if place:
@@ -53,7 +53,7 @@ def step_move(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResp
         else:
             direction: Any = "up" if request.POST.get("direction") == "up" else "down"
             edits.step_move(actor=actor, workflow=found, key=key, direction=direction)
-        _tell_what_broke(request, found, before)
+        _tell_what_broke(request, actor, found, before)
 
     return after(request, actor, found, key, move)
 
@@ -69,13 +69,13 @@ def _where(place: str) -> dict[str, Any]:
     return {}
 
 
-def _blocking(workflow: Workflow) -> set[str]:
-    return {problem.message for problem in services.check(workflow) if problem.severity == "error"}
+def _blocking(actor: Actor, workflow: Workflow) -> set[str]:
+    return {problem.message for problem in services.check(workflow, actor=actor) if problem.severity == "error"}
 
 
-def _tell_what_broke(request: HttpRequest, workflow: Workflow, before: set[str]) -> None:
+def _tell_what_broke(request: HttpRequest, actor: Actor, workflow: Workflow, before: set[str]) -> None:
     """Say what stands in a publish's way since the move, as a reference to a step that runs later now."""
-    new = sorted(_blocking(workflow.refresh()) - before)
+    new = sorted(_blocking(actor, workflow.refresh()) - before)
     if new:
         said = _("It was moved, and now: %(problem)s Undo takes the move back.")
         messages.warning(request, said % {"problem": new[0]})

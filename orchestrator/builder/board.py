@@ -50,6 +50,7 @@ from orchestrator.types import JSONValue
 from orchestrator.vault.faces import face_of
 from orchestrator.vault.models import Credential
 from orchestrator.vault.selectors import credential_list
+from orchestrator.vault.sharing import may_use, usable
 from orchestrator.words import duration
 from orchestrator.workflows import history, services
 from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
@@ -92,12 +93,18 @@ class Board:
 
     @cached_property
     def problems(self) -> list[Problem]:
-        return services.check(self.workflow)
+        return services.check(self.workflow, actor=self.actor)
 
     @cached_property
     def credentials(self) -> list[Credential]:
-        """Return the tenant's credentials, without what is sealed."""
-        return list(credential_list(self.tenant))
+        """Return the credentials that are shared with the actor, without what is sealed."""
+        return usable(self.actor, credential_list(self.tenant))
+
+    def unfit(self, name: str) -> str:
+        """Return the words of a choice that was made and is not offered, as it does not fit or is not shared."""
+        held = credential_list(self.tenant).filter(name=name).first()
+        is_unshared = held is not None and not may_use(self.actor, held)
+        return (_("%s (not shared with you)") if is_unshared else _("%s (does not fit)")) % name
 
     @cached_property
     def attempts(self) -> dict[str, StepRun]:
@@ -356,7 +363,7 @@ class Board:
             and (row.provider not in NEVER_SENT if action.any_provider else row.provider == action.provider.key)
         ]
         if chosen and all(choice.name != chosen for choice in found):
-            found.append(CredentialChoice(name=chosen, words=_("%s (does not fit)") % chosen, selected=True))
+            found.append(CredentialChoice(name=chosen, words=self.unfit(chosen), selected=True))
         return tuple(found)
 
     def _new_credential_url(self, action: Action | None, key: str) -> str:

@@ -45,6 +45,7 @@ from orchestrator.builder.readable import Line, Part
 from orchestrator.builder.spoken import words_of
 from orchestrator.builder.step_form import Field
 from orchestrator.egress import egress_policy
+from orchestrator.errors import Forbidden
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Role
@@ -53,6 +54,7 @@ from orchestrator.vault.checks import use_noted
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, SecretsUnreadable
+from orchestrator.vault.sharing import require_use_of
 
 if TYPE_CHECKING:
     from orchestrator.builder.board import Board
@@ -143,6 +145,8 @@ def choices_of(*, actor: Actor, action: Action, step: StepDefinition, field: str
         return _refused(action, str(error), do=_("Choose a credential that fits in the step, then try again."))
     except CredentialUnavailable as error:
         return _refused(action, str(error), again=isinstance(error, SecretsUnreadable))
+    except Forbidden as error:
+        return _refused(action, error.message)
     question = _Question(
         action=action,
         name=field,
@@ -175,6 +179,7 @@ def _credential(actor: Actor, action: Action, step: StepDefinition) -> ResolvedC
     if not step.credential:
         action.check_auth({})
         return None
+    require_use_of(actor, step.credential)
     found = fresh_credential(tenant=actor.tenant, name=step.credential, is_use=False)
     action.check_auth(found.auth)
     return found

@@ -167,7 +167,7 @@ def _credentials(board: Board, trigger: RegisteredTrigger | None, chosen: str) -
         if trigger is not None and row.auth_type in trigger.accepted_auth and row.provider == trigger.provider.key
     ]
     if chosen and all(each.name != chosen for each in found):
-        found.append(Credential(name=chosen, words=_("%s (does not fit)") % chosen, selected=True))
+        found.append(Credential(name=chosen, words=board.unfit(chosen), selected=True))
     return tuple(found)
 
 

@@ -167,7 +167,7 @@ def _page(request: HttpRequest, actor: Actor, workflow: Workflow, given: Given, 
     # Read anew: a draft that somebody changed meanwhile is not the one that the view began with.
     workflow = get_for_tenant_or_404(Workflow, actor.tenant, pk=workflow.pk)
     definition = draft_definition(workflow)
-    problems = [*services.check(workflow), *warnings_of_tests(workflow, definition)]
+    problems = [*services.check(workflow, actor=actor), *warnings_of_tests(workflow, definition)]
     found = problem_rows(actor.tenant, workflow, definition, problems)
     live = workflow.published_version
     context = {

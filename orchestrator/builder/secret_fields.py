@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from django.urls import reverse
-from django.utils.translation import gettext as _
 
 from orchestrator.builder.step_form import Field
 from orchestrator.flow.secret_inputs import PROVIDER, is_value
@@ -35,7 +34,7 @@ def _choosing(board: Board, key: str, field: Field, rows: Sequence[Credential]) 
     choices = [(row.name, _words(row)) for row in rows]
     chosen = next((row for row in rows if row.name == field.value), None)
     if field.value and chosen is None:
-        choices.append((field.value, _("%s (does not fit)") % field.value))
+        choices.append((field.value, board.unfit(field.value)))
     back = f"{board.url('workflow-step', key)}?{urlencode({FIELD: field.name})}"
     new = f"{reverse('credential-new', args=[board.tenant.slug])}?{urlencode({'provider': PROVIDER, 'next': back})}"
     return replace(

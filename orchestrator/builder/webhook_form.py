@@ -19,7 +19,6 @@ from integrations.findings import findings
 from orchestrator import jsongate
 from orchestrator.builder.wrong import Wrong, told
 from orchestrator.flow.webhooks import METHODS, PROVIDER, TYPES, WebhookConfig
-from orchestrator.vault.models import Credential
 
 if TYPE_CHECKING:
     from django.http import QueryDict
@@ -88,7 +87,7 @@ def webhook_form(
     """Return the form of a stored config, or of what was posted with what is wrong with it."""
     values = _values(config) if posted is None else {name: str(value)[:_MOST] for name, value in posted.items()}
     chosen = config.get("methods") if posted is None else posted.getlist("methods")
-    rows = Credential.objects.for_tenant(board.tenant).filter(provider=PROVIDER).defer("sealed").order_by("name")
+    rows = [row for row in board.credentials if row.provider == PROVIDER]
     query = {"provider": PROVIDER, "next": board.url("workflow-trigger", key)}
     return WebhookForm(
         methods=tuple((method, method in (chosen or ["POST"])) for method in METHODS),

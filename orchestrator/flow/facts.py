@@ -65,11 +65,15 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialFacts:
-    """``health`` as the vault knows it: ``reconnect`` is refused or has expired, ``expiring`` soon will be."""
+    """``health`` as the vault knows it: ``reconnect`` is refused or has expired, ``expiring`` soon will be.
+
+    ``is_shared``: whoever asks may use it.
+    """
 
     provider: str
     auth_type: str
     health: str = ""
+    is_shared: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

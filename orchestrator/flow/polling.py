@@ -16,7 +16,7 @@ from orchestrator.flow.definition import TriggerDefinition
 from orchestrator.flow.expressions import find_templates
 from orchestrator.flow.facts import Catalog, CredentialFacts, TriggerFacts
 from orchestrator.flow.names import TriggerType
-from orchestrator.flow.telling import close, error, joined, warning
+from orchestrator.flow.telling import close, credential_state, error, joined, warning
 
 LEAST_SECONDS: Final = 10
 MOST_SECONDS: Final = 24 * 3_600
@@ -177,14 +177,5 @@ def _credential(
             % {"other": known.provider, "provider": facts.provider},
             "credential_provider",
         )
-    elif known.health == "reconnect":
-        message = _(
-            "%(name)r no longer works: it was refused or has expired. Enter a new secret, or choose another."
-        ) % {"name": name}
-        yield error(where, message, "credential_health")
-    elif known.health == "expiring":
-        yield warning(
-            where,
-            _("%(name)r expires soon. Enter a new secret before it does.") % {"name": name},
-            "credential_expiring",
-        )
+    else:
+        yield from credential_state(where, name, known)

@@ -28,7 +28,17 @@ from orchestrator.flow.scoping import LOOP, Place, References, Seen
 from orchestrator.flow.secret_inputs import NEVER_SENT, PROVIDER, is_value, referenced
 from orchestrator.flow.secrets import HIDDEN, looks_secret
 from orchestrator.flow.summary import summary_reference
-from orchestrator.flow.telling import close, compiled, covers, error, is_literal, joined, texts, warning
+from orchestrator.flow.telling import (
+    close,
+    compiled,
+    covers,
+    credential_state,
+    error,
+    is_literal,
+    joined,
+    texts,
+    warning,
+)
 from orchestrator.flow.triggers import trigger_problems
 
 _NO_WORKFLOWS: Final[Mapping[str, WorkflowFacts]] = MappingProxyType({})
@@ -74,20 +84,6 @@ def summary_problems(definition: WorkflowDefinition, *, catalog: Catalog) -> lis
     for _problem in checker.steps():
         pass  # the walk finds out what each step gives
     return list(checker.summary())
-
-
-def _health(where: str, name: str, health: str) -> Iterator[Problem]:
-    if health == "reconnect":
-        message = _(
-            "%(name)r no longer works: it was refused or has expired. Enter a new secret, or choose another."
-        ) % {"name": name}
-        yield error(where, message, "credential_health")
-    elif health == "expiring":
-        yield warning(
-            where,
-            _("%(name)r expires soon. Enter a new secret before it does.") % {"name": name},
-            "credential_expiring",
-        )
 
 
 class _Checker:
@@ -246,7 +242,7 @@ class _Checker:
             }
             yield error(where, message, "credential_provider")
         else:
-            yield from _health(where, step.credential, known.health)
+            yield from credential_state(where, step.credential, known)
 
     def _inputs(self, prefix: str, step: StepDefinition, facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check literal inputs by the action's own model, and expressions by the type they are known to give."""
@@ -294,7 +290,7 @@ class _Checker:
                 }
                 yield error(where, message, "credential_provider")
             else:
-                yield from _health(where, chosen, known.health)
+                yield from credential_state(where, chosen, known)
 
     def _per_item(self, prefix: str, inputs: Mapping[str, Any], facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check inputs over items: a text is an expression, with braces or without."""

@@ -15,7 +15,7 @@ from orchestrator.flow.expressions import compile_template, find_templates
 from orchestrator.flow.facts import CredentialFacts
 from orchestrator.flow.items import as_template
 from orchestrator.flow.scoping import TRIGGER_NAMES, WORKFLOW_NAMES
-from orchestrator.flow.telling import close, compiled, error, unknown, warning
+from orchestrator.flow.telling import close, compiled, error, unknown, unshared, warning
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PRESETS: Final = ("standard_webhooks", "github", "stripe", "slack", "hmac", "bearer", "basic")
@@ -193,6 +193,8 @@ def _signature(path: str, signature: Signature, credentials: Mapping[str, Creden
             "auth_type": known.auth_type,
         }
         yield error(where, message, "credential_type")
+    elif not known.is_shared:
+        yield error(where, unshared(signature.credential), "credential_unshared")
 
 
 def _reply(path: str, reply: Reply, variables: Sequence[str], step: JudgeStep) -> Iterator[Problem]:

@@ -224,3 +224,17 @@ document.addEventListener("htmx:afterRequest", () => {
   kept = scrollY;
 });
 addEventListener("scroll", () => { if (scrollY !== kept) follow().checked = false; });
+
+// A sign-in at a provider has a window of its own, where there can be one; what comes of it is shown in this one.
+const windows = new BroadcastChannel("windows"), done = document.querySelector("[data-done]");
+document.addEventListener("submit", ({ target }) => {
+  if (!target.matches("[data-window]") || !open("", "sign-in", "popup,width=560,height=760")) return;
+  target.target = "sign-in";
+  windows.onmessage = ({ data }) => location.assign(data);
+});
+// The name is lost on the way through the provider.
+if (name === "sign-in") sessionStorage.window = 1;
+if (done && sessionStorage.window) {
+  windows.postMessage(done.dataset.done);
+  close();
+} else if (done) location.replace(done.dataset.done);

@@ -135,9 +135,7 @@ def _form_field(field: FormField) -> forms.Field:
         case "number":
             return forms.IntegerField(initial=field.value, **options)
         case "choice":
-            return forms.ChoiceField(
-                choices=[(choice, choice) for choice in field.choices], initial=field.value, **options
-            )
+            return forms.ChoiceField(choices=field.choices, initial=field.value, **options)
         case _:
             return forms.CharField(initial=field.value, max_length=20_000, **options)
 

@@ -24,6 +24,8 @@ from orchestrator.workflows import selectors as workflow_selectors
 from orchestrator.workflows import services as workflow_services
 
 AuthTypeName = Literal["oauth2", "api_key", "bearer_token", "basic"]
+# The least role that may use it in workflows and change it, without ever reading the secret.
+SharedWith = Literal["editor", "admin", "owner"]
 
 
 class CredentialCreate(BaseModel):
@@ -37,6 +39,7 @@ class CredentialCreate(BaseModel):
     secret: dict[str, Any]
     settings: dict[str, Any] = {}
     expires_at: Moment | None = None
+    shared_with: SharedWith = "editor"
 
 
 class CredentialUpdate(BaseModel):
@@ -48,6 +51,7 @@ class CredentialUpdate(BaseModel):
     secret: dict[str, Any] | None = None
     settings: dict[str, Any] | None = None
     expires_at: Moment | None = None
+    shared_with: SharedWith | None = None
 
 
 class UsageBody(BaseModel):
@@ -62,6 +66,7 @@ class CredentialBody(BaseModel):
     provider: str
     auth_type: AuthTypeName
     settings: dict[str, Any]
+    shared_with: SharedWith
     health: Literal["not_checked", "working", "expiring", "reconnect"]
     health_message: str
     expires_at: datetime | None
@@ -101,6 +106,7 @@ def credential_document(credential: Credential, usages: list[Any]) -> dict[str, 
         "provider": credential.provider,
         "auth_type": credential.auth_type,
         "settings": credential.settings,
+        "shared_with": credential.shared_with,
         "health": credential.health,
         "health_message": credential.health_message,
         "expires_at": credential.expires_at,

@@ -24,7 +24,7 @@ from integrations.sdk.auth import Account
 from integrations.sdk.errors import AuthError, IntegrationError, PermissionMissing
 from orchestrator.errors import Invalid, Problem
 from orchestrator.tenants import audit
-from orchestrator.tenants.access import Actor, get_for_tenant_or_404, system_actor
+from orchestrator.tenants.access import Actor, system_actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault import account, provider_settings
@@ -40,6 +40,7 @@ from orchestrator.vault.services import (
     opened,
     resolve_credential,
 )
+from orchestrator.vault.sharing import usable_or_404
 
 EXPIRES_SOON: Final = timedelta(days=7)
 CHECK_EVERY: Final = timedelta(hours=6)
@@ -85,7 +86,7 @@ def credential_check(*, actor: Actor, credential: Credential) -> Credential:
     as it was, with a message that says so.
     """
     require_operation(actor, "credential.check")
-    credential = get_for_tenant_or_404(Credential, actor.tenant, pk=credential.pk)
+    credential = usable_or_404(actor, credential.pk)
     _declared(credential.provider, credential.auth_type)
     # Renewed on the way, it is another secret that the answer is about.
     secret_set_at = credential.secret_set_at
@@ -117,7 +118,7 @@ def credential_try(
     provider_settings.check_provider(provider)
     checked = provider_settings.check_settings(provider, auth_type, settings)
     if credential is not None and secret is None:
-        credential = get_for_tenant_or_404(Credential, actor.tenant, pk=credential.pk)
+        credential = usable_or_404(actor, credential.pk)
         if provider_settings.reaches_further(credential.settings, checked):
             message = _("To let the credential go to further hosts, enter its secret again.")
             raise Invalid(message, problems=[Problem(path="secret", message=message, code="invalid")])

@@ -15,10 +15,12 @@ from integrations.registry import registry
 from integrations.sdk.auth import DEFAULT_KINDS, OAuth2
 from integrations.words import declared
 from orchestrator.errors import Invalid, Problem, ServiceError
-from orchestrator.tenants.models import Tenant
+from orchestrator.tenants.access import Actor
+from orchestrator.tenants.models import Role, Tenant
 from orchestrator.vault.models import Credential
 from orchestrator.vault.oauth_apps import sign_in_of
 from orchestrator.vault.provider_settings import credential_types
+from orchestrator.vault.sharing import roles_to_share_with, shared_words
 from orchestrator.workflows.models import Step
 
 _SECRET, _SETTINGS = "secret-", "settings-"
@@ -27,7 +29,7 @@ MAX_FIELD: Final = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class FormField:
-    """One field: ``kind`` is text, password, lines, number, choice or date.
+    """One field: ``kind`` is text, password, lines, number, choice (of values with their words) or date.
 
     ``is_needed``: a credential cannot be without it; ``required``: this form cannot, as it is not kept from before.
     """
@@ -41,7 +43,7 @@ class FormField:
     required: bool = False
     is_needed: bool = False
     docs_url: str = ""
-    choices: tuple[str, ...] = ()
+    choices: tuple[tuple[str, str], ...] = ()
     error: str = ""
 
 
@@ -79,6 +81,7 @@ class CredentialForm:
     secret: tuple[FormField, ...]
     settings: tuple[FormField, ...]
     expires: FormField
+    shared: FormField | None = None
     error: str = ""
     has_app: bool | None = None
 
@@ -93,7 +96,7 @@ class CredentialForm:
 
     @property
     def fields(self) -> tuple[FormField, ...]:
-        return (self.name, *self.secret, *self.settings, self.expires)
+        return (self.name, *self.secret, *self.settings, self.expires, *((self.shared,) if self.shared else ()))
 
     @property
     def invalid(self) -> tuple[FormField, ...]:
@@ -167,9 +170,13 @@ def kind_title(provider_key: str, auth_type: str) -> str:
 
 
 def credential_form(
-    provider: str, auth_type: str, *, credential: Credential | None = None, next_name: str = ""
-) -> CredentialForm:
-    """Return an empty form, or one with a credential's readable values. Raises Invalid for a kind nobody offers."""
+    provider: str, auth_type: str, *, actor: Actor | None = None, credential: Credential | None = None,
+    next_name: str = ""
+) -> CredentialForm:  # fmt: skip
+    """Return an empty form, or one with a credential's readable values. Raises Invalid for a kind nobody offers.
+
+    ``actor`` is offered whom to share it with, where there is a choice.
+    """
     entry = _entry(provider, auth_type, credential)
     known = registry.provider(provider)
     known_kind = known.auth_kind(auth_type) if known else None
@@ -198,7 +205,26 @@ def credential_form(
             kind="date",
             value=f"{credential.expires_at:%Y-%m-%d}" if credential and credential.expires_at else "",
         ),
+        shared=_shared_field(actor, credential) if actor else None,
         has_app=_has_app(provider, auth_type),
+    )
+
+
+def _shared_field(actor: Actor, credential: Credential | None) -> FormField | None:
+    roles = roles_to_share_with(actor)
+    if len(roles) < 2:
+        return None
+    return FormField(
+        id="f-shared-with",
+        name="shared_with",
+        label=_("Shared with"),
+        help=_(
+            "Who may use it in workflows and change it. What is published goes on with it. Nobody reads the secret."
+        ),
+        kind="choice",
+        value=credential.shared_with if credential else Role.EDITOR,
+        required=True,
+        choices=tuple((role.value, shared_words(role)) for role in roles),
     )
 
 
@@ -272,7 +298,7 @@ def _settings_field(name: str, spec: Mapping[str, Any], value: Any, required: bo
         kind="choice" if "enum" in spec else kinds.get(str(spec.get("type", "")), "text"),
         value="\n".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value),
         required=required,
-        choices=tuple(map(str, spec.get("enum", ()))),
+        choices=tuple((str(value), str(value)) for value in spec.get("enum", ())),
     )
 
 
@@ -284,6 +310,7 @@ class Entered:
     secret: dict[str, Any] | None
     settings: dict[str, Any]
     expires_at: datetime | None
+    shared_with: str | None
 
 
 def entered(form: CredentialForm, data: Mapping[str, str], *, time_zone: str) -> Entered:
@@ -296,6 +323,7 @@ def entered(form: CredentialForm, data: Mapping[str, str], *, time_zone: str) ->
         secret=given or None,
         settings={name: value for name, value in settings.items() if value not in ("", [])},
         expires_at=_end_of_day(str(data.get("expires", "")), time_zone),
+        shared_with=_text(data, form.shared) or None if form.shared else None,
     )
 
 
@@ -343,6 +371,7 @@ def _as_sent(form: CredentialForm, data: Mapping[str, str]) -> CredentialForm:
         secret=tuple(again(field) for field in form.secret),
         settings=tuple(again(field) for field in form.settings),
         expires=again(form.expires),
+        shared=again(form.shared) if form.shared else None,
     )
 
 
@@ -360,6 +389,7 @@ def refused(form: CredentialForm, data: Mapping[str, str], error: ServiceError) 
         secret=tuple(again(field) for field in form.secret),
         settings=tuple(again(field) for field in form.settings),
         expires=again(form.expires),
+        shared=again(form.shared) if form.shared else None,
         error="" if any(field.name in problems for field in form.fields) else error.message,
     )
 

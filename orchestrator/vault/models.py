@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
+from orchestrator.tenants.models import Role
 from orchestrator.tenants.scoping import TenantOwned
+
+# Whom a credential can be shared with, from a role on: whoever has less builds no workflow.
+SHARED_WITH: Final = (Role.EDITOR, Role.ADMIN, Role.OWNER)
 
 
 class AuthType(models.TextChoices):
@@ -34,6 +40,14 @@ class Credential(TenantOwned):
     provider = models.CharField(max_length=63)
     auth_type = models.CharField(max_length=16, choices=AuthType.choices)
     settings = JSONTextField(default=dict, blank=True)
+    # With a default of the database's own, as the release before writes rows without it.
+    shared_with = models.CharField(
+        max_length=16,
+        choices=[(role.value, role.label) for role in SHARED_WITH],
+        default=Role.EDITOR.value,
+        db_default=Role.EDITOR.value,
+        help_text="The least role that may use it in workflows.",
+    )
     sealed = models.BinaryField(editable=False)
     key_id = models.CharField(max_length=16, editable=False, db_index=True)
     secret_set_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -61,6 +75,9 @@ class Credential(TenantOwned):
             models.UniqueConstraint(fields=("tenant", "name"), name="credential_name_once_per_tenant"),
             models.CheckConstraint(condition=Q(auth_type__in=AuthType.values), name="credential_auth_type_known"),
             models.CheckConstraint(condition=Q(health__in=Health.values), name="credential_health_known"),
+            models.CheckConstraint(
+                condition=Q(shared_with__in=[role.value for role in SHARED_WITH]), name="credential_shared_with_known"
+            ),
         )
         indexes = (
             models.Index(

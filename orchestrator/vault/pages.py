@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from integrations.registry import registry
 from integrations.words import declared
 from orchestrator.tenants.access import Actor
-from orchestrator.tenants.models import AuditEvent, Tenant
+from orchestrator.tenants.models import AuditEvent, Role, Tenant
 from orchestrator.tenants.selectors import events_of
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.checks import Verdict
@@ -24,6 +24,7 @@ from orchestrator.vault.forms import CredentialForm, credential_form, kind_title
 from orchestrator.vault.listing import provider_name
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.selectors import is_readable
+from orchestrator.vault.sharing import may_use, shared_words
 from orchestrator.vault.sign_ins import sign_in_ready
 from orchestrator.words import status_word
 from orchestrator.workflows.credentials import replacements
@@ -108,6 +109,8 @@ class Drawer:
     can_test: bool
     can_connect: bool
     is_connected: bool
+    shared_with: str
+    may_edit: bool
     form: CredentialForm | None = None
     verdict: Verdict | None = None
     leaving: Leaving | None = None
@@ -142,6 +145,8 @@ def drawer(actor: Actor, found: Credential, *, form: CredentialForm | None = Non
         can_test=can_test,
         can_connect=can_connect,
         is_connected=bool(found.account or found.expires_at or found.health in (Health.WORKING, Health.EXPIRING)),
+        shared_with=shared_words(found.shared_with),
+        may_edit=actor.may(Role.EDITOR) and may_use(actor, found),
         form=form,
         verdict=verdict,
         leaving=_leaving(actor.tenant, found, usages, used_by, refused, chosen) if leaves else None,

@@ -18,10 +18,10 @@ from integrations.sdk.oauth import Tokens
 from orchestrator.errors import Conflict, Invalid, Problem
 from orchestrator.flow.secret_inputs import PROVIDER
 from orchestrator.tenants import audit
-from orchestrator.tenants.access import Actor, get_for_tenant_or_404
-from orchestrator.tenants.models import Tenant
+from orchestrator.tenants.access import Actor
+from orchestrator.tenants.models import Role, Tenant
 from orchestrator.tenants.permissions import require_operation
-from orchestrator.vault import crypto, provider_settings
+from orchestrator.vault import crypto, provider_settings, sharing
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.models import AuthType, Credential, Health
 from orchestrator.vault.oauth_apps import Renewable, renewable_of, sign_in_of
@@ -75,8 +75,9 @@ def credential_create(
     secret: Mapping[str, Any],
     settings: Mapping[str, Any] | None = None,
     expires_at: datetime | None = None,
+    shared_with: str = Role.EDITOR,
 ) -> Credential:
-    """Save a credential. Raises Invalid with a problem for each wrong field."""
+    """Save a credential, shared from a role on. Raises Invalid with a problem for each wrong field."""
     require_operation(actor, "credential.edit")
     if auth_type not in AuthType.values:
         raise _invalid("auth_type", _("Choose one of %(values)s.") % {"values": ", ".join(AuthType.values)})
@@ -89,6 +90,7 @@ def credential_create(
         provider=provider,
         auth_type=auth_type,
         settings=checked,
+        shared_with=sharing.checked_role(actor, shared_with),
         expires_at=aware(expires_at) or _expiry(values),
         created_by=actor.user,
         secret_set_by=actor.user,
@@ -114,17 +116,22 @@ def credential_update(
     secret: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     expires_at: datetime | None = _UNCHANGED,
+    shared_with: str | None = None,
 ) -> Credential:
     """Change what is given; a new secret replaces the whole old one and makes the health unknown again."""
     require_operation(actor, "credential.edit")
-    found = get_for_tenant_or_404(Credential, actor.tenant, pk=credential.pk)
+    found = sharing.usable_or_404(actor, credential.pk)
     if found.provider == PROVIDER and name not in (None, found.name):
         secret_inputs.lock_holding(actor.tenant, found.name)
     if name not in (None, found.name):
         trigger_credentials.lock_naming(actor.tenant, found.name)
     # Locked: two people who change the secret at once must not mix one's sealed value with the other's key id.
     credential = Credential.objects.for_tenant(actor.tenant).select_for_update().get(pk=credential.pk)
+    sharing.require_use(actor, (credential,))
     changed = []
+    if shared_with is not None and shared_with != credential.shared_with:
+        credential.shared_with = sharing.checked_role(actor, shared_with)
+        changed.append("shared_with")
     if name is not None and name != credential.name:
         before, credential.name = credential.name, _checked_name(actor, name, but=credential.pk)
         if credential.provider == PROVIDER:
@@ -160,7 +167,7 @@ def credential_update(
 def credential_delete(*, actor: Actor, credential: Credential) -> None:
     """Delete a credential whatever uses it; ``workflows.services.credential_delete_checked`` asks first."""
     require_operation(actor, "credential.edit")
-    credential = get_for_tenant_or_404(Credential, actor.tenant, pk=credential.pk)
+    credential = sharing.usable_or_404(actor, credential.pk)
     audit.record(actor=actor, action="credential.deleted", target=credential)
     Credential.objects.for_tenant(actor.tenant).filter(pk=credential.pk).delete()
 

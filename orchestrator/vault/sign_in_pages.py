@@ -1,4 +1,9 @@
-"""Pages of connecting: the step to the provider, and the way back."""
+"""Pages of connecting: the step to the provider, and the way back.
+
+Where a script can, the provider is shown in a window of its own, and the page that it was opened from stays. What comes
+back passes ``/oauth/done/``, which shows nothing that is shown once: in a window of its own it tells the other page
+where to go on and closes, else it goes on by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from orchestrator.errors import ServiceError
+from orchestrator.errors import NotFound, ServiceError
 from orchestrator.tenants.access import Actor, actor_for_session, get_for_tenant_or_404, tenant_page
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import page
@@ -47,7 +53,7 @@ def to_provider(request: HttpRequest, actor: Actor, found: Credential, *, back: 
         )
     except ServiceError as error:
         messages.warning(request, error.message)
-        return redirect(f"{reverse('credential', args=[actor.tenant.slug, found.pk])}?edit=1")
+        return _done(f"{reverse('credential', args=[actor.tenant.slug, found.pk])}?edit=1")
     context = {"address": address, "credential": found}
     return page(request, actor, "vault/going.html", context, nav="credential-list")
 
@@ -68,14 +74,28 @@ def callback(request: HttpRequest) -> HttpResponse:
     own = reverse("credential", args=[slug, taken.credential.pk])
     if "error" in request.GET:
         messages.warning(request, _declined(request))
-        return redirect(own)
+        return _done(own)
     try:
         connected = sign_in_finish(actor=actor, taken=taken, code=request.GET.get("code", ""))
     except ServiceError as error:
         messages.warning(request, error.message)
-        return redirect(own)
+        return _done(own)
     say_saved(request, actor, connected)
-    return redirect(_after(request, actor, taken, connected) or own)
+    return _done(_after(request, actor, taken, connected) or own)
+
+
+def _done(address: str) -> HttpResponse:
+    return redirect(f"{reverse('oauth-done')}?{urlencode({'to': address})}")
+
+
+@require_safe
+@login_required
+def done(request: HttpRequest) -> HttpResponse:
+    """Go on to a page of a tenant, in the window that a sign-in was begun from."""
+    address = request.GET.get("to", "")
+    if not address.startswith("/w/") or not url_has_allowed_host_and_scheme(address, allowed_hosts=None):
+        raise NotFound(_("This address leads nowhere."))
+    return render(request, "vault/done.html", {"address": address})
 
 
 def _declined(request: HttpRequest) -> str:

@@ -29,11 +29,12 @@ from integrations.sdk.errors import IntegrationError
 from integrations.sdk.oauth import Tokens
 from orchestrator.errors import Conflict, Invalid, NotFound, Problem
 from orchestrator.tenants import audit
-from orchestrator.tenants.access import Actor, get_for_tenant_or_404
+from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import AuthType, Credential, Health, SignInAttempt
 from orchestrator.vault.oauth_apps import SignIn, sign_in_of, token_client
 from orchestrator.vault.services import CredentialUnavailable, opened_values, tokens_keep
+from orchestrator.vault.sharing import usable_or_404
 
 LASTS: Final = timedelta(minutes=10)
 # Of one person at once: who presses the button again and again has use for the last ones only.
@@ -67,7 +68,7 @@ def sign_in_begin(
     require_operation(actor, "credential.edit")
     if actor.user is None:
         raise Invalid(_("A person signs in at a provider: use a token of one."))
-    credential = get_for_tenant_or_404(Credential, actor.tenant, pk=credential.pk)
+    credential = usable_or_404(actor, credential.pk)
     found = sign_in_with(credential)
     assert found.app is not None
     rows = SignInAttempt.objects.for_tenant(actor.tenant)
@@ -143,7 +144,7 @@ def sign_in_take(*, state: str, user: User, session_key: str, path: str) -> Take
 def sign_in_finish(*, actor: Actor, taken: Taken, code: str) -> Credential:
     """Exchange the code for tokens and store them. Raises Invalid, with what the provider said, and Conflict."""
     require_operation(actor, "credential.edit")
-    credential = get_for_tenant_or_404(Credential, actor.tenant, pk=taken.credential.pk)
+    credential = usable_or_404(actor, taken.credential.pk)
     found = sign_in_with(credential)
     if not 0 < len(code) <= MAX_CODE or not code.isprintable():
         raise Invalid(_("%(provider)s sent no code. Press Connect once more.") % {"provider": found.name})

@@ -14,6 +14,7 @@ urlpatterns = [
     path("w/<slug:tenant>/credentials/<int:pk>/connect/", sign_in_pages.credential_connect, name="credential-connect"),
     path("oauth/callback/", sign_in_pages.callback, name="oauth-callback"),
     path("oauth/callback/own/", sign_in_pages.callback, name="oauth-callback-own"),
+    path("oauth/done/", sign_in_pages.done, name="oauth-done"),
     path("w/<slug:tenant>/credentials/<int:pk>/test/", views.credential_test, name="credential-test"),
     path(
         "w/<slug:tenant>/credentials/<int:pk>/replace/", views.credential_replace_everywhere, name="credential-replace"

@@ -35,6 +35,7 @@ from orchestrator.vault.oauth_apps import redirect_uri
 from orchestrator.vault.revoking import revocation_of, revoke
 from orchestrator.vault.saved import WORKS, say_saved
 from orchestrator.vault.selectors import census, credentials_needing_a_person
+from orchestrator.vault.sharing import may_use
 from orchestrator.vault.sign_in_pages import to_provider
 from orchestrator.vault.sign_ins import sign_in_ready
 from orchestrator.workflows.credentials import credential_replace
@@ -53,9 +54,9 @@ def credentials(request: HttpRequest, actor: Actor) -> HttpResponse:
 def credential(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Show one credential beside the others; with ``?edit=1`` its form, with ``?delete=1`` what a deletion means."""
     found = _find(actor, pk)
-    may_edit = actor.may(Role.EDITOR)
+    may_edit = actor.may(Role.EDITOR) and may_use(actor, found)
     editing, leaving = may_edit and "edit" in request.GET, may_edit and "delete" in request.GET
-    form = credential_form(found.provider, found.auth_type, credential=found) if editing else None
+    form = credential_form(found.provider, found.auth_type, actor=actor, credential=found) if editing else None
     return _vault(request, actor, drawer=pages.drawer(actor, found, form=form, leaves=leaving and not editing))
 
 
@@ -94,7 +95,7 @@ def credential_new(request: HttpRequest, actor: Actor) -> HttpResponse:
     if not kinds:
         context = {"offers": choices or offers(), "unknown": provider, "back": _back(request, actor)}
         return page(request, actor, "vault/new.html", context, nav="credential-list")
-    form = credential_form(provider, auth_type, next_name=services.free_name(actor.tenant, provider))
+    form = credential_form(provider, auth_type, actor=actor, next_name=services.free_name(actor.tenant, provider))
     if request.method != "POST":
         return _new_page(request, actor, form, kinds)
     if "try" in request.POST:
@@ -161,6 +162,7 @@ def _create(actor: Actor, form: CredentialForm, data: Mapping[str, str]) -> Cred
         secret=given.secret or {},
         settings=given.settings,
         expires_at=given.expires_at,
+        shared_with=given.shared_with or Role.EDITOR,
     )
 
 
@@ -186,7 +188,7 @@ def _after(request: HttpRequest, actor: Actor, made: Credential) -> str:
 def credential_edit(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     """Change a credential; a secret that is left empty stays as it is."""
     found = _find(actor, pk)
-    form = credential_form(found.provider, found.auth_type, credential=found)
+    form = credential_form(found.provider, found.auth_type, actor=actor, credential=found)
     if "try" in request.POST:
         return _tried(request, actor, form, found=found)
     try:
@@ -205,6 +207,8 @@ def credential_edit(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse
 def _changes(tenant: Tenant, form: CredentialForm, data: Mapping[str, str]) -> dict[str, Any]:
     given = entered(form, data, time_zone=tenant.time_zone)
     changes: dict[str, Any] = {"name": given.name, "settings": given.settings}
+    if given.shared_with is not None:
+        changes["shared_with"] = given.shared_with
     if given.secret is not None:
         changes["secret"] = given.secret
     if data.get("expires", "") != form.expires.value:

@@ -236,7 +236,7 @@ class WorkflowPublish(TenantAPIView):
         workflow = self.find(Workflow, pk)
         if request.query_params.get("dry_run") in ("1", "true"):
             require_operation(self.actor, "workflow.publish")
-            problems = services.check(workflow)
+            problems = services.check(workflow, actor=self.actor)
             return Response(
                 {
                     "warnings": _as_bodies([p for p in problems if p.severity == "warning"]),

@@ -90,7 +90,7 @@ def workflows_import(
         written = [_write(actor, each, replace) for each in given]
         refused = any(each.workflow is None for each in written)
         # One that cannot be read would be missed by those that call it.
-        result = [each if refused or each.workflow is None else _checked(each) for each in written]
+        result = [each if refused or each.workflow is None else _checked(actor, each) for each in written]
         if refused or dry_run:
             transaction.set_rollback(True)
     return result
@@ -136,9 +136,9 @@ def _written(actor: Actor, given: Given, replace: bool) -> Workflow:
     return workflow_create(actor=actor, document=document)
 
 
-def _checked(written: Imported) -> Imported:
+def _checked(actor: Actor, written: Imported) -> Imported:
     assert written.workflow is not None
-    found = check(written.workflow)
+    found = check(written.workflow, actor=actor)
     return Imported(
         name=written.name,
         workflow=written.workflow,

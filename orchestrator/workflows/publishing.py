@@ -26,6 +26,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import Credential
 from orchestrator.vault.selectors import health_now
+from orchestrator.vault.sharing import may_use, require_use
 from orchestrator.workflows.drafts import credential_ids, draft_definition
 from orchestrator.workflows.facts import other_workflows
 from orchestrator.workflows.live import make_live
@@ -95,9 +96,9 @@ def trigger_facts(trigger: RegisteredTrigger) -> TriggerFacts:
     )
 
 
-def check(workflow: Workflow) -> list[Problem]:
-    """Return every problem and warning that a publish of the draft would answer."""
-    return _check(draft_definition(workflow), workflow.tenant_id)
+def check(workflow: Workflow, *, actor: Actor) -> list[Problem]:
+    """Return every problem and warning that a publish of the draft by ``actor`` would answer."""
+    return _check(actor, draft_definition(workflow))
 
 
 def summary_check(workflow: Workflow, paths: Sequence[str]) -> list[Problem]:
@@ -170,7 +171,7 @@ def _locked(actor: Actor, workflow: Workflow) -> Workflow:
 def _publish(
     actor: Actor, workflow: Workflow, definition: WorkflowDefinition, note: str, auto_return: AutoReturn | None
 ) -> PublishResult:
-    problems = _check(definition, workflow.tenant_id)
+    problems = _check(actor, definition)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise Invalid(
@@ -198,7 +199,8 @@ def _watch(wanted: AutoReturn | None) -> dict[str, Any]:
 def draft_snapshot(*, actor: Actor, workflow: Workflow, until: str = "") -> WorkflowVersion:
     """Return an immutable copy of the draft as it is, to run it; the same draft is kept once.
 
-    ``until`` leaves out a step and what comes after it. Raises NotFound when there is no such step.
+    ``until`` leaves out a step and what comes after it. Raises NotFound when there is no such step, and Forbidden when
+    the draft uses a credential that is not shared with the actor.
     """
     definition = draft_definition(workflow)
     if until:
@@ -213,27 +215,33 @@ def draft_snapshot(*, actor: Actor, workflow: Workflow, until: str = "") -> Work
     if found is None:
         return _make_version(actor, workflow, definition, number=None)
     # The same text can be bound to another credential now: one that was deleted and made again.
-    bindings = _bindings(workflow.tenant_id, definition)
+    bindings = _bound(actor, definition)
     if found.bindings != bindings:
         found.bindings = bindings
         found.save(update_fields=["bindings"])
     return found
 
 
-def _check(definition: WorkflowDefinition, tenant_id: int) -> list[Problem]:
+def _check(actor: Actor, definition: WorkflowDefinition) -> list[Problem]:
+    tenant_id = actor.tenant.pk
     return validate(
         definition,
         catalog=RegistryCatalog(),
-        credentials=_credentials(tenant_id),
+        credentials=_credentials(actor),
         variables=list(Variable.objects.for_tenant(tenant_id).values_list("key", flat=True)),
         workflows=other_workflows(tenant_id, definition),
     )
 
 
-def _credentials(tenant_id: int) -> dict[str, CredentialFacts]:
-    rows = Credential.objects.for_tenant(tenant_id).defer("sealed")
+def _credentials(actor: Actor) -> dict[str, CredentialFacts]:
+    rows = Credential.objects.for_tenant(actor.tenant).defer("sealed")
     return {
-        row.name: CredentialFacts(provider=row.provider, auth_type=row.auth_type, health=health_now(row))
+        row.name: CredentialFacts(
+            provider=row.provider,
+            auth_type=row.auth_type,
+            health=health_now(row),
+            is_shared=may_use(actor, row),
+        )
         for row in rows
     }
 
@@ -253,11 +261,18 @@ def _make_version(
         number=number,
         definition=definition.as_document(),
         checksum=definition.checksum(),
-        bindings=_bindings(workflow.tenant_id, definition),
+        bindings=_bound(actor, definition),
         author=actor.user,
         note=note,
         **more,
     )
+
+
+def _bound(actor: Actor, definition: WorkflowDefinition) -> dict[str, int]:
+    """Return the credentials of what is made to run, by name. Raises Forbidden for one that the actor may not use."""
+    found = _bindings(actor.tenant.pk, definition)
+    require_use(actor, Credential.objects.for_tenant(actor.tenant).filter(pk__in=found.values()).defer("sealed"))
+    return found
 
 
 def _bindings(tenant_id: int, definition: WorkflowDefinition) -> dict[str, int]:

@@ -219,7 +219,7 @@ def test_cause_and_fix_come_first_and_what_is_secret_is_not_there(
     text = shown(page := browser.get(address("credential", credential.pk)))
     order = [
         "The token was revoked.", "Trying again does not help.", "Enter a new secret", "••••••••", "by editor-of-acme",
-        "Who edits workflows in Acme", "Used by", "Orders", "buy0", "buy1", "History", "Created by editor-of-acme",
+        "Everyone who edits workflows", "Used by", "Orders", "buy0", "buy1", "History", "Created by editor-of-acme",
     ]  # fmt: skip
     places = [text.index(words) for words in order]
     assert places == sorted(places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -86,6 +86,17 @@ def said(client: Client, address: str) -> str:
     return client.get(address).content.decode()
 
 
+def led_on(person: Client, back: Mapping[str, Any]) -> str:
+    """Come back from the provider; return the address to which that leads, past the page between."""
+    answer = person.get("/oauth/callback/own/", back)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/oauth/done/?to=")
+    text = said(person, answer["Location"])
+    (address,) = re.findall(r'data-done="([^"]+)"', text)
+    assert f'content="1;url={address}"' in text
+    return html.unescape(address)
+
+
 def test_a_person_goes_to_the_provider_and_comes_back_connected(
     person: Client, credential: Credential, provider: Provider, editor: User, tenant: Tenant
 ) -> None:
@@ -98,8 +109,7 @@ def test_a_person_goes_to_the_provider_and_comes_back_connected(
     sent = httpx.URL(address).params
     assert (sent["scope"], sent["code_challenge_method"], sent["redirect_uri"]) == ("read write", "S256", BACK)
     assert CLIENT["client_secret"] not in address
-    answer = person.get("/oauth/callback/own/", provider.code(address))
-    assert (answer.status_code, answer["Location"]) == (302, f"/w/acme/credentials/{credential.pk}/")
+    assert led_on(person, provider.code(address)) == f"/w/acme/credentials/{credential.pk}/"
 
     credential.refresh_from_db()
     assert (credential.health, credential.scopes, credential.secret_set_by) == ("working", ["read", "write"], editor)
@@ -126,8 +136,7 @@ def test_from_a_step_one_comes_back_to_it_with_the_credential_chosen(
     page = person.post("/w/acme/credentials/new/", form)
     assert page.status_code == 200
     (address,) = re.findall(r'content="0;url=([^"]+)"', page.content.decode())
-    answer = person.get("/oauth/callback/own/", provider.code(html.unescape(address)))
-    assert answer["Location"] == f"{back}#field-credential"
+    assert led_on(person, provider.code(html.unescape(address))) == f"{back}#field-credential"
     chosen = Step.objects.for_tenant(tenant).get().credential
     assert chosen is not None
     assert chosen.name == "crm"
@@ -136,8 +145,16 @@ def test_from_a_step_one_comes_back_to_it_with_the_credential_chosen(
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example/", "/w/globex/", "/w/acme/../../x"])
 def test_nobody_is_led_elsewhere(back: str, person: Client, credential: Credential, provider: Provider) -> None:
     address = began(person, credential, next=back)
-    answer = person.get("/oauth/callback/own/", provider.code(address))
-    assert answer["Location"] == f"/w/acme/credentials/{credential.pk}/"
+    assert led_on(person, provider.code(address)) == f"/w/acme/credentials/{credential.pk}/"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "/", "/sign-out/", "https://evil.example/w/", "//evil.example/w/", "/\\evil.example"]
+)
+def test_the_way_back_leads_to_a_page_of_a_tenant_alone(address: str, person: Client) -> None:
+    answer = person.get("/oauth/done/", {"to": address})
+    assert answer.status_code == 404
+    assert "evil" not in answer.content.decode()
 
 
 def test_a_code_of_a_declared_providers_goes_to_no_address_of_a_tenants(
@@ -197,8 +214,7 @@ def test_a_state_that_is_none_is_told(state: str, person: Client) -> None:
 
 def test_a_code_that_the_provider_does_not_know_is_told(person: Client, credential: Credential) -> None:
     state = httpx.URL(began(person, credential)).params["state"]
-    answer = person.get("/oauth/callback/own/", {"state": state, "code": "made up"}, follow=True)
-    text = html.unescape(answer.content.decode())
+    text = html.unescape(said(person, led_on(person, {"state": state, "code": "made up"})))
     assert "HTTP gave no tokens" in text
     assert "invalid_grant" in text
     assert CLIENT["client_secret"] not in text
@@ -208,8 +224,7 @@ def test_a_code_that_the_provider_does_not_know_is_told(person: Client, credenti
 @pytest.mark.parametrize("code", ["", "x" * 5_000, "a\nb"])
 def test_a_code_that_is_none_is_not_sent(code: str, person: Client, credential: Credential, provider: Provider) -> None:
     state, before = httpx.URL(began(person, credential)).params["state"], provider.asked()
-    answer = person.get("/oauth/callback/own/", {"state": state, "code": code}, follow=True)
-    assert "sent no code" in answer.content.decode()
+    assert "sent no code" in said(person, led_on(person, {"state": state, "code": code}))
     assert provider.asked() == before
 
 
@@ -218,15 +233,14 @@ def test_a_code_is_worth_nothing_without_its_verifier(
 ) -> None:
     back = provider.code(began(person, credential))
     monkeypatch.setattr(sign_ins, "_verifier", lambda state: "another" * 8)
-    answer = person.get("/oauth/callback/own/", back, follow=True)
-    assert "invalid_grant" in answer.content.decode()
+    assert "invalid_grant" in said(person, led_on(person, back))
 
 
 def test_what_the_provider_says_instead_is_shown_as_text(person: Client, credential: Credential) -> None:
     for error, shown in (("access_denied", "declined"), (HOSTILE, "&lt;script&gt;")):
         state = httpx.URL(began(person, credential)).params["state"]
         given = {"state": state, "error": error, "error_description": HOSTILE}
-        text = person.get("/oauth/callback/own/", given, follow=True).content.decode()
+        text = said(person, led_on(person, given))
         assert shown in text
         assert HOSTILE not in text
 

@@ -33,6 +33,7 @@ OPEN: Final[tuple[Row, ...]] = (
     # Of a sign-in that nobody began, as it is of none: see tests/vault/test_sign_ins.py.
     open_to("oauth/callback/", get=PERSON, leads_on=True),
     open_to("oauth/callback/own/", get=PERSON, leads_on=True),
+    open_to("oauth/done/", get=PERSON, leads_on=True),
     open_to("sso/", get=ANYBODY, post=ANYBODY),
     # Of a tenant without a provider, as it is of none: see tests/tenants/sso.
     open_to("sso/<slug:tenant>/", get=ANYBODY, leads_on=True),
