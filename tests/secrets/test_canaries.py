@@ -47,7 +47,8 @@ from runs.alert_looks import look
 from runs.models import Run
 from runs.services import run_start_by_actor
 from tests.runs.ground import drive
-from tests.tenants.test_walk import API, PAGES
+from tests.tenants.rights.api_rows import API
+from tests.tenants.rights.page_rows import PAGES
 from tests.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -340,7 +341,7 @@ def _pages(tenant: Tenant, owner: User, run: Run) -> Iterator[tuple[str, str]]:
     client.force_login(owner)
     credential = _first("vault_credential")
     of = {"workflows": run.workflow_id, "runs": run.pk, "credentials": credential}
-    for route in PAGES:
+    for route in (row.route for row in PAGES):
         for key in ("hook",) if "triggers/" in route else ("bearer", "tell_o", "spill", "spill_literal", "last"):
             address = "/" + route.replace("<slug:tenant>", tenant.slug).replace("<key:key>", key)
             for name, pk in of.items():
@@ -398,12 +399,12 @@ def _answers(actor: Any, run: Run) -> Iterator[tuple[str, str]]:
     _row, token = token_create(actor=actor, name="all", scopes=list(Scope))
     headers = {"Authorization": f"Bearer {token}"}
     of = {"workflows": run.workflow_id, "runs": run.pk, "credentials": _first("vault_credential"), "tokens": 1}
-    for route in [*API, "api/v1/workflows/", "api/v1/runs/", "api/v1/credentials/", "api/v1/audit/"]:
+    for route in (row.route for row in API):
         address = "/" + route
         for name, pk in of.items():
             address = address.replace(f"{name}/<str:pk>", f"{name}/{pk}")
         address = address.replace("<int:number>", "1").replace("<int:ref>", "1").replace("<str:key>", "bearer")
-        yield address, Client().get(address, headers=headers).content.decode()
+        yield address, _read(Client().get(address, headers=headers))
 
 
 def _read(response: Any) -> str:

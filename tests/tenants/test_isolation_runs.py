@@ -13,12 +13,14 @@ from django.test import Client
 
 from integrations.registry import registry
 from integrations.sdk import ApiKey, Provider, RunContext, action
+from orchestrator.errors import Invalid
 from orchestrator.jsongate import dumps
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Membership, Role, Scope, Tenant
 from orchestrator.tenants.services import token_create
 from orchestrator.vault.services import credential_create
 from orchestrator.workflows.models import Trigger, Workflow
+from orchestrator.workflows.services import publish, workflow_create
 from runs.models import Answer, Run, StepRun
 from runs.selectors import run_document
 from runs.triggers.intake import intake
@@ -147,6 +149,15 @@ def test_a_binding_to_another_tenants_credential_opens_nothing(tenant: Tenant, t
     assert own.refresh().status == "succeeded", "the same binding works where the credential is"
     assert len(seen) == 1
     assert f"{WORD}-secret" not in told(run)
+
+
+def test_a_document_binds_no_credential_of_another_tenant(tenant: Tenant, theirs: World, owner: User) -> None:
+    call = {"key": "call", "action": "http.request", "credential": f"{WORD} slack"}
+    actor = actor_for_user(owner, tenant.slug)
+    made = workflow_create(actor=actor, document={"name": "Mine", "steps": [call]})
+    with pytest.raises(Invalid) as refused:
+        publish(actor=actor, workflow=made)
+    assert ("steps[0].credential", "credential_unknown") in [(each.path, each.code) for each in refused.value.problems]
 
 
 def test_a_run_started_over_from_ours_takes_no_step_of_theirs(tenant: Tenant, theirs: World, only_ours: None) -> None:
