@@ -192,9 +192,9 @@ def test_what_is_wrong_with_a_step_that_is_left_out_stops_no_publish(actor: Acto
     bad = {**step("bad", "slack.sendMessage"), "credential": "nobody"}
     steps = [bad, step("after", inputs={"values": {"of": "{{ steps.bad.output.ts }}"}})]
     made = services.workflow_create(actor=actor, document={"name": "Bad", "steps": steps})
-    assert any(problem.severity == "error" for problem in services.check(made))
+    assert any(problem.severity == "error" for problem in services.check(made, actor=actor))
     step_skip(actor=actor, workflow=made, key="bad")
-    found = services.check(made.refresh())
+    found = services.check(made.refresh(), actor=actor)
     assert [problem.code for problem in found if problem.path.startswith("steps[0]")] == ["skipped"]
     assert not any(problem.severity == "error" for problem in found)
     assert any("null" in problem.message for problem in found if problem.path.startswith("steps[1]"))

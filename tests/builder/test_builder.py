@@ -336,7 +336,7 @@ def test_problems_stand_at_their_fields_and_in_a_summary_with_links(builder: Cli
 def test_a_problem_of_a_step_as_a_whole_is_told_too(builder: Client, actor: Actor) -> None:
     document = {**DOCUMENT, "slug": "whole", "steps": [{"key": "odd", "action": "weather.today", "config": {}}]}
     made = services.workflow_create(actor=actor, document=document)
-    problem = next(each for each in services.check(made) if each.path.startswith("steps[0]"))
+    problem = next(each for each in services.check(made, actor=actor) if each.path.startswith("steps[0]"))
     html = builder.get(address("workflow-step", made, "odd")).content.decode()
     assert problem.message[:40] in html
 
@@ -644,12 +644,12 @@ def test_the_data_column_offers_what_publish_accepts(builder: Client, actor: Act
     for key, known in references.items():
         text = " ".join(f"{{{{ json(steps.{each}.output) }}}}" for each in known)
         builder.post(address("workflow-step", made, key), {"in.values.k0": "a", "in.values.v0": text})
-    assert [each.message for each in services.check(made) if each.severity == "error"] == []
+    assert [each.message for each in services.check(made, actor=actor) if each.severity == "error"] == []
     builder.post(
         address("workflow-step", made, "last"),
         {"in.values.k0": "a", "in.values.v0": "{{ json(steps.inside.output) }}"},
     )
-    assert [each.code for each in services.check(made) if each.severity == "error"] == ["loop"]
+    assert [each.code for each in services.check(made, actor=actor) if each.severity == "error"] == ["loop"]
 
 
 def test_few_choices_stand_side_by_side_and_take_data_too(builder: Client, workflow: Workflow) -> None:

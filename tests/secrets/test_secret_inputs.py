@@ -119,8 +119,8 @@ def draft(actor: Actor, *steps: dict[str, Any], name: str = "Doors") -> Workflow
     return services.workflow_create(actor=actor, document=document(*steps, name=name))
 
 
-def problems(workflow: Workflow) -> list[tuple[str, str, str]]:
-    return [(found.severity, found.path, found.code) for found in services.check(workflow)]
+def problems(actor: Actor, workflow: Workflow) -> list[tuple[str, str, str]]:
+    return [(found.severity, found.path, found.code) for found in services.check(workflow, actor=actor)]
 
 
 def inputs_of(workflow: Workflow, at: int = 0) -> Any:
@@ -138,7 +138,7 @@ def dump() -> str:
 def test_a_secret_is_chosen_by_name_and_bound_by_a_publish(actor: Actor, code: Credential) -> None:
     workflow = draft(actor, door(secret("front door")))
     assert inputs_of(workflow) == {"token": secret("front door")}
-    assert problems(workflow) == []
+    assert problems(actor, workflow) == []
     version = services.publish(actor=actor, workflow=workflow).version
     assert version.bindings == {"front door": code.pk}
     assert version.definition["steps"][0]["config"]["inputs"] == {"token": secret("front door")}
@@ -150,7 +150,7 @@ def test_a_secret_is_chosen_by_name_and_bound_by_a_publish(actor: Actor, code: C
 def test_what_is_written_in_place_of_a_secret_is_not_kept_and_blocks_a_publish(actor: Actor, written: Any) -> None:
     workflow = draft(actor, door(written, note="plain"))
     assert inputs_of(workflow) == {"token": HIDDEN, "note": "plain"}
-    assert problems(workflow) == [("error", "steps[0].config.inputs.token", "secret_literal")]
+    assert problems(actor, workflow) == [("error", "steps[0].config.inputs.token", "secret_literal")]
     changes = {"config": {"inputs": {"token": written, "spare": written}}}
     services.step_update(actor=actor, workflow=workflow, key="open", changes=changes)
     assert inputs_of(workflow) == {"token": HIDDEN, "spare": HIDDEN}
@@ -163,7 +163,7 @@ def test_what_is_written_in_place_of_a_secret_is_not_kept_and_blocks_a_publish(a
 
 def test_an_expression_is_no_secret_either(actor: Actor) -> None:
     workflow = draft(actor, door("{{ vars.code }}"))
-    assert problems(workflow) == [("error", "steps[0].config.inputs.token", "secret_literal")]
+    assert problems(actor, workflow) == [("error", "steps[0].config.inputs.token", "secret_literal")]
 
 
 def test_a_document_that_is_only_checked_is_told_the_same(actor: Actor, code: Credential) -> None:
@@ -185,21 +185,21 @@ def test_a_document_that_is_only_checked_is_told_the_same(actor: Actor, code: Cr
 )
 def test_a_secret_that_cannot_be_used_is_a_problem_at_its_field(actor: Actor, token: Any, expected: str) -> None:
     other_use(actor)
-    found = problems(draft(actor, door(token)))
+    found = problems(actor, draft(actor, door(token)))
     assert found == [("error", "steps[0].config.inputs.token", expected)]
 
 
 def test_a_secret_that_is_left_out_is_asked_for_and_one_that_may_be_is_not(actor: Actor, code: Credential) -> None:
     missing = step("open", "locked.open", inputs={"note": "a"})
-    assert problems(draft(actor, missing)) == [("error", "steps[0].config.inputs.token", "missing")]
+    assert problems(actor, draft(actor, missing)) == [("error", "steps[0].config.inputs.token", "missing")]
 
 
 def test_a_secret_that_was_refused_or_ends_soon_is_told_at_its_field(actor: Actor, code: Credential) -> None:
     workflow = draft(actor, door(secret("front door")))
     Credential.objects.for_tenant(actor.tenant).update(health="reconnect")
-    assert problems(workflow) == [("error", "steps[0].config.inputs.token", "credential_health")]
+    assert problems(actor, workflow) == [("error", "steps[0].config.inputs.token", "credential_health")]
     Credential.objects.for_tenant(actor.tenant).update(health="expiring")
-    assert problems(workflow) == [("warning", "steps[0].config.inputs.token", "credential_expiring")]
+    assert problems(actor, workflow) == [("warning", "steps[0].config.inputs.token", "credential_expiring")]
 
 
 def test_an_input_that_becomes_a_secret_later_is_hidden_in_what_there_is(actor: Actor) -> None:
@@ -208,7 +208,7 @@ def test_an_input_that_becomes_a_secret_later_is_hidden_in_what_there_is(actor: 
     row.config = {"inputs": {"token": LITERAL}}
     row.save()
     assert inputs_of(workflow) == {"token": HIDDEN}
-    assert problems(workflow) == [("error", "steps[0].config.inputs.token", "secret_literal")]
+    assert problems(actor, workflow) == [("error", "steps[0].config.inputs.token", "secret_literal")]
 
 
 def test_a_version_from_before_that_is_shown_without_it(tenant: Tenant, browser: Client, caller: Caller) -> None:
@@ -231,7 +231,7 @@ def test_a_version_from_before_that_is_shown_without_it(tenant: Tenant, browser:
 
 def test_a_secret_is_no_credential_of_a_step(actor: Actor, code: Credential) -> None:
     call = step("call", "http.request", credential="front door", inputs={"url": "https://x.test"})
-    assert ("error", "steps[0].credential", "credential_provider") in problems(draft(actor, call))
+    assert ("error", "steps[0].credential", "credential_provider") in problems(actor, draft(actor, call))
 
 
 def test_there_is_one_kind_of_secret_to_make() -> None:
@@ -276,9 +276,9 @@ def test_a_secret_in_use_is_not_deleted_unless_that_is_forced(actor: Actor, code
     with pytest.raises(Conflict, match="used by 1 step"):
         services.credential_delete_checked(actor=actor, credential=code)
     services.credential_delete_checked(actor=actor, credential=code, force=True)
-    assert problems(workflow) == [("error", "steps[0].config.inputs.token", "credential_unknown")]
+    assert problems(actor, workflow) == [("error", "steps[0].config.inputs.token", "credential_unknown")]
     keep(actor, "front door")
-    assert problems(workflow) == []
+    assert problems(actor, workflow) == []
 
 
 def test_another_secret_takes_its_place_in_every_draft(actor: Actor, code: Credential) -> None:
@@ -310,7 +310,7 @@ def test_a_new_name_is_followed_by_drafts_and_by_what_is_published(actor: Actor,
     version = services.publish(actor=actor, workflow=workflow).version
     vault.credential_update(actor=actor, credential=code, name='gate, "new" ä%_')
     assert inputs_of(workflow) == {"token": secret('gate, "new" ä%_')}
-    assert problems(workflow) == []
+    assert problems(actor, workflow) == []
     assert workflows_by_credential(actor.tenant) == {code.pk: 1}
     again = vault.credential_update(actor=actor, credential=code, name="gate")
     assert inputs_of(workflow) == {"token": secret("gate")}
@@ -350,9 +350,9 @@ def test_an_export_names_it_and_an_import_finds_one_of_that_name(
     theirs = actor_for_user(stranger, other_tenant.slug)
     kept = {key: exported[key] for key in ("name", "triggers", "steps")}
     imported = services.workflow_create(actor=theirs, document=kept)
-    assert problems(imported) == [("error", "steps[0].config.inputs.token", "credential_unknown")]
+    assert problems(theirs, imported) == [("error", "steps[0].config.inputs.token", "credential_unknown")]
     keep(theirs, "front door", "another-value")
-    assert problems(imported) == []
+    assert problems(theirs, imported) == []
     assert services.publish(actor=theirs, workflow=imported).version.bindings != {"front door": code.pk}
 
 
@@ -572,7 +572,7 @@ def test_a_version_from_before_is_refused_without_a_word_of_what_it_holds(tenant
 @pytest.mark.django_db(transaction=True)
 def test_another_tenants_secret_is_missing(tenant: Tenant, other_tenant: Tenant, stranger: User, actor: Actor) -> None:
     theirs = keep(actor_for_user(stranger, other_tenant.slug), "theirs")
-    assert problems(draft(actor, door(secret("theirs")))) == [
+    assert problems(actor, draft(actor, door(secret("theirs")))) == [
         ("error", "steps[0].config.inputs.token", "credential_unknown")
     ]
     # Not by its id either.

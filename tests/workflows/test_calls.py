@@ -35,20 +35,20 @@ def make(actor: Actor, slug: str, *calls: str, config: dict[str, Any] | None = N
     return services.workflow_create(actor=actor, document=document)
 
 
-def codes(workflow: Workflow) -> list[tuple[str, str]]:
-    return [(problem.severity, problem.code) for problem in services.check(workflow.refresh())]
+def codes(actor: Actor, workflow: Workflow) -> list[tuple[str, str]]:
+    return [(problem.severity, problem.code) for problem in services.check(workflow.refresh(), actor=actor)]
 
 
 def test_a_called_workflow_is_seen_as_published_not_as_drafted(actor: Actor) -> None:
     child = make(actor, "child", config={"input": TAKES})
     parent = make(actor, "parent", "child")
-    assert codes(parent) == [("warning", "unpublished")]
+    assert codes(actor, parent) == [("warning", "unpublished")]
     services.publish(actor=actor, workflow=child)
-    assert codes(parent) == []
+    assert codes(actor, parent) == []
     services.workflow_patch(actor=actor, workflow=child, changes={"triggers": []})
-    assert codes(parent) == []
+    assert codes(actor, parent) == []
     services.publish(actor=actor, workflow=child)
-    assert codes(parent) == [("warning", "no_entrance")]
+    assert codes(actor, parent) == [("warning", "no_entrance")]
     called = {"key": "called", "type": "workflow", "config": {"callers": []}}
     services.workflow_patch(actor=actor, workflow=child, changes={"triggers": [called]})
     services.publish(actor=actor, workflow=child)
@@ -63,7 +63,7 @@ def test_a_circle_is_found_over_published_ones_and_drafts(actor: Actor) -> None:
     middle = make(actor, "middle", "draft", config={})
     services.publish(actor=actor, workflow=middle)
     start = make(actor, "start", "middle")
-    (problem,) = services.check(start)
+    (problem,) = services.check(start, actor=actor)
     assert problem.code == "cycle"
     assert "start → middle → draft → start" in problem.message
 
@@ -73,18 +73,18 @@ def test_another_tenants_workflow_is_none(actor: Actor, stranger: User) -> None:
     services.publish(actor=theirs, workflow=make(theirs, "child", config={}))
     settings = {"error_workflow": "child"}
     parent = make(actor, "parent", "child", config={"callers": ["child"]}, settings=settings)
-    assert sorted(codes(parent)) == [
+    assert sorted(codes(actor, parent)) == [
         ("error", "workflow_unknown"), ("error", "workflow_unknown"), ("warning", "workflow_unknown")
     ]  # fmt: skip
-    assert all("Did you mean" not in problem.message for problem in services.check(parent))
+    assert all("Did you mean" not in problem.message for problem in services.check(parent, actor=actor))
 
 
 def test_the_workflow_for_failures_is_looked_up(actor: Actor) -> None:
     alarm = make(actor, "alarm")
     parent = make(actor, "parent", settings={"error_workflow": "alarm"})
-    assert codes(parent) == [("warning", "unpublished")]
+    assert codes(actor, parent) == [("warning", "unpublished")]
     services.publish(actor=actor, workflow=alarm)
-    assert codes(parent) == []
+    assert codes(actor, parent) == []
 
 
 def test_few_queries_are_made_and_none_for_a_workflow_that_speaks_of_no_other(

@@ -171,7 +171,7 @@ def test_publishing_the_caller_warns_until_the_called_one_is_published(actor: Ac
     made = then(actor, workflow)
 
     def codes() -> list[str]:
-        return [problem.code for problem in services.check(workflow.refresh())]
+        return [problem.code for problem in services.check(workflow.refresh(), actor=actor)]
 
     assert "unpublished" in codes()
     services.publish(actor=actor, workflow=made)

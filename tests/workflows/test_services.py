@@ -84,7 +84,7 @@ def test_an_expression_of_a_known_wrong_type_is_a_problem(actor: Actor) -> None:
         {"key": "c", "action": "hello.world", "config": {"inputs": {"name": "{{ steps.who.output.mesage }}"}}},
     ]
     workflow = services.workflow_create(actor=actor, document={**DOCUMENT, "steps": steps})
-    problems = {problem.path: problem for problem in services.check(workflow)}
+    problems = {problem.path: problem for problem in services.check(workflow, actor=actor)}
     assert problems["steps[1].config.inputs.name"].code == "type"
     assert "steps.who.output.message" in problems["steps[2].config.inputs.name"].message
 
@@ -131,7 +131,7 @@ def test_another_tenants_credential_is_never_bound(actor: Actor, other_tenant: T
     workflow = services.workflow_create(actor=actor, document=document)
     step = workflow.steps.get()
     assert (step.credential_id, step.credential_name) == (None, "acme-slack")
-    assert "credential_unknown" in {problem.code for problem in services.check(workflow)}
+    assert "credential_unknown" in {problem.code for problem in services.check(workflow, actor=actor)}
 
 
 def test_a_credential_in_use_is_deleted_only_by_force(actor: Actor) -> None:
