@@ -18,6 +18,7 @@ from integrations.sdk.errors import (
 )
 from integrations.sdk.fields import ui
 from integrations.sdk.files import FileValue
+from integrations.sdk.limits import RateLimit
 from integrations.sdk.options import Option, Options, OptionsContext
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
 from integrations.sdk.provider import Provider
@@ -63,6 +64,7 @@ __all__ = [
     "Polled",
     "PollingTrigger",
     "Provider",
+    "RateLimit",
     "RateLimited",
     "RunContext",
     "StepLog",

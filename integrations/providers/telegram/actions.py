@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 
 from integrations.providers.telegram import telegram
 from integrations.providers.telegram.client import call
-from integrations.sdk import RunContext, action, ui
+from integrations.sdk import RateLimit, RunContext, action, ui
 from integrations.sdk.client import Response
 
 # In UTF-16 units, as Telegram counts: most emoji are two.
@@ -35,6 +35,10 @@ def too_long(text: str, markup: str | None, most: int) -> bool:
     if markup == "HTML":
         text = html.unescape(_TAG.sub("", text))
     return markup in (None, "HTML") and units(text) > most
+
+
+# About one message a second in a chat; short bursts are let through.
+CHAT_LIMIT: Final = RateLimit(requests=1, burst=20)
 
 
 class _Sent(BaseModel):
@@ -165,6 +169,8 @@ _SAMPLE_CHAT: Final[dict[str, JsonValue]] = {"id": 123456789, "type": "private",
     name="Send message",
     auth_type="api_key",
     input_schema=SendMessageInputs,
+    rate_limit=CHAT_LIMIT,
+    rate_limit_key=lambda inputs: inputs.chat_id,
     output_schema=SentOutput,
     sample={"message_id": 17, "date": 1772443800, "chat": _SAMPLE_CHAT, "text": "New lead: Ada Lovelace"},
     idempotent=False,
@@ -183,6 +189,8 @@ async def send_message(ctx: RunContext[SendMessageInputs]) -> dict[str, Any]:
     name="Send photo",
     auth_type="api_key",
     input_schema=SendPhotoInputs,
+    rate_limit=CHAT_LIMIT,
+    rate_limit_key=lambda inputs: inputs.chat_id,
     output_schema=SentOutput,
     sample={
         "message_id": 18,
