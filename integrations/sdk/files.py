@@ -106,6 +106,13 @@ def is_file(value: Any) -> bool:
     )
 
 
+def file_if_one(value: Any) -> Any:
+    """Return a data URL or a described file as FileValue, anything else as it is: for inputs that take a text, too."""
+    if isinstance(value, Mapping) or (isinstance(value, str) and _DATA_URL.match(value)):
+        return FileValue.model_validate(value)
+    return value
+
+
 def _from_data_url(text: str) -> dict[str, str]:
     """Return what a data URL (RFC 2397) holds. Raises ValueError."""
     found = _DATA_URL.match(text)
