@@ -98,6 +98,14 @@ class StepErrorBody(BaseModel):
     field: str | None = None
 
 
+class ProgressBody(BaseModel):
+    """How far a step is, as its action told last; ``total`` is null where that is not known."""
+
+    done: float
+    total: float | None
+    text: str
+
+
 class StepBody(BaseModel):
     """One attempt of one step; a value over 64 KB is ``{"truncated": true, "size", "url"}``."""
 
@@ -111,6 +119,7 @@ class StepBody(BaseModel):
     output: JSONValue
     error: StepErrorBody | None
     logs: JSONValue
+    progress: ProgressBody | None
     started_at: datetime
     finished_at: datetime | None
     duration_ms: int | None

@@ -49,12 +49,14 @@ from runs.engine.records import (
     RunOrder,
     Succeeded,
 )
+from runs.gates import Gates
 from runs.journal import RunJournal, history, history_of_loop
 from runs.limits import Limits
 from runs.links import run_url
 from runs.models import Payload
 from runs.plans import Plan, Plans, TenantFacts
 from runs.slots import Slots
+from runs.state import RunStates
 from runs.states import FailureKind, RunStatus, StepStatus
 from runs.traceparents import trace_id
 from runs.tracing import Facts, RunTrace
@@ -79,6 +81,7 @@ class Shared:
     catalog: RegistryCatalog
     credentials: VaultCredentials
     clients: PooledClients
+    gates: Gates
     clock: DatabaseClock
     slots: Slots
     limits: Limits
@@ -211,6 +214,10 @@ class RunDrive:
             ),
             links=RunLinks(run_id=self.claim.run_id),
             trace=self._trace,
+            gates=self._shared.gates,
+            states=RunStates(
+                claim=self.claim, owner=self._shared.owner, readers=self._shared.readers, put=self._shared.put
+            ),
         )
         self._interpreter = Interpreter(order=order, ports=ports)
         self._has_calls = _has_calls(order.definition)

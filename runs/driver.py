@@ -38,6 +38,7 @@ from runs.clock import DatabaseClock
 from runs.credentials import VaultCredentials
 from runs.drive import RunDrive, Shared
 from runs.engine.ports import StopReason
+from runs.gates import Gates
 from runs.heartbeat import Heartbeat
 from runs.journal import RIDE_SECONDS, RunJournal
 from runs.looks import Looks
@@ -179,6 +180,7 @@ class Driver:
             catalog=RegistryCatalog(),
             credentials=VaultCredentials(readers, self._put),
             clients=clients,
+            gates=Gates(readers, self._clock),
             clock=self._clock,
             slots=self.slots,
             limits=self._claimer.limits,

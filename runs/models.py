@@ -182,6 +182,9 @@ class StepRun(TenantOwned):
     error = JSONTextField(null=True, default=None, help_text='{"kind", "message", "hint", "retryable"}')
     logs = JSONTextField(null=True, default=None, help_text='[{"at", "level", "message"}], bounded')
     idempotency_key = models.CharField(max_length=64, blank=True, default="")
+    progress = JSONTextField(
+        null=True, default=None, help_text='{"done", "total", "text"} of the last that the action told.'
+    )
     retry_at = models.DateTimeField(null=True, help_text="When the next attempt is due, after one that may be retried.")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
@@ -278,6 +281,64 @@ class TestData(TenantOwned):
 
     def __str__(self) -> str:
         return f"data of {self.workflow_id}"
+
+
+class StepState(TenantOwned):
+    """A value that an action keeps for its run, its workflow or its credential, and that goes with it."""
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+    workflow = models.ForeignKey(
+        "workflows.Workflow", null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    credential = models.ForeignKey(
+        "vault.Credential", null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    key = models.CharField(max_length=100)
+    value = models.TextField(help_text="JSON.")
+    revision = models.PositiveIntegerField(default=1)
+    mark = models.CharField(max_length=32, help_text="Names the change that gave it this value.")
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        constraints = (
+            models.UniqueConstraint(fields=("run", "key"), condition=Q(run__isnull=False), name="stepstate_run_key"),
+            models.UniqueConstraint(
+                fields=("workflow", "key"), condition=Q(workflow__isnull=False), name="stepstate_workflow_key"
+            ),
+            models.UniqueConstraint(
+                fields=("credential", "key"), condition=Q(credential__isnull=False), name="stepstate_credential_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(run__isnull=False, workflow__isnull=True, credential__isnull=True)
+                | Q(run__isnull=True, workflow__isnull=False, credential__isnull=True)
+                | Q(run__isnull=True, workflow__isnull=True, credential__isnull=False),
+                name="stepstate_of_one",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class RateGate(TenantOwned):
+    """From when on a request of those that a provider counts together would not have to wait: ``runs.gate_rows``.
+
+    Times are in seconds since 1970: they are counted with in the database.
+    """
+
+    # The unique constraint below begins with it.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=64, help_text="A digest of what is counted.")
+    free_at = models.FloatField(db_index=True)
+    closed_until = models.FloatField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        abstract = False
+        constraints = (models.UniqueConstraint(fields=("tenant", "key"), name="rategate_once"),)
+
+    def __str__(self) -> str:
+        return self.key[:12]
 
 
 class Subscription(TenantOwned):

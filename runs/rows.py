@@ -73,9 +73,13 @@ class StepEnd(NamedTuple):
     id: int
 
 
+# Columns that a row gets later, if at all.
+_LATER: Final = {"progress"}
+
+
 def _inserter(row: type[Any], model: type[models.Model]) -> Inserter:
     columns = {field.column for field in model._meta.concrete_fields}
-    if columns != set(row._fields):
+    if columns - _LATER != set(row._fields):
         raise ImproperlyConfigured(f"{row.__name__} and {model.__name__} differ: {columns ^ set(row._fields)}")
     # What is large is sent as it is: in a statement each of its bytes would be two characters.
     return Inserter(model, row._fields, copied=model is Payload)
@@ -89,6 +93,9 @@ UPDATE_ENDED: Final = (
     f"UPDATE {StepRun._meta.db_table} SET "  # noqa: S608  (names of our models)
     f"{', '.join(f'{name} = %s' for name in StepEnd._fields[:-1])} WHERE id = %s"
 )
+
+
+UPDATE_PROGRESS: Final = f"UPDATE {StepRun._meta.db_table} SET progress = %s WHERE id = %s"  # noqa: S608
 
 
 def insert(rows: Sequence[NamedTuple], *, again: bool = False) -> None:

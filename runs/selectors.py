@@ -129,6 +129,7 @@ def step_document(run: Run, step: StepRun, sizes: Mapping[int, int]) -> dict[str
         "output": _shown(run, step.output, step.output_ref, sizes),
         "error": step.error,
         "logs": step.logs or [],
+        "progress": step.progress,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
         "duration_ms": duration_ms(step.started_at, step.finished_at),

@@ -19,8 +19,9 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs.claims import next_due, release_dead
 from runs.clock import DatabaseClock
+from runs.gate_rows import gates_prune
 from runs.limits import release_all
-from runs.models import Answer, Payload, Run, StepRun, TestData, WorkerBeat
+from runs.models import Answer, Payload, Run, StepRun, StepState, TestData, WorkerBeat
 from runs.owners import is_surely_gone
 from runs.states import RUN_TERMINAL, RunStatus
 from runs.watches import look_at_watched
@@ -104,6 +105,7 @@ def prune(*, seconds: float | None = None) -> int:
                 break
     if deleted:
         give_space_back()
+    gates_prune(now=time.time())
     return deleted + prune_drafts()
 
 
@@ -152,6 +154,7 @@ def delete_runs(ids: Iterable[int]) -> None:
         Payload.unscoped.filter(run__in=wanted),
         Answer.unscoped.filter(run__in=wanted),
         TestData.unscoped.filter(run__in=wanted),
+        StepState.unscoped.filter(run__in=wanted),
         StepRun.unscoped.filter(run__in=wanted),
         Run.unscoped.filter(pk__in=wanted),
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from runs import list_views, saved_views, views
-from runs.pages import compare, logs
+from runs.pages import compare, files, logs
 
 urlpatterns = [
     path("w/<slug:tenant>/runs/", list_views.run_list, name="run-list"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("w/<slug:tenant>/runs/<int:pk>/compare/<int:other>/", compare.run_compare, name="run-compare"),
     path("w/<slug:tenant>/runs/<int:pk>/log/", logs.run_log, name="run-log"),
     path("w/<slug:tenant>/runs/<int:pk>/log.txt", logs.run_log_text, name="run-log-text"),
+    path("w/<slug:tenant>/runs/<int:pk>/file/", files.run_file, name="run-file"),
     path("w/<slug:tenant>/runs/<int:pk>/values/<int:ref>/", views.run_value, name="run-value"),
     path("w/<slug:tenant>/runs/<int:pk>/again/", views.run_rerun, name="run-rerun"),
     path("w/<slug:tenant>/runs/<int:pk>/cancel/", views.run_cancel, name="run-cancel"),

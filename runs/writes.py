@@ -19,7 +19,7 @@ from runs.endings import end_open_steps, runs_ended
 from runs.engine.ports import LeaseLost
 from runs.engine.records import Attempt, Failure
 from runs.engine.values import Packed, encoded
-from runs.rows import UPDATE_ENDED, Moment, PayloadRow, StepEnd, StepRow, execute_many, insert, moments
+from runs.rows import UPDATE_ENDED, UPDATE_PROGRESS, Moment, PayloadRow, StepEnd, StepRow, execute_many, insert, moments
 from runs.states import RunStatus
 from runs.values import PayloadSource
 
@@ -75,6 +75,7 @@ def write_all(owner: str, writes: Sequence[Write], *, again: bool = False) -> li
     insert([row for rows in kept for row in rows.payloads], again=again)
     insert([row for rows in kept for row in rows.steps], again=again)
     execute_many(UPDATE_ENDED, [row for rows in kept for row in rows.ends])
+    execute_many(UPDATE_PROGRESS, [row for rows in kept for row in rows.progress])
     execute_many(_END_RUN, [row for rows in kept for row in rows.run_ends])
     _after(list(compress(writes, is_ours)))
     return [_outcome(write, lost=not mine) for write, mine in zip(writes, is_ours, strict=True)]
@@ -137,6 +138,7 @@ class Rows:
     steps: list[StepRow] = field(default_factory=list)
     ends: list[StepEnd] = field(default_factory=list)
     run_ends: list[tuple[Any, ...]] = field(default_factory=list)
+    progress: list[tuple[str, int]] = field(default_factory=list)
 
 
 def prepare(write: Write) -> Rows:
@@ -145,6 +147,11 @@ def prepare(write: Write) -> Rows:
         rows, moment = Rows(), moments()
         rows.steps += [_step_row(write, attempt, rows, moment) for attempt in write.new]
         rows.ends += [_step_end(write, attempt, rows, moment) for attempt in write.ended]
+        rows.progress += [
+            (_json(attempt.progress), attempt.row_id or 0)
+            for attempt in (*write.new, *write.ended)
+            if attempt.progress is not None
+        ]
         if write.ending is not None:
             rows.run_ends.append(_run_end(write, write.ending, rows, moment))
         write.rows = rows

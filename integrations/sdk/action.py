@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from integrations.sdk.context import RunContext
 from integrations.sdk.declaration import DECLARED, About, Declaration, declare, parts_of
 from integrations.sdk.fields import secret_problems
+from integrations.sdk.limits import LimitKey, RateLimit
 from integrations.sdk.options import OptionsFunction, problems_of
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, Effect
@@ -37,7 +38,9 @@ class Action(Declaration):
     they arrive as written, and ``ctx.evaluate`` gives their value for one item;
     ``passes_on`` names inputs that it does not look into, so that values of many megabytes stay packed in them;
     ``opens`` is how many bytes of JSON one value of the others may have; ``options`` are functions that list the
-    choices of a text input, by its name (``integrations.sdk.options``).
+    choices of a text input, by its name (``integrations.sdk.options``);
+    ``rate_limit`` is what its requests are bound to, the provider's where it has none, and ``rate_limit_key`` gives of
+    the inputs what they are counted for.
     """
 
     idempotent: bool
@@ -51,6 +54,8 @@ class Action(Declaration):
     passes_on: tuple[str, ...]
     opens: int | None
     options: Mapping[str, OptionsFunction]
+    rate_limit: RateLimit | None
+    rate_limit_key: LimitKey | None
 
     @cached_property
     def as_written(self) -> tuple[str, ...]:
@@ -103,6 +108,8 @@ def action(
     passes_on: Sequence[str] = (),
     opens: int | None = None,
     options: Mapping[str, OptionsFunction] | None = None,
+    rate_limit: RateLimit | None = None,
+    rate_limit_key: Callable[[ModelT], str] | None = None,
     **about: Unpack[About],
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -137,6 +144,8 @@ def action(
             passes_on=tuple(passes_on),
             opens=opens,
             options=MappingProxyType(chosen),
+            rate_limit=rate_limit or provider.rate_limit,
+            rate_limit_key=rate_limit_key,
         )
         declare(function, declared)
         return declared

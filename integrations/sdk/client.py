@@ -30,6 +30,7 @@ from integrations.sdk.errors import (
     Transient,
 )
 from integrations.sdk.headers import CONTROL_BYTE, HeaderItems, checked
+from integrations.sdk.limits import Gate
 from integrations.sdk.redaction import redact
 from integrations.words import gettext as _
 from integrations.words import gettext_noop
@@ -194,6 +195,7 @@ class StepHttp:
     ``withheld`` lists hosts that were asked without the credential because it does not belong to them. ``renew`` is
     asked once for another credential where this one is refused (401), and the request is sent again with it: a request
     that is refused so was not taken. ``traceparent`` goes with every request that has no such header of its own.
+    Requests to ``auth_hosts`` pass ``gate``.
     """
 
     wire: Wire
@@ -208,6 +210,7 @@ class StepHttp:
     withheld: list[str] = field(default_factory=list)
     renew: Renew | None = None
     traceparent: str = ""
+    gate: Gate | None = None
     _keyed: int = 0
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
@@ -233,10 +236,13 @@ class StepHttp:
 
         Raises InputError for a request that cannot be made, AddressRefused for a forbidden address, Transient when it
         was not sent, and, when the answer was lost, Transient or Timeout if repeating is safe, else OutcomeUnknown.
+        What the gate raises comes before anything is sent.
         """
         request = await self._build(method, url, options)
         idempotent = options.get("idempotent")
         repeatable = request.method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        if self.gate is not None and (self.auth_hosts is None or host_is_listed(request.url, self.auth_hosts)):
+            await self.gate.enter(self._seconds(None))
         seconds = self._seconds(options.get("timeout"))
         flight = Flight()
         try:

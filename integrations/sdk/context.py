@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from integrations.sdk.auth import AuthView
 from integrations.sdk.errors import InputError, Permanent
+from integrations.sdk.state import State, Store
 from integrations.sdk.types import JSONValue
 from integrations.words import gettext as _
 
@@ -26,6 +27,8 @@ MAX_LOG_TEXT: Final = 4000
 _lock: Final = threading.Lock()
 
 InputsT = TypeVar("InputsT")
+# Hears how far a step is: how much of how much, and in words.
+Report: TypeAlias = Callable[[float, float | None, str], None]
 # Gives the value of a per-item input, by its name, for an item and its place in the list.
 Evaluator: TypeAlias = Callable[[str, JSONValue, int], JSONValue]
 
@@ -92,7 +95,7 @@ class RunContext(Generic[InputsT]):
 
     ``inputs`` is the validated input model; ``auth`` the credential, read-only; ``http`` the guarded client with the
     credential and the provider's root, which ``client`` makes; ``idempotency_key`` stays the same on every attempt;
-    ``deadline`` is in UTC; ``settings`` are the credential's readable ones.
+    ``deadline`` is in UTC; ``settings`` are the credential's readable ones; ``store`` is what ``state`` is kept in.
     """
 
     inputs: InputsT
@@ -108,6 +111,8 @@ class RunContext(Generic[InputsT]):
     evaluator: Evaluator | None
     settings: Mapping[str, Any]
     dialler: Dial | None
+    store: Callable[[], Store] | None
+    report: Report | None
 
     def __init__(
         self,
@@ -125,6 +130,8 @@ class RunContext(Generic[InputsT]):
         evaluator: Evaluator | None = None,
         settings: Mapping[str, Any] = MappingProxyType({}),
         dialler: Dial | None = None,
+        store: Callable[[], Store] | None = None,
+        report: Report | None = None,
     ) -> None:
         # All at once: what a frozen dataclass does by itself, a field after the other, takes longer than most steps.
         self.__dict__.update(
@@ -141,6 +148,8 @@ class RunContext(Generic[InputsT]):
             evaluator=evaluator,
             settings=settings,
             dialler=dialler,
+            store=store,
+            report=report,
         )
 
     def evaluate(self, name: str, item: JSONValue, index: int) -> JSONValue:
@@ -169,6 +178,21 @@ class RunContext(Generic[InputsT]):
     def http(self) -> StepHttp:
         """The client, made when it is first asked for: most steps that speak no HTTP never do."""
         return self.client()
+
+    @cached_property
+    def state(self) -> State:
+        """What the action keeps from one attempt or run to the next. Raises Permanent where nothing here keeps it."""
+        if self.store is None:
+            raise Permanent(_("Nothing is kept from here."))
+        return State(store=self.store())
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Show how far the step is: ``done`` of ``total``, and what it does now. As often as you like, from any thread.
+
+        What is shown is at most a second old.
+        """
+        if self.report is not None:
+            self.report(done, total, text)
 
     @property
     def now(self) -> datetime:

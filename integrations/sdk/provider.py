@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from integrations.sdk.auth import DEFAULT_KINDS, AuthKind, AuthTest
 from integrations.sdk.errors import DeclarationError
+from integrations.sdk.limits import RateLimit
 
 if TYPE_CHECKING:
     import httpx
@@ -28,7 +29,7 @@ class Provider:
     preferred; ``allowed_hosts`` are further hosts that get its credential, over HTTPS; ``icon`` is an SVG file beside
     the declaration or the name of a drawing; ``tile`` is the colour of its square; ``docs_url`` its reference;
     ``quality`` says what was checked: ``bronze`` declared in full, ``silver`` also under the contract suite, ``gold``
-    also held against the provider's official description.
+    also held against the provider's official description; ``rate_limit`` holds for actions without one of their own.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Provider:
     oauth_family: str | None = None
     tile: str = "gray"
     quality: str = ""
+    rate_limit: RateLimit | None = None
     origin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

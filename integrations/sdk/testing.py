@@ -22,12 +22,13 @@ from pydantic import BaseModel
 from integrations.sdk.action import Action
 from integrations.sdk.auth import Account, AuthContext, AuthView
 from integrations.sdk.client import Answer, Flight, StepHttp, WireError
-from integrations.sdk.context import Evaluator, LogLine, RunContext, StepLog
+from integrations.sdk.context import Evaluator, LogLine, Report, RunContext, StepLog
 from integrations.sdk.declaration import Declaration
 from integrations.sdk.decoding import read_decoded
 from integrations.sdk.options import Options, OptionsContext
 from integrations.sdk.polling import Item, PollingTrigger
 from integrations.sdk.provider import Provider
+from integrations.sdk.state import MemoryStore, Store
 from integrations.sdk.webhook import (
     Subscription,
     WebhookContext,
@@ -118,12 +119,15 @@ def make_context(
     idempotency_key: str = "test-key",
     evaluator: Evaluator | None = None,
     dial: Dial | None = None,
+    store: Store | None = None,
+    report: Report | None = None,
 ) -> tuple[RunContext[Any], FakeWire]:
     """Return the context in which an action or a trigger would run, and the wire that records its requests.
 
     ``inputs`` are the values themselves, of secret inputs too: only a step holds a credential's name there. ``auth`` is
     ``ctx.auth``; provider and type are filled in where left out. ``evaluator`` stands in for expressions
     over items: it is called with the input's name, the item and its index; ``dial`` for connections that are no HTTP.
+    ``store`` is what ``ctx.state`` is kept in, a fresh one where it is left out; ``report`` hears ``ctx.progress``.
     Raises InputError and AuthError as the worker does before an action runs.
     """
     view = AuthView() if auth is None else AuthView(_completed(action, auth))
@@ -155,6 +159,8 @@ def make_context(
         evaluator=evaluator,
         settings=settings or {},
         dialler=dial,
+        store=MemoryStore if store is None else lambda: store,
+        report=report,
     ), wire
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import math
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +19,9 @@ from pydantic import BaseModel
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
-from integrations.sdk.errors import AuthError, InputError
+from integrations.sdk.errors import AuthError, InputError, IntegrationError, RateLimited
+from integrations.sdk.limits import Gate, NotYet
+from integrations.sdk.state import MemoryStore, Store
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import Rendering, compile_value, render
@@ -42,6 +48,8 @@ _GRACE: Final = 0.25
 MAX_LOG_BYTES: Final = 256 * 1024
 _NO_CREDENTIAL: Final = OpenCredential()
 _READS: Final = frozenset({"read", "search"})
+PROGRESS_SECONDS: Final = 1.0
+MAX_PROGRESS_TEXT: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +112,10 @@ def _rendered(inputs: Mapping[str, JSONValue], held: Sequence[str], scope: Mappi
 
 
 class StepAttempt:
-    """Runs one attempt; ``record`` is its journal row, finished when ``run`` returns, and ``call`` what was asked."""
+    """Runs one attempt; ``record`` is its journal row, finished when ``run`` returns, and ``call`` what was asked.
+
+    ``turn`` is the moment that an attempt before it was given for its first request.
+    """
 
     def __init__(
         self,
@@ -116,9 +127,12 @@ class StepAttempt:
         path: str,
         number: int,
         seconds: float,
+        turn: datetime | None = None,
     ) -> None:
         self._order, self._ports, self._step = order, ports, step
-        self._seconds = seconds
+        self._seconds, self._turn = seconds, turn
+        self._gate: Gate | None = None
+        self._told_at, self._is_told = float("-inf"), False
         self._log = StepLog()
         self._open = NOTHING_OPEN
         self.call: Call | None = None
@@ -178,6 +192,8 @@ class StepAttempt:
         except (Exception, SystemExit) as error:
             self._failed(error)
             refused = isinstance(error, AuthError)
+            if self._gate is not None and isinstance(error, RateLimited) and not isinstance(error, NotYet):
+                await self._close(self._gate, error)
         else:
             refused = False
         finally:
@@ -249,6 +265,8 @@ class StepAttempt:
             idempotency_key=record.idempotency_key,
             deadline=deadline,
             evaluator=ItemEvaluator(self._step.config.inputs, scope) if action.per_item else None,
+            store=partial(self._store, credential),
+            report=partial(self._report, asyncio.get_running_loop()),
         )
         try:
             value = await within(seconds + _GRACE, action.run(context), waits=self._show)
@@ -261,6 +279,34 @@ class StepAttempt:
             record.output, record.packed_output = await keep(self._ports, value)
         return None
 
+    async def _close(self, gate: Gate, error: RateLimited) -> None:
+        """Have everybody who is counted with this step wait, as the provider asks."""
+        if not error.retry_after:
+            return
+        try:
+            await gate.close(error.retry_after)
+        except IntegrationError as away:
+            # This step's own failure tells more: others find out by themselves.
+            log.warning("A gate could not be closed: %s", away)
+
+    def _report(self, loop: asyncio.AbstractEventLoop, done: float, total: float | None, text: str) -> None:
+        """Keep how far the step is, and have it written once a second at most; from any thread."""
+        told: dict[str, JSONValue] = {"done": _number(done), "total": None if total is None else _number(total)}
+        self.record.progress = {**told, "text": self._ports.redactor.text(str(text))[:MAX_PROGRESS_TEXT]}
+        if not self._is_told:
+            self._is_told = True
+            # A thread that nobody waits for any more may outlive the loop.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._tell_progress, loop)
+
+    def _tell_progress(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_later(max(0.0, self._told_at + PROGRESS_SECONDS - time.monotonic()), self._show_progress)
+
+    def _show_progress(self) -> None:
+        self._is_told, self._told_at = False, time.monotonic()
+        if self.record.status is StepStatus.RUNNING:
+            self._ports.journal.record(self.record, ride=True)
+
     def _show(self) -> None:
         """Let it be seen that the attempt is under way."""
         if self.record.row_id is None:
@@ -270,7 +316,7 @@ class StepAttempt:
         if self._open.secrets:
             credential = replace(credential, secrets=(*credential.secrets, *self._open.secrets))
         trace = self._ports.trace
-        return self._ports.clients.client(
+        client = self._ports.clients.client(
             action,
             credential,
             egress_allow=self._order.egress_allow,
@@ -278,6 +324,16 @@ class StepAttempt:
             idempotency_key=self.record.idempotency_key,
             traceparent="" if trace is None else trace.parent(self.record.path, self.record.number),
         )
+        if action.rate_limit is not None and self._ports.gates is not None and self.call is not None:
+            client.gate = self._gate = self._ports.gates.of(
+                action, self.call.inputs, credential, tenant_id=self._order.tenant_id, held=self._turn
+            )
+        return client
+
+    def _store(self, credential: OpenCredential) -> Store:
+        if self._ports.states is None:
+            return MemoryStore()
+        return self._ports.states.store(credential, self._ports.redactor.clean)
 
     def _lines(self) -> tuple[dict[str, str], ...]:
         """Return the step's log, redacted and within its bounds."""
@@ -293,3 +349,11 @@ class StepAttempt:
                 break
             lines.append(shown)
         return tuple(lines)
+
+
+def _number(value: float) -> float:
+    """Return a number of a progress as JSON takes it: a whole one as such."""
+    number = float(value)
+    if not math.isfinite(number):
+        return 0
+    return int(number) if number.is_integer() else number

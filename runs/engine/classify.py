@@ -36,6 +36,7 @@ def failure_of(error: BaseException, redactor: Redactor) -> Failure:
         retryable=failure.retryable,
         retry_after=failure.retry_after,
         field=failure.field,
+        turn=failure.turn,
     )
 
 
@@ -153,6 +154,7 @@ def _of_integration(error: IntegrationError) -> Failure:
         retryable=error.retryable,
         retry_after=getattr(error, "retry_after", None),
         field=_field(getattr(error, "field", None)),
+        turn=getattr(error, "turn", ""),
     )
 
 

@@ -52,6 +52,8 @@ from runs.states import StepStatus
 
 # How often a step looks whether secrets can be read again; so long a wait parks the run.
 SECRETS_LOOK = timedelta(minutes=1)
+# More attempts of one step than this are not made for want of a turn: hours, where so many wait.
+MOST_TURNS = 1_000
 _DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 _SKIPPED = Given(status=StepStatus.SKIPPED)
 _OPEN = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
@@ -381,9 +383,18 @@ class Interpreter:
     async def _attempt(
         self, step: StepDefinition, path: str, earlier: Sequence[Attempt], frame: Frame, seconds: float
     ) -> Attempt:
+        last = earlier[-1] if earlier else None
+        turn = last.retry_at if last and last.failure and last.failure.turn == "kept" else None
         while True:
             attempt = StepAttempt(
-                self.order, self.ports, step, frame=frame, path=path, number=len(earlier) + 1, seconds=seconds
+                self.order,
+                self.ports,
+                step,
+                frame=frame,
+                path=path,
+                number=len(earlier) + 1,
+                seconds=seconds,
+                turn=turn,
             )
             try:
                 record = await attempt.run(frame.scope)
@@ -397,9 +408,13 @@ class Interpreter:
                 await self.strands.pause(Waiting(path=path, kind="time", wake_at=wake_at), frame.group)
                 seconds = self.check(frame, path)
         if record.failure is not None:
-            failures = 1 + sum(1 for before in earlier if before.status is StepStatus.FAILED)
+            if len(earlier) >= MOST_TURNS:
+                record.failure = replace(record.failure, turn="")
             delay = delay_before_next(
-                step.config.retry, record.failure, failures=failures, random=self.ports.clock.random
+                step.config.retry,
+                record.failure,
+                failures=1 + sum(map(_counts, earlier)),
+                random=self.ports.clock.random,
             )
             record.retry_at = None if delay is None else self.ports.clock.now() + timedelta(seconds=delay)
         self.ports.journal.record(record, ride=attempt.rides)
@@ -445,6 +460,11 @@ class Interpreter:
                 return Cancelled(failure=revoked())
             case _:
                 return GivenBack()
+
+
+def _counts(attempt: Attempt) -> bool:
+    """Whether an attempt is one of those that a policy allows: others only waited for their turn."""
+    return attempt.status is StepStatus.FAILED and not (attempt.failure and attempt.failure.turn)
 
 
 def _first_item(ports: Ports, loop: StepDefinition, frame: Frame) -> Any:

@@ -8,8 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from pydantic import BaseModel
+
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
+from integrations.sdk.limits import Gate
+from integrations.sdk.state import Store
 from orchestrator.types import JSONValue
 from runs.engine.records import Attempt, Failure, ResolvedAs
 
@@ -169,6 +173,27 @@ class Clients(Protocol):
         """Return the HTTP client of one attempt; without a ``traceparent`` its requests carry none."""
 
 
+class Gates(Protocol):
+    def of(
+        self,
+        action: Action,
+        inputs: BaseModel,
+        credential: OpenCredential,
+        *,
+        tenant_id: int,
+        held: datetime | None,
+    ) -> Gate | None:
+        """Return what an attempt's requests pass, None for an action without a limit.
+
+        ``held`` is the moment of a turn that an attempt before it was given.
+        """
+
+
+class States(Protocol):
+    def store(self, credential: OpenCredential, clean: Callable[[Any], Any]) -> Store:
+        """Return what ``ctx.state`` of one attempt is kept in; ``clean`` takes secrets out of what is kept."""
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
 
@@ -222,6 +247,8 @@ class Ports:
     calls: Calls
     links: Links
     trace: Trace | None = None
+    gates: Gates | None = None
+    states: States | None = None
 
 
 class StepFailed(Exception):

@@ -32,6 +32,7 @@ def idempotency_key(run_id: int, path: str) -> str:
 class Failure:
     """Why an attempt or a run failed; texts are redacted.
 
+    ``turn`` says that nothing was sent, since others' requests come first: see ``integrations.sdk.limits.NotYet``.
     ``retry_after`` is what the other side asked for, in s; ``path`` is the step inside that failed a step with lanes,
     ``field`` the name of the step's input that is wrong, where one is.
     """
@@ -43,6 +44,7 @@ class Failure:
     retry_after: float | None = None
     path: str = ""
     field: str = ""
+    turn: str = ""
 
     def as_document(self) -> dict[str, JSONValue]:
         document: dict[str, JSONValue] = {
@@ -53,6 +55,8 @@ class Failure:
         }
         if self.field:
             document["field"] = self.field
+        if self.turn:
+            document["turn"] = self.turn
         return {**document, "path": self.path} if self.path else document
 
     @classmethod
@@ -65,6 +69,7 @@ class Failure:
             retryable=bool(document.get("retryable", False)),
             path=str(document.get("path", "")),
             field=str(document.get("field", "")),
+            turn=str(document.get("turn", "")),
         )
 
 
@@ -73,7 +78,7 @@ class Attempt:
     """One attempt of one step, as it is journaled. Values in it are redacted JSON.
 
     ``loop`` and ``item`` say which iteration of which loop it belongs to, ``stored`` whether its row exists;
-    ``packed_…`` is a large value as it is to be stored, where that is at hand already.
+    ``packed_…`` is a large value as it is to be stored, where that is at hand already; ``progress`` is how far it is.
     """
 
     path: str
@@ -97,6 +102,7 @@ class Attempt:
     stored: bool = False
     packed_inputs: Packed | None = None
     packed_output: Packed | None = None
+    progress: Mapping[str, JSONValue] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,9 @@ def delay_before_next(
     ``failures`` counts the failed attempts of the step, this one included. What the other side asked for
     (Retry-After) beats the policy's delay.
     """
+    if failure.turn:
+        # No attempt of the call: nothing was sent.
+        return failure.retry_after
     chosen = policy or DEFAULT
     if failure.kind not in _MAY_PASS or not failure.retryable or failures >= chosen.max_attempts:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from runs.models import StepRun
 from runs.outline import TRIGGER, StepOutline, action_words
 from runs.overview import milliseconds
 from runs.pages.entries import Picked, Search, picked_of, search
+from runs.pages.files import with_files
 from runs.pages.lines import item_label, item_rows, item_status, outcome
 from runs.pages.reading import Attempt, Reading
 from runs.pages.timeline import Link
@@ -77,6 +79,15 @@ class StepError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a step is; ``percent`` is None where it is not known of how much."""
+
+    percent: int | None
+    words: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspector:
     """What is shown of what is selected. ``mark`` changes whenever anything in it does."""
 
@@ -102,6 +113,7 @@ class Inspector:
     search: Search | None = None
     fields: tuple[tuple[str, str], ...] = ()
     find: str = ""
+    progress: Progress | None = None
 
 
 def inspector(reading: Reading) -> Inspector:
@@ -204,15 +216,41 @@ def _of_step(reading: Reading, step: StepOutline) -> Inspector:
         more_attempts=len(attempts) - len(shown),
         error=_error(reading, full),
         called=_called(reading),
-        values=values_of(run, address, full) if full else _given_values(reading, given),
+        values=with_files(values_of(run, address, full), run, full) if full else _given_values(reading, given),
         log=tuple(log[:LOG_LINES]),
         more_log=max(0, len(log) - LOG_LINES),
         log_url=f"{reverse('run-log', args=[run.tenant.slug, run.pk])}?{urlencode({'step': reading.selected})}",
         setup=dict(step.config),
+        progress=progress_of(full),
         edit_url=reverse("workflow-step", args=[run.tenant.slug, run.workflow_id, step.key]),
         mark="-".join(
-            map(str, (reading.selected, len(attempts), full and full.pk, full and full.status, len(log), address.show))
+            map(
+                str,
+                (
+                    reading.selected,
+                    len(attempts),
+                    full and full.pk,
+                    full and full.status,
+                    zlib.crc32(repr(full and full.progress).encode()),
+                    len(log),
+                    address.show,
+                ),
+            )
         ),
+    )
+
+
+def progress_of(row: StepRun | None) -> Progress | None:
+    """Return how far a step is that is under way, None where it does not tell."""
+    told = row.progress if row is not None and row.status == StepStatus.RUNNING else None
+    if not isinstance(told, dict):
+        return None
+    done, total = told.get("done") or 0, told.get("total")
+    counted = {"done": f"{done:,}", "total": f"{total or 0:,}"}
+    return Progress(
+        percent=max(0, min(100, round(100 * done / total))) if total and total > 0 else None,
+        words=_("%(done)s of %(total)s") % counted if total else f"{done:,}",
+        text=str(told.get("text") or ""),
     )
 
 

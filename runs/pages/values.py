@@ -33,6 +33,7 @@ SHOWN_IN: Final[Mapping[str, str]] = {"data": "data"}
 class Value:
     """A JSON value; without one, why there is none, or how large it is and where it is to be had.
 
+    ``files`` are links to the files in it, as ``runs.pages.files`` makes them.
     ``root`` is what expressions call it; ``entry_url`` leads to an entry of it whose path is put behind.
     """
 
@@ -48,6 +49,7 @@ class Value:
     missing: str = ""
     root: str = ""
     entry_url: str = ""
+    files: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ UNSCOPED: Final = {
     "orchestrator/metrics.py": "how much waits and runs, over all tenants",
     "runs/alert_facts.py": "what alerts of all tenants are about",
     "runs/alert_looks.py": "which tenants have a channel, each written within its own",
+    "runs/gate_rows.py": "forgets old gates of all tenants",
     "runs/claims.py": "drivers serve every tenant",
     "runs/plans.py": "a table's name alone, beside the tenant in the query",
     "runs/limits.py": "drivers serve every tenant",

@@ -295,3 +295,22 @@ def test_a_poll_that_fails_says_why(answer: httpx.Response, expected: type[Integ
 
 def answer_with(answer: httpx.Response) -> Any:
     return lambda request: answer
+
+
+def test_a_download_gives_a_file_that_an_upload_takes() -> None:
+    output, _ = downloaded(facts(mimeType="image/png"), b"\x89PNG", encoding="file")
+    assert output["file"] == {"name": "a.csv", "type": "image/png", "size": 4, "base64": "iVBORw=="}
+    assert (output["encoding"], output["content"]) == ("file", "")
+    answer = [ok(facts())]
+    result = run_action(upload_file, {"file": output["file"]}, auth=AUTH, http=answer)
+    assert b"Content-Type: image/png\r\n\r\n\x89PNG\r\n" in result.request.content
+    assert b'{"name": "a.csv"}' in result.request.content
+    renamed = run_action(upload_file, {"file": output["file"], "name": "b.png"}, auth=AUTH, http=[ok(facts())])
+    assert b'{"name": "b.png"}' in renamed.request.content
+    for wrong in ({"file": output["file"], "content": "x"}, {"content": "x"}, {"file": "https://example.com"}):
+        with pytest.raises(InputError):
+            run_action(upload_file, wrong, auth=AUTH)
+    large = {"name": "a", "base64": base64.b64encode(bytes(MAX_BYTES + 1)).decode()}
+    with pytest.raises(InputError, match="at most 4,194,304 are taken") as caught:
+        run_action(upload_file, {"file": large}, auth=AUTH)
+    assert caught.value.field == "file"

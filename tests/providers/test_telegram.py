@@ -238,3 +238,19 @@ def test_a_token_is_asked_whose_it_is() -> None:
             check_account(telegram, TOKEN, [httpx.Response(status, json={"ok": False, "description": "Unauthorized"})])
     with pytest.raises(Permanent, match="unexpected form"):
         check_account(telegram, TOKEN, [httpx.Response(200, json={"ok": True, "result": []})])
+
+
+def test_a_photo_that_an_earlier_step_gives_as_a_file_is_uploaded() -> None:
+    file = {"name": "chart.png", "type": "image/png", "base64": "iVBORw0K"}
+    answer = {"ok": True, "result": {**RESULT, "photo": []}}
+    for photo in (file, "data:image/png;name=chart.png;base64,iVBORw0K"):
+        inputs = {"chat_id": "7", "photo": photo, "caption": "hi", "reply_to": 5}
+        result = run_action(send_photo, inputs, auth=TOKEN, http=[httpx.Response(200, json=answer)])
+        assert result.request.headers["content-type"].startswith("multipart/form-data; boundary=")
+        content = result.request.content
+        assert b'name="photo"; filename="chart.png"\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n\r\n' in content
+        assert b'name="reply_parameters"\r\n\r\n{"message_id": 5}\r\n' in content
+    too_large = {"name": "a.png", "base64": "A" * (14 * 1024 * 1024)}
+    with pytest.raises(InputError, match="at most 10,485,760 are taken") as caught:
+        run_action(send_photo, {"chat_id": "7", "photo": too_large}, auth=TOKEN)
+    assert caught.value.field == "photo"

@@ -17,7 +17,7 @@ from orchestrator.ids import first_id_at
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from runs import owners, sweeper
-from runs.models import Answer, Payload, Run, StepRun, TestData, WorkerBeat
+from runs.models import Answer, Payload, Run, StepRun, StepState, TestData, WorkerBeat
 from runs.sweeper import Work, free_dead_drivers, prune, prune_drafts
 from tests.runs.ground import make_workflow, start, step
 
@@ -153,7 +153,7 @@ def test_whatever_belongs_to_a_run_is_among_what_goes_with_it(workflow: Workflow
     # A table that points to runs and is not emptied before them stops the pruning of every tenant.
     fields = Run._meta.get_fields(include_hidden=True)
     pointing = {field.related_model for field in fields if field.auto_created and not field.concrete}
-    assert pointing == {Answer, Payload, Run, StepRun, TestData}
+    assert pointing == {Answer, Payload, Run, StepRun, StepState, TestData}
 
 
 @pytest.mark.parametrize("status", ["queued", "waiting"])

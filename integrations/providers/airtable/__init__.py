@@ -1,7 +1,7 @@
 """Airtable: records of bases."""
 
 from integrations.providers.airtable import client
-from integrations.sdk import BearerToken, OAuth2, Provider
+from integrations.sdk import BearerToken, OAuth2, Provider, RateLimit
 
 airtable = Provider(
     key="airtable",
@@ -31,4 +31,6 @@ airtable = Provider(
     docs_url=client.DOCS_URL,
     tile="db",
     quality="silver",
+    # Of each base, whoever asks; one that asks more is shut out for 30 s.
+    rate_limit=RateLimit(requests=5, by_credential=False),
 )

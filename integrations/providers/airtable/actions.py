@@ -99,6 +99,7 @@ class ListRecordsOutput(BaseModel):
 @action(
     provider=airtable,
     key="airtable.listRecords",
+    rate_limit_key=lambda inputs: inputs.base_id,
     name="List records",
     auth_type="oauth2",
     input_schema=ListRecordsInputs,
@@ -172,6 +173,7 @@ class CreateRecordInputs(_InTable):
 @action(
     provider=airtable,
     key="airtable.createRecord",
+    rate_limit_key=lambda inputs: inputs.base_id,
     name="Create record",
     auth_type="oauth2",
     input_schema=CreateRecordInputs,
@@ -246,6 +248,7 @@ class UpdateRecordInputs(_InTable):
 @action(
     provider=airtable,
     key="airtable.updateRecord",
+    rate_limit_key=lambda inputs: inputs.base_id,
     name="Update record",
     auth_type="oauth2",
     input_schema=UpdateRecordInputs,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from integrations.google import id_of
 from integrations.providers.google_drive import google_drive
@@ -22,7 +22,7 @@ from integrations.providers.google_drive.client import (
     upload,
 )
 from integrations.providers.google_drive.options import files, folders
-from integrations.sdk import InputError, Permanent, RunContext, action, ui
+from integrations.sdk import FileValue, InputError, Permanent, RunContext, action, ui
 from integrations.words import gettext as _
 
 # A file becomes part of a run's data: what is larger belongs elsewhere. Google takes 5 MB in one request.
@@ -65,11 +65,11 @@ class DownloadFileInputs(BaseModel):
         description="Its link or its id.",
         examples=["1ZdR3L3qP4Bkq8noWLJHSr_iBau0DNT4K"],
     )
-    encoding: Literal["auto", "text", "base64"] = Field(
+    encoding: Literal["auto", "text", "base64", "file"] = Field(
         default="auto",
         title="Content as",
-        description="Text or base64; of itself text for types that are text.",
-        examples=["auto", "base64"],
+        description="Text, base64, or a file that a later step takes; of itself text for types that are text.",
+        examples=["auto", "file"],
     )
     export_as: str = Field(
         default="",
@@ -84,8 +84,9 @@ class DownloadFileInputs(BaseModel):
 
 class DownloadFileOutput(File):
     content_type: str = Field(alias="contentType", title="Type of the content", description="What was exported as.")
-    encoding: Literal["text", "base64"] = Field(title="Encoding")
-    content: str = Field(title="Content")
+    encoding: Literal["text", "base64", "file"] = Field(title="Encoding")
+    content: str = Field(title="Content", description="Empty where it comes as a file.")
+    file: FileValue | None = Field(title="File", description="Null where the content comes as text or base64.")
 
 
 @action(
@@ -95,7 +96,7 @@ class DownloadFileOutput(File):
     auth_type="oauth2",
     input_schema=DownloadFileInputs,
     output_schema=DownloadFileOutput,
-    sample={**FILE, "contentType": "text/csv", "encoding": "text", "content": "Name,Amount\nAda"},
+    sample={**FILE, "contentType": "text/csv", "encoding": "text", "content": "Name,Amount\nAda", "file": None},
     idempotent=True,
     effect="read",
     timeout=120,
@@ -129,7 +130,10 @@ async def download_file(ctx: RunContext[DownloadFileInputs]) -> dict[str, Any]:
         data = await content(ctx.http, about["id"])
     if len(data) > MAX_BYTES:
         raise _too_large(len(data))
-    return {**about, "contentType": kind, **_encoded(data, kind, inputs.encoding)}
+    if inputs.encoding == "file":
+        file = FileValue.of(data, name=about["name"], type=kind).model_dump()
+        return {**about, "contentType": kind, "encoding": "file", "content": "", "file": file}
+    return {**about, "contentType": kind, **_encoded(data, kind, inputs.encoding), "file": None}
 
 
 def _too_large(size: int) -> Permanent:
@@ -156,8 +160,22 @@ def _encoded(data: bytes, kind: str, encoding: str) -> dict[str, str]:
 class UploadFileInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=1000, title="Name", examples=["report.csv"])
-    content: str = Field(title="Content", examples=["Name,Amount\nAda,12.50"], json_schema_extra=ui(format="textarea"))
+    file: FileValue | None = Field(
+        default=None,
+        title="File",
+        description="What an earlier step gives as a file, or a data URL; in place of a content.",
+        examples=["data:text/csv;name=report.csv;base64,TmFtZSxBbW91bnQ="],
+    )
+    name: str = Field(
+        default="",
+        max_length=1000,
+        title="Name",
+        description="The file's own name if left out.",
+        examples=["report.csv"],
+    )
+    content: str = Field(
+        default="", title="Content", examples=["Name,Amount\nAda,12.50"], json_schema_extra=ui(format="textarea")
+    )
     encoding: Literal["text", "base64"] = Field(
         default="text", title="Content is", description="Plain text, or bytes in base64.", examples=["text", "base64"]
     )
@@ -184,6 +202,14 @@ class UploadFileInputs(BaseModel):
         json_schema_extra=ui(advanced=True),
     )  # fmt: skip
 
+    @model_validator(mode="after")
+    def of_one_content(self) -> Self:
+        if self.file is None and not self.name:
+            raise ValueError(_("give the file a name"))
+        if self.file is not None and self.content:
+            raise ValueError(_("give a file or a content, not both"))
+        return self
+
 
 @action(
     provider=google_drive,
@@ -204,21 +230,22 @@ class UploadFileInputs(BaseModel):
 async def upload_file(ctx: RunContext[UploadFileInputs]) -> dict[str, Any]:
     """Make a new file, at most 4 MB. One of the same name stays beside it."""
     inputs = ctx.inputs
-    data = _bytes(inputs)
+    data = _bytes(inputs) if inputs.file is None else inputs.file.data(most=MAX_BYTES, field="file")
     if len(data) > MAX_BYTES:
         raise InputError(
             _("The content has %(size)s bytes, at most %(max_bytes)s are taken.")
             % {"size": f"{len(data):,}", "max_bytes": f"{MAX_BYTES:,}"},
             field="content",
         )
-    resource: dict[str, Any] = {"name": inputs.name}
+    resource: dict[str, Any] = {"name": inputs.name or (inputs.file.name if inputs.file else "")}
     if inputs.folder.strip():
         resource["parents"] = [id_of(inputs.folder)]
     if inputs.convert_to:
         resource["mimeType"] = GOOGLE_TYPE + inputs.convert_to
     if inputs.description:
         resource["description"] = inputs.description
-    return described(await upload(ctx.http, resource, data, inputs.mime_type))
+    mime_type = inputs.mime_type if inputs.file is None else inputs.file.type
+    return described(await upload(ctx.http, resource, data, mime_type))
 
 
 def _bytes(inputs: UploadFileInputs) -> bytes:

@@ -1,7 +1,7 @@
 """Notion: pages and databases."""
 
 from integrations.providers.notion import client
-from integrations.sdk import BearerToken, OAuth2, Provider
+from integrations.sdk import BearerToken, OAuth2, Provider, RateLimit
 
 notion = Provider(
     key="notion",
@@ -34,4 +34,6 @@ notion = Provider(
     docs_url=client.DOCS_URL,
     tile="db",
     quality="gold",
+    # On average, of each connection, with some bursts beyond.
+    rate_limit=RateLimit(requests=3, burst=10),
 )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from integrations.providers.slack import slack
 from integrations.providers.slack.client import CHANNELS_A_PAGE, ask, call, channels_of
 from integrations.providers.slack.options import channels
-from integrations.sdk import RunContext, action, ui
+from integrations.sdk import RateLimit, RunContext, action, ui
 
 SAMPLE_TS = "1503435956.000247"
 
@@ -113,6 +113,9 @@ class SendMessageOutput(BaseModel):
     name="Send message",
     auth_type="oauth2",
     input_schema=SendMessageInputs,
+    # About one a second in a channel; short bursts are let through.
+    rate_limit=RateLimit(requests=1, burst=30),
+    rate_limit_key=lambda inputs: inputs.channel,
     output_schema=SendMessageOutput,
     sample={
         "ok": True,

@@ -9,13 +9,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from integrations.providers.telegram import telegram
-from integrations.providers.telegram.client import call
-from integrations.sdk import RunContext, action, ui
+from integrations.providers.telegram.client import call, upload
+from integrations.sdk import FileValue, RateLimit, RunContext, action, ui
 from integrations.sdk.client import Response
+from integrations.sdk.files import FORMAT, file_if_one
 
 # In UTF-16 units, as Telegram counts: most emoji are two.
 MAX_TEXT: Final = 4096
 MAX_CAPTION: Final = 1024
+MAX_PHOTO_BYTES: Final = 10 * 1024 * 1024
 _TAG: Final = re.compile(r"<[^<>]*>")
 Markup = Literal["HTML", "MarkdownV2", "Markdown"]
 
@@ -35,6 +37,10 @@ def too_long(text: str, markup: str | None, most: int) -> bool:
     if markup == "HTML":
         text = html.unescape(_TAG.sub("", text))
     return markup in (None, "HTML") and units(text) > most
+
+
+# About one message a second in a chat; short bursts are let through.
+CHAT_LIMIT: Final = RateLimit(requests=1, burst=20)
 
 
 class _Sent(BaseModel):
@@ -114,11 +120,12 @@ class SendMessageInputs(_Sent):
 
 
 class SendPhotoInputs(_Sent):
-    photo: str = Field(
-        min_length=1,
+    photo: Annotated[FileValue | Annotated[str, Field(min_length=1)], BeforeValidator(file_if_one)] = Field(
         title="Photo",
-        description="The public address of a picture (at most 5 MB), or the file id of one that was sent before.",
+        description="A file of an earlier step (at most 10 MB), the public address of a picture (at most 5 MB), or the "
+        "file id of one that was sent before.",
         examples=["https://example.com/chart.png"],
+        json_schema_extra=ui(format=FORMAT),
     )
     caption: str | None = Field(
         default=None,
@@ -165,6 +172,8 @@ _SAMPLE_CHAT: Final[dict[str, JsonValue]] = {"id": 123456789, "type": "private",
     name="Send message",
     auth_type="api_key",
     input_schema=SendMessageInputs,
+    rate_limit=CHAT_LIMIT,
+    rate_limit_key=lambda inputs: inputs.chat_id,
     output_schema=SentOutput,
     sample={"message_id": 17, "date": 1772443800, "chat": _SAMPLE_CHAT, "text": "New lead: Ada Lovelace"},
     idempotent=False,
@@ -183,6 +192,8 @@ async def send_message(ctx: RunContext[SendMessageInputs]) -> dict[str, Any]:
     name="Send photo",
     auth_type="api_key",
     input_schema=SendPhotoInputs,
+    rate_limit=CHAT_LIMIT,
+    rate_limit_key=lambda inputs: inputs.chat_id,
     output_schema=SentOutput,
     sample={
         "message_id": 18,
@@ -200,7 +211,11 @@ async def send_message(ctx: RunContext[SendMessageInputs]) -> dict[str, Any]:
 )
 async def send_photo(ctx: RunContext[SendPhotoInputs]) -> dict[str, Any]:
     """Send a photo to a person, a group or a channel, as a bot."""
-    return _sent(ctx, await call(ctx.http, "sendPhoto", ctx.inputs.shared()))
+    photo = ctx.inputs.photo
+    if isinstance(photo, str):
+        return _sent(ctx, await call(ctx.http, "sendPhoto", ctx.inputs.shared()))
+    content = (photo.name, photo.data(most=MAX_PHOTO_BYTES, field="photo"), photo.type)
+    return _sent(ctx, await upload(ctx.http, "sendPhoto", ctx.inputs.shared("photo"), {"photo": content}))
 
 
 def _sent(ctx: RunContext[Any], response: Response) -> dict[str, Any]:

@@ -6,6 +6,7 @@ that is logged, shown or told in an error has it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -58,6 +59,14 @@ async def call(http: StepHttp, method: str, payload: Mapping[str, Any]) -> Respo
     """Call a method of the Bot API and return its answer, which has a ``result``. Raises the error of a refusal."""
     # Never to where a redirect leads, for the token would be in its address.
     return _said(await http.post(f"bot{TOKEN}/{method}", json=dict(payload), follow_redirects=False))
+
+
+async def upload(
+    http: StepHttp, method: str, payload: Mapping[str, Any], files: Mapping[str, tuple[str, bytes, str]]
+) -> Response:
+    """Call a method with files, each a name, its bytes and their type: what else there is goes along as JSON texts."""
+    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in payload.items()}
+    return _said(await http.post(f"bot{TOKEN}/{method}", data=fields, files=dict(files), follow_redirects=False))
 
 
 async def account(ctx: AuthContext) -> Account:

@@ -113,6 +113,7 @@ PAGES: Final[tuple[Row, ...]] = (
     page(f"{_RUN}/compare/<int:other>/", get=VIEWER),
     page(f"{_RUN}/log/", get=VIEWER),
     page(f"{_RUN}/log.txt", get=VIEWER),
+    page(f"{_RUN}/file/", get=VIEWER, query="step=first&value=output", of={"pk": "ended"}),
     page(f"{_RUN}/values/<int:ref>/", get=VIEWER),
     page(f"{_RUN}/again/", post=OPERATOR, of={"pk": "ended"}),
     page(f"{_RUN}/cancel/", post=OPERATOR),
