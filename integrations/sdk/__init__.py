@@ -17,6 +17,7 @@ from integrations.sdk.errors import (
     Transient,
 )
 from integrations.sdk.fields import ui
+from integrations.sdk.files import FileValue
 from integrations.sdk.options import Option, Options, OptionsContext
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
 from integrations.sdk.provider import Provider
@@ -42,6 +43,7 @@ __all__ = [
     "Basic",
     "BearerToken",
     "DeclarationError",
+    "FileValue",
     "Hmac",
     "InputError",
     "IntegrationError",

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 
 from integrations.sdk.fields import SECRET
+from integrations.sdk.files import FORMAT as FILE
 from orchestrator import jsongate
 from orchestrator.builder import fitting
 from orchestrator.builder.readable import Broken, Line
@@ -230,6 +231,8 @@ def _drawn(
         kind = "area" if "\n" in value else "text"
     if kind == "text" and isinstance(value, str) and "\n" in value:
         kind = "area"
+    if resolved.get("format") == FILE and isinstance(value, dict):
+        kind = "json"
     if kind == "pairs" and value is not None and not isinstance(value, dict):
         kind = "json"
     if kind == "lines" and value is not None and not isinstance(value, list):
@@ -303,6 +306,8 @@ def _kind(schema: Schema, part: Schema) -> str:
         # Two choices that read alike could not be told apart when they come back.
         texts = [_plain(value) for value in part["enum"]]
         return "choice" if len(set(texts)) == len(texts) and "" not in texts else "json"
+    if part.get("format") == FILE:
+        return "text"
     match part.get("type"):
         case "string":
             return _AREAS.get(str(part.get("format", "")), "text")
