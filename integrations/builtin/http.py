@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-import re
 from typing import Annotated, Any, Final, Literal
 
-import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from integrations.sdk import (
-    ApiKey,
-    Basic,
-    BearerToken,
-    InputError,
-    JSONValue,
-    OAuth2,
-    Permanent,
-    Provider,
-    RunContext,
-    action,
-    status,
-    ui,
-)
-from integrations.sdk.client import IDEMPOTENT_METHODS, SAFE_METHODS, RequestOptions, Response
+from integrations.builtin.http_answers import read
+from integrations.builtin.http_bodies import options_of
+from integrations.builtin.http_pages import PagingKind, all_pages
+from integrations.sdk import ApiKey, Basic, BearerToken, FileValue, JSONValue, OAuth2, Provider, RunContext, action, ui
+from integrations.sdk.client import IDEMPOTENT_METHODS, SAFE_METHODS
+from integrations.sdk.files import MAX_FILE_BYTES
+from integrations.sdk.paths import parsed
 from integrations.words import gettext as _
-from orchestrator import jsongate
-from orchestrator.large import LARGE_BYTES, RawJSON
 
 http = Provider(
     key="http",
@@ -41,14 +27,7 @@ http = Provider(
     auth=[BearerToken(), ApiKey(configurable=True), Basic(), OAuth2(configurable=True)],
 )
 
-MAX_DEPTH: Final = 64
-_CHARSET: Final = re.compile(r"charset=[\"']?([\w.:-]{1,40})", re.I)
-_JSON_TYPE: Final = re.compile(r"^[\w.+-]+/(?:[\w.-]+\+)?json\s*(?:;|$)", re.I)
-_TEXT_TYPE: Final = re.compile(
-    r"^(?:text/|application/(?:xml|javascript|x-www-form-urlencoded|graphql|yaml|x-yaml|toml|x-ndjson|jsonl)"
-    r"|[\w.+-]+/[\w.-]+\+xml|image/svg)",
-    re.I,
-)
+BODIES: Final = ("body", "form", "multipart", "raw", "file")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -59,11 +38,27 @@ def _scalar_text(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (int, float)) else value
 
 
+def _bare_base64(value: Any) -> Any:
+    return value if not isinstance(value, str) or value[:5].lower() == "data:" else {"base64": value}
+
+
+def _is_path(value: str) -> str:
+    parsed(value)
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_scalar_text)]
+# A file as an earlier step gives it, as a data URL, or as bare base64.
+FileInput = Annotated[FileValue, BeforeValidator(_bare_base64)]
+JSONPath = Annotated[str, AfterValidator(_is_path)]
+
+
+def _paging_ui(*kinds: str) -> dict[str, Any]:
+    return ui(advanced=True, group="Paging", visible_if={"paging": kinds or ("link", "cursor", "page", "offset")})
 
 
 class Part(BaseModel):
-    """One part of a multipart body: a plain value, or a file of text or base64 content."""
+    """One part of a multipart body: a plain value, or a file: an earlier step's, or of text or base64 content."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,6 +67,9 @@ class Part(BaseModel):
     filename: str | None = Field(None, title="File name")
     content_type: str | None = Field(None, title="Content type", examples=["text/csv"])
     base64: str | None = Field(None, title="Content, base64")
+    file: FileInput | None = Field(
+        None, title="File", description="A file of an earlier step: its name and type go along."
+    )
 
 
 class RequestInputs(BaseModel):
@@ -104,11 +102,20 @@ class RequestInputs(BaseModel):
         json_schema_extra=ui(advanced=True),
     )  # fmt: skip
     raw: str | None = Field(
-        None, title="Raw body", description="Sent as it is; set Content-Type in the headers.", examples=["<ping/>"],
+        None, title="Raw body", description="A text, sent as it is.", examples=["<ping/>"],
         json_schema_extra=ui(format="textarea", advanced=True),
     )  # fmt: skip
-    response: Literal["auto", "json", "text", "base64"] = Field(
-        "auto", title="Read the answer as", description="auto: by its content type.", examples=["auto"],
+    raw_type: str = Field(
+        "", max_length=200, title="Type of the raw body", description="Where the headers have no Content-Type.",
+        examples=["application/xml"], json_schema_extra=ui(advanced=True, show_if="raw"),
+    )  # fmt: skip
+    file: FileInput | None = Field(
+        None, title="File as the body", description="A file of an earlier step, or base64; sent with its type.",
+        examples=["{{ steps.download.output }}"], json_schema_extra=ui(advanced=True),
+    )  # fmt: skip
+    response: Literal["auto", "json", "text", "base64", "file"] = Field(
+        "auto", title="Read the answer as", examples=["auto"],
+        description="auto: by its content type. file: name, type, size and base64, for a step that takes files.",
         json_schema_extra=ui(advanced=True),
     )  # fmt: skip
     accept_status: list[Annotated[int, Field(ge=100, le=599)]] = Field(
@@ -121,9 +128,54 @@ class RequestInputs(BaseModel):
         json_schema_extra=ui(advanced=True),
     )  # fmt: skip
 
+    paging: PagingKind = Field(
+        "none", title="Paging", examples=["cursor"],
+        description="How the next page is asked for: by a link in the answer, a cursor, a page number, or an offset. "
+        "All pages become one list.",
+        json_schema_extra=ui(advanced=True, group="Paging"),
+    )  # fmt: skip
+    paging_items: JSONPath = Field(
+        "", title="Where the items are", examples=["data.items"],
+        description="The path of the list in the answer; empty where the answer itself is the list.",
+        json_schema_extra=_paging_ui(),
+    )  # fmt: skip
+    paging_next: JSONPath = Field(
+        "", title="Where the next page is named", examples=["meta.next_cursor"],
+        description="The path of the cursor, or of the link; without it, links are those of the Link header.",
+        json_schema_extra=_paging_ui("link", "cursor"),
+    )  # fmt: skip
+    paging_more: JSONPath = Field(
+        "", title="Where it says whether there is more", examples=["has_more"],
+        description="The path of a value that is false on the last page, where the answer has one.",
+        json_schema_extra=_paging_ui("cursor", "page", "offset"),
+    )  # fmt: skip
+    paging_parameter: str = Field(
+        "", max_length=200, title="Parameter", examples=["starting_after"],
+        description="Its name in the request. Otherwise cursor, page or offset.",
+        json_schema_extra=_paging_ui("cursor", "page", "offset"),
+    )  # fmt: skip
+    paging_in: Literal["query", "body"] = Field(
+        "query", title="The parameter goes into", examples=["body"],
+        description="In a JSON body its name may be a path, like variables.after.",
+        json_schema_extra=_paging_ui("cursor", "page", "offset"),
+    )  # fmt: skip
+    paging_start: int | None = Field(
+        None, ge=0, le=1_000_000_000, title="First page or offset", examples=[1],
+        description="Otherwise pages begin with 1, offsets with 0.", json_schema_extra=_paging_ui("page", "offset"),
+    )  # fmt: skip
+    paging_size: int | None = Field(
+        None, ge=1, le=100_000, title="Items of a full page", examples=[100],
+        description="A page with fewer is the last; otherwise an empty one is. The query asks for so many.",
+        json_schema_extra=_paging_ui("page", "offset"),
+    )  # fmt: skip
+    max_pages: int = Field(100, ge=1, le=1_000, title="At most pages", examples=[10], json_schema_extra=_paging_ui())
+    max_items: int = Field(
+        10_000, ge=1, le=1_000_000, title="At most items", examples=[500], json_schema_extra=_paging_ui()
+    )
+
     @model_validator(mode="after")
     def _one_body(self) -> RequestInputs:
-        given = [name for name in ("body", "form", "multipart", "raw") if getattr(self, name) is not None]
+        given = [name for name in BODIES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(
                 (_("send one of %(given)s, not both") if len(given) == 2 else _("send one of %(given)s, not all"))
@@ -131,11 +183,28 @@ class RequestInputs(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _paged(self) -> RequestInputs:
+        if self.paging == "none":
+            return self
+        if self.paging == "cursor" and not self.paging_next:
+            raise ValueError(_("paging by a cursor needs paging_next: the path at which an answer names it"))
+        if self.response not in ("auto", "json"):
+            raise ValueError(_("pages are read as JSON: leave response at auto"))
+        if self.paging_in == "body" and self.paging != "link" and self.body is None and self.form is None:
+            raise ValueError(_("paging_in is body, so the request needs a JSON body or form fields"))
+        return self
+
 
 class RequestOutput(BaseModel):
     status: int = Field(title="Status")
     headers: dict[str, str] = Field(title="Headers", description="Names in lower case.")
-    body: JSONValue = Field(title="Body", description="JSON, a text, or base64, by its content type.")
+    body: JSONValue = Field(
+        title="Body", description="JSON, a text, base64 or a file, by its content type; with paging all items."
+    )
+    count: int | None = Field(None, title="Count", description="With paging: how many items the body has.")
+    pages: int | None = Field(None, title="Pages", description="With paging: how many were read.")
+    cut: bool | None = Field(None, title="Cut", description="With paging: whether a limit ended it, and there is more.")
 
 
 @action(
@@ -153,15 +222,15 @@ class RequestOutput(BaseModel):
     synonyms=("api", "call", "fetch", "curl", "rest", "webhook", "get", "post"),
     idempotent=lambda inputs: inputs.method in IDEMPOTENT_METHODS or inputs.idempotent,
     reads_when=lambda inputs: inputs.method in SAFE_METHODS,
-    summary=lambda output: f"{output['status']}",
+    summary=lambda output: f"{output['status']}" + (f", {output['count']} items" if "count" in output else ""),
 )
 async def request(ctx: RunContext[RequestInputs]) -> dict[str, Any]:
-    """Send one HTTP request and read its answer by its type."""
+    """Send one HTTP request and read its answer by its type, page by page where it comes in pages."""
     inputs = ctx.inputs
-    options = _body(inputs)
-    options["headers"] = inputs.headers
-    options["params"] = inputs.query or None
-    options["idempotent"] = inputs.idempotent or None
+    if inputs.paging != "none":
+        return await all_pages(ctx)
+    options = options_of(inputs)
+    options["max_bytes"] = MAX_FILE_BYTES if inputs.response == "file" else None
     response = await ctx.http.request(inputs.method, inputs.url, **options)
     if response.status_code not in inputs.accept_status:
         response.raise_for_status()
@@ -169,100 +238,5 @@ async def request(ctx: RunContext[RequestInputs]) -> dict[str, Any]:
         "status": response.status_code,
         # Their names are in lower case there.
         "headers": dict(response.headers.items()),
-        "body": _read(response, inputs.response),
+        "body": read(response, inputs.response),
     }
-
-
-def _body(inputs: RequestInputs) -> RequestOptions:
-    if inputs.form is not None:
-        return {"data": inputs.form}
-    if inputs.multipart is not None:
-        return {"files": [_part(part) for part in inputs.multipart]}
-    if inputs.raw is not None:
-        return {"content": inputs.raw.encode("utf-8", "surrogatepass")}
-    return {} if inputs.body is None else {"json": inputs.body}
-
-
-def _part(part: Part) -> tuple[str, tuple[str | None, bytes] | tuple[str | None, bytes, str]]:
-    """Return a part as httpx takes it. Raises InputError for base64 that is none."""
-    if any(
-        character in text
-        for text in (part.name, part.filename or "", part.content_type or "")
-        for character in "\r\n\0"
-    ):
-        raise InputError(_("A part's name, file name and type hold no line breaks."), field="multipart")
-    if part.base64 is not None:
-        try:
-            content = base64.b64decode(part.base64, validate=True)
-        except ValueError:
-            raise InputError(
-                _("The content of part %(name).60r is not base64.") % {"name": part.name}, field="multipart"
-            ) from None
-    else:
-        content = (part.value or "").encode("utf-8", "surrogatepass")
-    return (part.name, (part.filename, content, part.content_type) if part.content_type else (part.filename, content))
-
-
-def _read(response: Response, wanted: str) -> JSONValue:
-    """Return the body as JSON, text or base64: as asked for, else by its content type."""
-    content_type = response.headers.get("content-type", "")
-    if wanted == "base64":
-        return base64.b64encode(response.content).decode()
-    if wanted == "json":
-        return _json(response)
-    if not response.content:
-        return None if wanted == "auto" else ""
-    if wanted == "text" or _TEXT_TYPE.match(content_type):
-        return _text(response, content_type)
-    if _JSON_TYPE.match(content_type):
-        return _json(response)
-    if not content_type:
-        return _text(response, content_type) if _is_text(response) else base64.b64encode(response.content).decode()
-    return base64.b64encode(response.content).decode()
-
-
-def _text(response: httpx.Response, content_type: str) -> str:
-    charset = _CHARSET.search(content_type)
-    try:
-        return response.content.decode(charset[1] if charset else "utf-8", "replace")
-    except (LookupError, ValueError):
-        return response.content.decode("utf-8", "replace")
-
-
-def _is_text(response: httpx.Response) -> bool:
-    try:
-        response.content.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return b"\0" not in response.content
-
-
-def _json(response: Response) -> JSONValue:
-    """Return the body as JSON within bounds. Raises Permanent for what a run cannot keep."""
-    if len(response.content) > LARGE_BYTES:
-        return RawJSON(response.content, lambda error: _refused(response, error))  # type: ignore[return-value]
-    value: JSONValue = response.json()
-    if jsongate.room_beside(value, len(response.content) + 1, max_depth=MAX_DEPTH) >= 0:
-        return value
-    stack: list[tuple[Any, int]] = [(value, 0)]
-    while stack:
-        item, depth = stack.pop()
-        if depth > MAX_DEPTH:
-            raise response.error(
-                _("The answer is nested deeper than %(most)s levels.") % {"most": MAX_DEPTH}, kind=Permanent
-            )
-        if isinstance(item, float) and not math.isfinite(item):
-            raise response.error(_("The answer holds a number that JSON cannot express."), kind=Permanent)
-        if isinstance(item, dict):
-            stack.extend((child, depth + 1) for child in item.values())
-        elif isinstance(item, list):
-            stack.extend((child, depth + 1) for child in item)
-    return value
-
-
-def _refused(response: Response, error: jsongate.BadJSON) -> Exception:
-    """Return the error of a large answer that a run cannot keep, which is found when it is read."""
-    return response.error(
-        _("%(host)s sent an answer that is not JSON: %(error)s.") % {"host": status.host_of(response), "error": error},
-        kind=Permanent,
-    )

@@ -20,6 +20,16 @@ from integrations.sdk.fields import ui
 from integrations.sdk.files import FileValue
 from integrations.sdk.limits import RateLimit
 from integrations.sdk.options import Option, Options, OptionsContext
+from integrations.sdk.paging import (
+    CursorPaging,
+    LinkPaging,
+    OffsetPaging,
+    Page,
+    PageLimits,
+    PagePaging,
+    collected,
+    first_found,
+)
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import JSONObject, JSONValue
@@ -43,6 +53,7 @@ __all__ = [
     "AuthKind",
     "Basic",
     "BearerToken",
+    "CursorPaging",
     "DeclarationError",
     "FileValue",
     "Hmac",
@@ -51,14 +62,19 @@ __all__ = [
     "Item",
     "JSONObject",
     "JSONValue",
+    "LinkPaging",
     "LogLine",
     "NoAuth",
     "NotFound",
     "OAuth2",
+    "OffsetPaging",
     "Option",
     "Options",
     "OptionsContext",
     "OutcomeUnknown",
+    "Page",
+    "PageLimits",
+    "PagePaging",
     "Permanent",
     "PermissionMissing",
     "Polled",
@@ -76,6 +92,8 @@ __all__ = [
     "WebhookRequest",
     "WebhookTrigger",
     "action",
+    "collected",
+    "first_found",
     "polling",
     "ui",
     "webhook",

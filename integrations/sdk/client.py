@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json as jsonlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -17,21 +17,14 @@ from typing import Any, Final, NoReturn, Protocol, Self, TypedDict, Unpack
 import httpx
 from pydantic_core import from_json
 
-from integrations.sdk import redirects, status
-from integrations.sdk.decoding import ACCEPT_ENCODING
+from integrations.sdk import redirects, status, unanswered
+from integrations.sdk.decoding import ACCEPT_ENCODING, decoded_headers
 from integrations.sdk.egress import AddressRefused, host_is_listed
-from integrations.sdk.errors import (
-    AuthError,
-    InputError,
-    IntegrationError,
-    OutcomeUnknown,
-    Permanent,
-    Timeout,
-    Transient,
-)
+from integrations.sdk.errors import AuthError, InputError, IntegrationError, Permanent
 from integrations.sdk.headers import CONTROL_BYTE, HeaderItems, checked
 from integrations.sdk.limits import Gate
-from integrations.sdk.redaction import redact
+from integrations.sdk.paging import NORMAL_LIMITS, ItemsOf, Page, PageLimits, Paging, paged
+from integrations.sdk.redaction import redact_added
 from integrations.words import gettext as _
 from integrations.words import gettext_noop
 
@@ -91,7 +84,7 @@ class Response(httpx.Response):
     @classmethod
     def of(cls, answer: Answer, request: httpx.Request) -> Self:
         """Return the response for an answer that is there in whole: httpx would take its body for a stream to read."""
-        headers = _decoded_headers(answer.headers)
+        headers = decoded_headers(answer.headers)
         response = cls(
             answer.status,
             headers=headers,
@@ -173,7 +166,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class RequestOptions(TypedDict, total=False):
-    """What every method of StepHttp takes, as in httpx; ``timeout`` is in seconds and only shortens the deadline."""
+    """What every method of StepHttp takes, as in httpx; ``timeout`` is in seconds and only shortens the deadline.
+
+    ``max_bytes`` only lowers what the answer may have; ``with_credential=False`` sends a request without it.
+    """
 
     params: Mapping[str, Any] | Sequence[tuple[str, Any]] | None
     headers: HeaderItems | None
@@ -184,6 +180,8 @@ class RequestOptions(TypedDict, total=False):
     timeout: float | None
     idempotent: bool | None
     follow_redirects: bool
+    max_bytes: int | None
+    with_credential: bool
 
 
 @dataclass(kw_only=True, repr=False)
@@ -247,20 +245,43 @@ class StepHttp:
         flight = Flight()
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(request, flight, follow=options.get("follow_redirects", True))
+                return await self._follow(request, flight, options)
         except TimeoutError:
-            raise _late(request, flight, repeatable=repeatable, seconds=seconds) from None
+            raise unanswered.late(request, sent=flight.sent, repeatable=repeatable, seconds=seconds) from None
         except WireError as error:
-            raise _unanswered(request, flight, error, repeatable=repeatable) from None
+            raise unanswered.broken(
+                request, error.reason, connected=error.connected, sent=flight.sent, repeatable=repeatable
+            ) from None
 
     def _seconds(self, timeout: float | None) -> float:
         remaining = (self.deadline - datetime.now(UTC)).total_seconds()
         return max(0.0, remaining if timeout is None else min(remaining, timeout))
 
-    async def _follow(self, request: httpx.Request, flight: Flight, *, follow: bool) -> Response:
-        confidential = True
+    def pages(
+        self,
+        url: str,
+        *,
+        paging: Paging,
+        items: str | ItemsOf = "",
+        method: str = "GET",
+        limits: PageLimits = NORMAL_LIMITS,
+        check: Callable[[Response], Response] = Response.raise_for_status,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncIterator[Page]:
+        """Yield an answer's pages, one at a time: ``async for page in ctx.http.pages("users", paging=LinkPaging())``.
+
+        ``items`` is where a page's list lies (``data.items``), or a function that finds it; ``check`` raises the error
+        that an answer stands for. An address of another origin is asked without the credential. The last page's
+        ``more`` says whether a limit ended the reading. Raises what ``request`` does, and Permanent for pages that
+        lead round in a circle.
+        """
+        return paged(self, method, url, paging, items, limits, check, options)
+
+    async def _follow(self, request: httpx.Request, flight: Flight, options: RequestOptions) -> Response:
+        confidential, follow = options.get("with_credential", True), options.get("follow_redirects", True)
+        most = min(self.max_bytes, options.get("max_bytes") or self.max_bytes)
         for _turn in range(redirects.MAX_REDIRECTS + 1):
-            response = await self._send(request, flight, confidential=confidential)
+            response = await self._send(request, flight, most, confidential=confidential)
             target = redirects.target(response) if follow else None
             if target is None:
                 return response
@@ -273,23 +294,23 @@ class StepHttp:
             % {"host": request.url.host, "most": redirects.MAX_REDIRECTS}
         )
 
-    async def _send(self, request: httpx.Request, flight: Flight, *, confidential: bool) -> Response:
+    async def _send(self, request: httpx.Request, flight: Flight, most: int, *, confidential: bool) -> Response:
         if self.egress_allow and not host_is_listed(request.url, self.egress_allow):
             raise AddressRefused(
                 _("%(host)s is not among the hosts that this workspace may reach.") % {"host": request.url.host},
                 hint=_("An administrator of the workspace can add it to its list."),
             )
         wired = self._authorized(request) if confidential else request
-        answer = await self.wire.exchange(wired, flight, self.max_bytes)
+        answer = await self.wire.exchange(wired, flight, most)
         if answer.status == httpx.codes.UNAUTHORIZED and wired is not request and self.renew is not None:
             renew, self.renew = self.renew, None
             flight.sent = False
             if (authorize := await renew()) is not None:
                 self.authorize = authorize
                 wired = self._authorized(request)
-                answer = await self.wire.exchange(wired, flight, self.max_bytes)
+                answer = await self.wire.exchange(wired, flight, most)
         response = Response.of(answer, request)
-        response._hide = partial(_redact_added, request, wired, self.secrets)
+        response._hide = partial(redact_added, request, wired, self.secrets)
         return response
 
     def _authorized(self, request: httpx.Request) -> httpx.Request:
@@ -318,7 +339,7 @@ class StepHttp:
             )
         headers = self._headers(method, options.get("headers"))
         try:
-            target = self._url(url, options.get("params"))
+            target = self.resolved(url, options.get("params"))
             request = httpx.Request(
                 method,
                 target,
@@ -355,7 +376,8 @@ class StepHttp:
         self._keyed += 1
         return self.idempotency_key if self._keyed == 1 else f"{self.idempotency_key}-{self._keyed}"
 
-    def _url(self, url: str, params: Any) -> httpx.URL:
+    def resolved(self, url: str, params: Any = None) -> httpx.URL:
+        """Return the whole address that a request to ``url`` goes to. Raises InputError, and httpx.InvalidURL."""
         absolute = "://" in url.partition("?")[0].partition("#")[0]
         if not absolute and not self.base_url:
             raise InputError(_("The address must start with http:// or https://."), field="url")
@@ -366,60 +388,8 @@ class StepHttp:
         return f"<StepHttp {httpx.URL(self.base_url).host if self.base_url else 'any host'}>"
 
 
-def _redact_added(bare: httpx.Request, wired: httpx.Request, secrets: Sequence[str], text: str) -> str:
-    """Take out of ``text`` the known secrets and whatever the credential added to the request."""
-    before = {*bare.headers.values(), *bare.url.params.values(), *_segments(bare)}
-    after = (*wired.headers.values(), *wired.url.params.values(), *_segments(wired))
-    added = [value for value in after if value not in before]
-    return redact(text, (*secrets, *added, *(value.partition(" ")[2] for value in added)))
-
-
-def _segments(request: httpx.Request) -> list[str]:
-    return request.url.raw_path.partition(b"?")[0].decode("ascii").split("/")
-
-
 @lru_cache(maxsize=1024)
 def _parse_url(url: str) -> httpx.URL:
     parsed = httpx.URL(url)
     redirects.check_url(parsed)
     return parsed.copy_with(fragment=None) if parsed.fragment else parsed
-
-
-_OF_THE_ENCODED_BODY: Final = frozenset({b"content-encoding", b"content-length"})
-
-
-def _decoded_headers(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers as they fit the decoded body: httpx would decode it a second time."""
-    if not any(name.lower() == b"content-encoding" for name, _value in headers):
-        return list(headers)
-    return [(name, value) for name, value in headers if name.lower() not in _OF_THE_ENCODED_BODY]
-
-
-def _late(request: httpx.Request, flight: Flight, *, repeatable: bool, seconds: float) -> IntegrationError:
-    host = request.url.host
-    if not flight.sent:
-        return Transient(
-            _("Could not reach %(host)s within %(seconds)s s.") % {"host": host, "seconds": f"{seconds:.3g}"},
-            hint=_("Is the address right and the host up?"),
-        )
-    message = _("%(host)s did not answer in full within %(seconds)s s.") % {"host": host, "seconds": f"{seconds:.3g}"}
-    if repeatable:
-        return Timeout(message, hint=_("Allow the step more time, or ask for less."))
-    return OutcomeUnknown(
-        message, hint=_("Look at %(host)s whether the request had its effect before you run it again.") % {"host": host}
-    )
-
-
-def _unanswered(request: httpx.Request, flight: Flight, error: WireError, *, repeatable: bool) -> IntegrationError:
-    host = request.url.host
-    message = _("Could not connect to %(host)s: %(reason)s.") % {"host": host, "reason": error.reason}
-    if error.connected:
-        message = _("The connection to %(host)s broke before its answer was complete: %(reason)s.") % {
-            "host": host,
-            "reason": error.reason,
-        }
-    if repeatable or not flight.sent:
-        return Transient(message, hint="" if error.connected else _("Is the address right and the host up?"))
-    return OutcomeUnknown(
-        message, hint=_("Look at %(host)s whether the request had its effect before you run it again.") % {"host": host}
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import Final
 
 from integrations.sdk.errors import Permanent
@@ -16,6 +16,7 @@ LARGE_BODY: Final = 4 * 1024 * 1024
 Room = Callable[[int], Awaitable[None]]
 _LAYERS: Final = 2
 _MEMBERS: Final = 64
+_OF_THE_ENCODED_BODY: Final = frozenset({b"content-encoding", b"content-length"})
 
 
 class BodyTooLarge(Permanent):
@@ -114,3 +115,10 @@ def _decoded(layers: list[_Inflater], data: bytes, limit: int) -> bytes:
     except zlib.error:
         raise Permanent(_("The answer's compressed body is broken.")) from None
     return data
+
+
+def decoded_headers(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers as they fit the decoded body: httpx would decode it a second time."""
+    if not any(name.lower() == b"content-encoding" for name, _value in headers):
+        return list(headers)
+    return [(name, value) for name, value in headers if name.lower() not in _OF_THE_ENCODED_BODY]

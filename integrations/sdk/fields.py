@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -20,14 +20,18 @@ def ui(
     secret: bool = False,
     show_if: str = "",
     language: str = "",
+    group: str = "",
+    visible_if: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Return ``json_schema_extra`` of a field.
 
     ``format`` is ``textarea``, ``code``, ``html``, ``date-time``, ``uri`` or ``email``, or ``json`` for an object that
-    is more than names and values; ``advanced`` folds the field away with the optional ones; ``secret`` is a text that
-    lies in the vault alone: a step holds the name of a credential in its place, ``run`` reads the text itself, and
-    what calls an action without a step (``integration try``, a test) passes the text; ``show_if`` names a field that
-    must be filled in; ``language`` is what a field of ``code`` is written in, ``python`` or ``javascript``.
+    is more than names and values; ``advanced`` folds the field away with the optional ones, ``group`` under a title of
+    its own; ``secret`` is a text that lies in the vault alone: a step holds the name of a credential in its place,
+    ``run`` reads the text itself, and what calls an action without a step (``integration try``, a test) passes the
+    text; ``show_if`` names a field that must be filled in; ``visible_if`` names a choice and those of its values with
+    which this field means something; ``language`` is what a field of ``code`` is written in, ``python`` or
+    ``javascript``.
     """
     extra: dict[str, Any] = {}
     if format:
@@ -40,6 +44,10 @@ def ui(
         extra["x-show-if"] = show_if
     if language:
         extra["x-language"] = language
+    if group:
+        extra["x-group"] = group
+    if visible_if:
+        extra["x-visible-if"] = {name: list(values) for name, values in visible_if.items()}
     return extra
 
 

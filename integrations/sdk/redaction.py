@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    import httpx
 
 MASK: Final = "••••"
 _SHORTEST: Final = 4
@@ -38,3 +41,15 @@ def _spellings(secrets: Iterable[str]) -> set[str]:
             base64.urlsafe_b64encode(encoded).decode().rstrip("="),
         }
     return found
+
+
+def redact_added(bare: httpx.Request, wired: httpx.Request, secrets: Sequence[str], text: str) -> str:
+    """Take out of ``text`` the known secrets and whatever the credential added to the request."""
+    before = {*bare.headers.values(), *bare.url.params.values(), *_segments(bare)}
+    after = (*wired.headers.values(), *wired.url.params.values(), *_segments(wired))
+    added = [value for value in after if value not in before]
+    return redact(text, (*secrets, *added, *(value.partition(" ")[2] for value in added)))
+
+
+def _segments(request: httpx.Request) -> list[str]:
+    return request.url.raw_path.partition(b"?")[0].decode("ascii").split("/")

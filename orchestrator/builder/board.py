@@ -279,7 +279,6 @@ class Board:
         credential = (posted or {}).get("credential", step.credential)
         choices = self._credentials(action, credential)
         drawn = offering(self, step, drawn, next((each.pk for each in choices if each.selected), 0))
-        folded = tuple(each for each in drawn if _is_folded(each))
         unused = unused_options(step.action)
         order = list(self.numbers)
         place = order.index(key)
@@ -299,8 +298,7 @@ class Board:
             new_credential_url=self._new_credential_url(action, key),
             provider_name=words_of(action).provider if action else "",
             fields=tuple(each for each in drawn if not _is_folded(each)),
-            folded=folded,
-            folded_open=any(each.is_filled or each.error for each in folded),
+            folded=tuple(each for each in drawn if _is_folded(each)),
             rule_texts=rule_texts(config) | (posted or {}).get("rule", {}),
             seen=fingerprint(step),
             rule=rule_words(config, unused),

@@ -130,6 +130,18 @@ class Mending:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FieldFold:
+    """Fields that are folded away together; without a ``title`` they are simply the further ones."""
+
+    title: str
+    fields: tuple[step_form.Field, ...]
+
+    @property
+    def is_open(self) -> bool:
+        return any(each.is_filled or each.error for each in self.fields)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepPanel:
     """The form of one step; ``loop`` is the name of the innermost loop around it.
 
@@ -154,7 +166,6 @@ class StepPanel:
     provider_name: str
     fields: tuple[step_form.Field, ...]
     folded: tuple[step_form.Field, ...]
-    folded_open: bool
     rule_texts: Mapping[str, str]
     seen: str
     rule: str
@@ -179,6 +190,15 @@ class StepPanel:
     @property
     def has_credential(self) -> bool:
         return any(choice.selected for choice in self.credentials)
+
+    @property
+    def folds(self) -> list[FieldFold]:
+        """Return the folded fields, those without a title first."""
+        titles = sorted({field.group for field in self.folded}, key=lambda title: (title != "", title))
+        return [
+            FieldFold(title=title, fields=tuple(field for field in self.folded if field.group == title))
+            for title in titles
+        ]
 
     @property
     def has_code(self) -> bool:

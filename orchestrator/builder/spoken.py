@@ -119,7 +119,7 @@ def _said_by(what: Declaration) -> Iterator[str]:
     for schema in (what.input_json_schema(), what.output_json_schema() or {}):
         for part in (schema, *schema.get("$defs", {}).values()):
             for field in part.get("properties", {}).values():
-                yield from (str(field.get(word, "")) for word in ("title", "description"))
+                yield from (str(field.get(word, "")) for word in ("title", "description", "x-group"))
                 yield from (each for each in field.get("examples", ()) if isinstance(each, str) and is_sentence(each))
 
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from integrations.sdk.fields import SECRET
 from integrations.sdk.files import FORMAT as FILE
+from integrations.words import declared
 from orchestrator import jsongate
 from orchestrator.builder import fitting
 from orchestrator.builder.readable import Broken, Line
@@ -47,7 +48,8 @@ class Field:
 
     ``kind`` is text, area, code, number, choice, switch, lines, pairs, json or secret; ``value`` is what its control
     holds: of a secret the name of its credential; ``choices`` are pairs of value and words; ``language`` is what code
-    is written in; ``show_if`` names a field without which this one means nothing; ``reads`` is what its texts say with
+    is written in; ``show_if`` names a field without which this one means nothing, and behind it those of its values
+    with which it does, if not all; ``group`` is the title of the fold it is in; ``reads`` is what its texts say with
     the last data, ``broken`` are its references that lead to nothing; ``choose_url`` lists what there is to choose
     from, where its action can tell, or makes a new secret; ``fits`` are the types of values that can be put into it,
     as picker.kind_of names them, empty for all, and ``why`` says it of the others; ``health`` and ``credential_url``
@@ -70,6 +72,7 @@ class Field:
     drawn_as: str = ""
     language: str = ""
     show_if: str = ""
+    group: str = ""
     reads: tuple[Line, ...] = ()
     broken: tuple[Broken, ...] = ()
     choose_url: str = ""
@@ -256,7 +259,8 @@ def _drawn(
         default="" if default in (None, "", [], {}) else _plain(default),
         drawn_as="json" if kind == "json" != natural else "",
         language=str(part.get("x-language", "")) if kind == "code" else "",
-        show_if=str(part.get("x-show-if", "")) if value is None else "",
+        show_if=_show_if(part) if value is None else "",
+        group=declared(str(part.get("x-group", ""))),
     )
     if kind == "pairs":
         rows = value if isinstance(value, dict) else {}
@@ -266,6 +270,15 @@ def _drawn(
     if kind == "secret":
         return replace(base, value=referenced(value), example="", default="", fits="", why="")
     return replace(base, value=_shown(value, kind), choices=_choices(resolved, kind, base.default))
+
+
+def _show_if(part: Schema) -> str:
+    """Return the field on which another depends, followed by the values of it that show the other, if not all do."""
+    visible = part.get("x-visible-if")
+    if not isinstance(visible, Mapping) or not visible:
+        return str(part.get("x-show-if", ""))
+    name, values = next(iter(visible.items()))
+    return " ".join([str(name), *map(str, values)])
 
 
 def _resolved(schema: Schema, part: Any) -> Schema:

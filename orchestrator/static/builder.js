@@ -90,10 +90,11 @@ const addRow = (group) => {
   copy.dispatchEvent(new CustomEvent("fields:new", { bubbles: true }));
 };
 
-// A field that means nothing without another one is there once that is filled in.
+// A field that means nothing without another one is there once that is filled in, or has one of the values named.
 const dependent = () => {
   for (const field of document.querySelectorAll("[data-show-if]")) {
-    field.hidden = form.elements[`in.${field.dataset.showIf}`]?.value === "";
+    const [name, ...wanted] = field.dataset.showIf.split(" "), value = form.elements[`in.${name}`]?.value;
+    field.hidden = value === "" || Boolean(value && wanted[0] && !value.includes("{{") && !wanted.includes(value));
   }
 };
 if (form) { form.addEventListener("input", dependent); dependent(); }

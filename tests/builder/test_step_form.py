@@ -133,3 +133,9 @@ def test_a_field_that_depends_on_another_says_so_until_it_is_filled_in() -> None
     schema = {"properties": {"thread": {"type": "string"}, "tell": part}}
     assert [field.show_if for field in fields(schema, {})] == ["", "thread"]
     assert [field.show_if for field in fields(schema, {"tell": "x"})] == ["", ""]
+
+
+def test_a_field_may_depend_on_some_values_of_a_choice_and_share_a_fold() -> None:
+    part = {"type": "string", "x-visible-if": {"way": ["a", "b"]}, "x-group": "Ways"}
+    (field,) = fields({"properties": {"tell": part}}, {})
+    assert (field.show_if, field.group) == ("way a b", "Ways")

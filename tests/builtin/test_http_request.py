@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -222,3 +223,86 @@ def test_a_refused_credential_is_an_auth_error_without_it() -> None:
 )
 def test_wrong_inputs_are_input_errors(inputs: dict[str, Any]) -> None:
     assert isinstance(refused(**inputs), InputError)
+
+
+FILE = {"name": "a b.png", "type": "image/png", "size": 4, "base64": base64.b64encode(b"\x89PNG").decode()}
+DOWNLOADED = {"id": "1", "name": "r.csv", "contentType": "text/csv", "encoding": "text", "content": "a,é"}
+
+
+def test_a_raw_body_goes_out_with_its_type_unless_the_headers_say_one() -> None:
+    assert send(method="POST", raw="<a/>", raw_type="text/xml").request.headers["content-type"] == "text/xml"
+    sent = send(
+        method="POST", raw="<a/>", raw_type="text/xml", headers={"content-type": "application/soap+xml"}
+    ).request
+    assert sent.headers.get_list("content-type") == ["application/soap+xml"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "kind"),
+    [
+        (FILE, b"\x89PNG", "image/png"),
+        (DOWNLOADED, "a,é".encode(), "text/csv"),
+        (FILE["base64"], b"\x89PNG", "application/octet-stream"),
+        ("data:text/plain;charset=utf-8;base64,SGk=", b"Hi", "text/plain"),
+        ("data:,Hi%20you", b"Hi you", "text/plain"),
+        ({"content": "SGk="}, b"Hi", "application/octet-stream"),
+    ],
+)
+def test_a_file_of_a_step_is_a_body_or_a_part(file: Any, content: bytes, kind: str) -> None:
+    sent = send(method="PUT", file=file).request
+    assert (sent.content, sent.headers["content-type"]) == (content, kind)
+    part = send(method="POST", multipart=[{"name": "f", "file": file}]).request.content
+    assert b"\r\n\r\n" + content + b"\r\n" in part
+    assert b'name="f"; filename="' in part
+
+
+def test_a_part_takes_the_files_name_and_type_or_its_own() -> None:
+    content = send(method="POST", multipart=[{"name": "f", "file": FILE}]).request.content
+    assert b'filename="a b.png"\r\nContent-Type: image/png' in content
+    own = {"name": "f", "file": FILE, "filename": "b.bin", "content_type": "x/y"}
+    assert b'filename="b.bin"\r\nContent-Type: x/y' in send(method="POST", multipart=[own]).request.content
+
+
+@pytest.mark.parametrize("file", ["not base64!", {"name": "a"}, {"base64": "%"}, "data:;base64,%"])
+def test_a_file_that_is_none_is_an_input_error(file: Any) -> None:
+    assert isinstance(refused(method="POST", file=file), InputError)
+    error = refused(method="POST", multipart=[{"name": "f", "file": file}])
+    assert isinstance(error, InputError)
+    assert error.field == "multipart"
+
+
+@pytest.mark.parametrize(
+    ("headers", "url", "name", "kind"),
+    [
+        ({"Content-Disposition": 'attachment; filename="../../etc/a b.png"', "Content-Type": "Image/PNG; x=1"},
+         URL, "a b.png", "image/png"),
+        ({"Content-Disposition": "attachment; filename*=utf-8''na%C3%AFve.pdf", "Content-Type": "application/pdf"},
+         URL, "naïve.pdf", "application/pdf"),
+        ({"Content-Type": "application/pdf"}, f"{URL}/report%20one", "report one.pdf", "application/pdf"),
+        ({"Content-Type": "nonsense\x00"}, "https://api.example.com/", "file", "application/octet-stream"),
+        ({"Content-Disposition": 'attachment; filename=".."', "Content-Type": "text/csv"}, f"{URL}/a.csv", "a.csv",
+         "text/csv"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_kept_as_a_file_with_name_type_and_size(
+    headers: dict[str, str], url: str, name: str, kind: str
+) -> None:
+    answer = httpx.Response(200, content=b"\x00\xff!", headers=headers)
+    body = send(answer, url=url, response="file").output["body"]
+    assert body == {"name": name, "type": kind, "size": 3, "base64": "AP8h"}
+    assert send(method="POST", file=body).request.content == b"\x00\xff!"
+
+
+def test_a_file_beyond_what_a_step_may_give_is_refused_before_it_is_read() -> None:
+    def endless(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Endless())
+
+    error = refused(endless, response="file")
+    assert isinstance(error, Permanent)
+    assert "larger than" in error.message
+
+
+class Endless(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1024 * 1024

@@ -93,9 +93,9 @@ def test_pages_are_read_until_there_are_as_many_records_as_asked_for() -> None:
     assert result.output["offset"] is None
 
 
-def test_an_offset_that_comes_again_ends_the_reading() -> None:
-    result = run_action(list_records, PLACE, auth=TOKEN, http=[found("a", offset="o"), found("b", offset="o")])
-    assert len(result.requests) == 2
+def test_an_offset_that_comes_again_is_an_error_that_says_so() -> None:
+    with pytest.raises(Permanent, match="round in a circle"):
+        run_action(list_records, PLACE, auth=TOKEN, http=[found("a", offset="o"), found("b", offset="o")])
 
 
 def test_a_record_is_created_and_its_values_stand_on_top() -> None:

@@ -255,11 +255,10 @@ def test_pages_are_read_until_there_are_as_many_rows_as_asked_for() -> None:
     assert json.loads(result.request.content)["start_cursor"] == "c2"
 
 
-def test_a_cursor_that_comes_again_ends_the_reading() -> None:
-    result = run_action(
-        query_database, {"database_id": "d"}, auth=TOKEN, http=[found("a", cursor="c"), found("b", cursor="c")]
-    )
-    assert len(result.requests) == 2
+def test_a_cursor_that_comes_again_is_an_error_that_says_so() -> None:
+    pages = [found("a", cursor="c"), found("b", cursor="c")]
+    with pytest.raises(Permanent, match="round in a circle"):
+        run_action(query_database, {"database_id": "d"}, auth=TOKEN, http=pages)
 
 
 @pytest.mark.parametrize("body", [[], {}, {"results": 1}, {"results": [1]}, "x"])

@@ -232,10 +232,10 @@ def test_a_step_lists_the_channels_of_a_kind(inputs: dict[str, Any], types: str,
     assert result.output == {"channels": LAST["channels"], "next_cursor": None}
 
 
-def test_a_cursor_that_comes_again_ends_the_list() -> None:
+def test_a_cursor_that_comes_again_is_an_error_that_says_so() -> None:
     http = [httpx.Response(200, json=NONE), httpx.Response(200, json=NONE)]
-    result = run_action(list_channels, {}, auth=TOKEN, http=http)
-    assert (len(result.requests), result.output["channels"]) == (2, [])
+    with pytest.raises(Permanent, match="round in a circle"):
+        run_action(list_channels, {}, auth=TOKEN, http=http)
 
 
 def test_a_list_that_is_refused_says_why_and_a_lost_answer_is_asked_for_again() -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 from integrations.providers.airtable import airtable
 from integrations.providers.airtable.client import ask, create, records_of, table_path, update
 from integrations.providers.airtable.options import bases, tables
-from integrations.sdk import RunContext, action, ui
+from integrations.sdk import RunContext, action, collected, ui
 
 # Of one request, as Airtable takes them.
 MAX_RECORDS: Final = 10
@@ -113,17 +113,13 @@ class ListRecordsOutput(BaseModel):
 )
 async def list_records(ctx: RunContext[ListRecordsInputs]) -> dict[str, Any]:
     """List records of a table, page by page until there are as many as asked for."""
-    rows: list[dict[str, Any]] = []
-    offset = ctx.inputs.offset
-    while True:
-        params = ctx.inputs.query(min(_PAGE, ctx.inputs.limit - len(rows)), offset)
-        response = await ask(ctx.http, ctx.inputs.path, params)
-        rows += records_of(response)
-        following = response.json_object().get("offset")
-        # An offset that comes again would lead round in a circle.
-        if not following or following == offset or len(rows) >= ctx.inputs.limit:
-            return {"records": rows, "offset": str(following) if following else None}
-        offset = str(following)
+
+    async def page(offset: str | None, room: int) -> tuple[list[dict[str, Any]], str | None]:
+        response = await ask(ctx.http, ctx.inputs.path, ctx.inputs.query(min(_PAGE, room), offset))
+        return records_of(response), str(response.json_object().get("offset") or "") or None
+
+    rows, following = await collected(page, most=ctx.inputs.limit, cursor=ctx.inputs.offset)
+    return {"records": rows, "offset": following}
 
 
 class _Written(BaseModel):

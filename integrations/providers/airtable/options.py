@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from integrations.providers.airtable.client import BASES_PATH, ask
-from integrations.sdk import InputError, Option, Options, OptionsContext
+from integrations.sdk import InputError, Option, Options, OptionsContext, first_found
 from integrations.sdk.client import Response
 from integrations.words import gettext as _
-
-_PAGES_SEARCHED: Final = 3
 
 
 async def bases(ctx: OptionsContext, query: str, cursor: str | None) -> Options:
@@ -18,14 +16,12 @@ async def bases(ctx: OptionsContext, query: str, cursor: str | None) -> Options:
     A search goes on until something is found, for some pages of a thousand at most.
     """
     wanted = query.strip().lower()
-    for _page in range(_PAGES_SEARCHED):
-        response = await ask(ctx.http, BASES_PATH, [("offset", cursor)] if cursor else [])
-        following = response.json_object().get("offset")
-        items = _options(response, "bases", wanted)
-        cursor = str(following) if following else None
-        if items or cursor is None:
-            break
-    return Options(items=items, next_cursor=cursor)
+
+    async def page(offset: str | None) -> tuple[list[Option], str | None]:
+        response = await ask(ctx.http, BASES_PATH, [("offset", offset)] if offset else [])
+        return _options(response, "bases", wanted), str(response.json_object().get("offset") or "") or None
+
+    return await first_found(page, cursor)
 
 
 async def tables(ctx: OptionsContext, query: str, cursor: str | None) -> Options:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from integrations.google import SCOPES_ROOT, Service, next_page, part, rows_of, told
-from integrations.sdk import Account, AuthContext
+from integrations.sdk import Account, AuthContext, collected
 from integrations.sdk.client import Response, StepHttp
 
 BASE_URL: Final = "https://www.googleapis.com"
@@ -50,20 +50,18 @@ async def listed(
     http: StepHttp, calendar: str, params: Mapping[str, str], *, most: int
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the events, at most ``most``, and whether there are more."""
-    found: list[dict[str, Any]] = []
-    page: str | None = None
-    while True:
-        paged = {**params, "maxResults": str(min(most + 1 - len(found), MAX_PAGE))}
-        paged |= {"pageToken": page} if page else {}
+
+    async def page(token: str | None, room: int) -> tuple[list[dict[str, Any]], str | None]:
+        paged = {**params, "maxResults": str(min(room, MAX_PAGE)), **({"pageToken": token} if token else {})}
         response = SERVICE.checked(await http.get(events_path(calendar), params=paged), EVENTS_SCOPE)
         rows = rows_of(response, "items")
         if not all(isinstance(row.get("id"), str) for row in rows):
             raise response.unexpected()
-        found += rows
-        page = next_page(response)
-        # A page may be empty and not the last.
-        if page is None or len(found) > most:
-            return found[:most], len(found) > most
+        return rows, next_page(response)
+
+    # A page may be empty and not the last.
+    found, _following = await collected(page, most=most + 1)
+    return found[:most], len(found) > most
 
 
 def event_of(response: Response) -> dict[str, Any]:

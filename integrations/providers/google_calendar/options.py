@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from integrations.google import next_page, rows_of
 from integrations.providers.google_calendar.client import CALENDARS_PATH, LIST_SCOPE, SERVICE
-from integrations.sdk import Option, Options, OptionsContext
+from integrations.sdk import Option, Options, OptionsContext, first_found
 
 _PAGE: Final = 250
-_PAGES_SEARCHED: Final = 3
 
 
 async def calendars(ctx: OptionsContext, query: str, cursor: str | None) -> Options:
@@ -23,18 +22,17 @@ async def readable_calendars(ctx: OptionsContext, query: str, cursor: str | None
 
 
 async def _listed(ctx: OptionsContext, query: str, cursor: str | None, *, role: str) -> Options:
-    wanted, items = query.strip().lower(), []
-    for _turn in range(_PAGES_SEARCHED):
-        params = {"maxResults": str(_PAGE), "minAccessRole": role, **({"pageToken": cursor} if cursor else {})}
+    wanted = query.strip().lower()
+
+    async def page(token: str | None) -> tuple[list[Option], str | None]:
+        params = {"maxResults": str(_PAGE), "minAccessRole": role, **({"pageToken": token} if token else {})}
         response = SERVICE.checked(await ctx.http.get(CALENDARS_PATH, params=params), LIST_SCOPE)
         rows = rows_of(response, "items")
         if not all(isinstance(row.get("id"), str) for row in rows):
             raise response.unexpected()
-        items = [option for option in map(_option, rows) if wanted in option.label.lower()]
-        cursor = next_page(response)
-        if items or cursor is None:
-            break
-    return Options(items=items, next_cursor=cursor)
+        return [option for option in map(_option, rows) if wanted in option.label.lower()], next_page(response)
+
+    return await first_found(page, cursor)
 
 
 def _option(row: dict[str, Any]) -> Option:

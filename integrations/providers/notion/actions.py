@@ -19,7 +19,7 @@ from integrations.providers.notion.blocks import (
 )
 from integrations.providers.notion.client import PAGES_PATH, data_source_of, is_refused_by_notion, send
 from integrations.providers.notion.options import databases, pages
-from integrations.sdk import NotFound, RunContext, action, ui
+from integrations.sdk import NotFound, RunContext, action, collected, ui
 from integrations.sdk.client import Response
 
 _PAGE: Final = 100
@@ -244,23 +244,23 @@ class QueryDatabaseOutput(BaseModel):
 )
 async def query_database(ctx: RunContext[QueryDatabaseInputs]) -> dict[str, Any]:
     """Find rows of a database, page by page until there are as many as asked for."""
-    rows: list[dict[str, Any]] = []
-    source, cursor = ctx.inputs.database_id, ctx.inputs.start_cursor
-    while True:
-        body = ctx.inputs.payload(min(_PAGE, ctx.inputs.limit - len(rows)), cursor)
+    source = ctx.inputs.database_id
+
+    async def page(cursor: str | None, room: int) -> tuple[list[dict[str, Any]], str | None]:
+        nonlocal source
+        body = ctx.inputs.payload(min(_PAGE, room), cursor)
         try:
             response = await send(ctx.http, f"v1/data_sources/{source}/query", body, reads=True)
         except NotFound as refused:
-            if source != ctx.inputs.database_id or rows or not is_refused_by_notion(refused):
+            is_first = source == ctx.inputs.database_id and cursor == ctx.inputs.start_cursor
+            if not (is_first and is_refused_by_notion(refused)):
                 raise
             source = await data_source_of(ctx.http, source, refused)
-            continue
-        found, following = _page(response)
-        rows += found
-        # A cursor that comes again would lead round in a circle.
-        if following is None or following == cursor or len(rows) >= ctx.inputs.limit:
-            return {"results": rows, "has_more": following is not None, "next_cursor": following}
-        cursor = following
+            response = await send(ctx.http, f"v1/data_sources/{source}/query", body, reads=True)
+        return _page(response)
+
+    rows, following = await collected(page, most=ctx.inputs.limit, cursor=ctx.inputs.start_cursor)
+    return {"results": rows, "has_more": following is not None, "next_cursor": following}
 
 
 def _page(response: Response) -> tuple[list[dict[str, Any]], str | None]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from integrations.providers.slack import slack
 from integrations.providers.slack.client import CHANNELS_A_PAGE, ask, call, channels_of
 from integrations.providers.slack.options import channels
-from integrations.sdk import RateLimit, RunContext, action, ui
+from integrations.sdk import RateLimit, RunContext, action, collected, ui
 
 SAMPLE_TS = "1503435956.000247"
 
@@ -189,13 +189,11 @@ class ListChannelsOutput(BaseModel):
 )
 async def list_channels(ctx: RunContext[ListChannelsInputs]) -> dict[str, Any]:
     """List the channels that the app can see, page by page until there are as many as asked for."""
-    found: list[dict[str, Any]] = []
-    cursor = ctx.inputs.cursor
-    while True:
-        size = min(CHANNELS_A_PAGE, ctx.inputs.limit - len(found))
-        rows, following = channels_of(await ask(ctx.http, "conversations.list", ctx.inputs.query(size, cursor)))
-        found += rows
-        # A cursor that comes again would lead round in a circle. A page may have fewer than asked for, even none.
-        if following is None or following == cursor or len(found) >= ctx.inputs.limit:
-            return {"channels": found, "next_cursor": following}
-        cursor = following
+
+    async def page(cursor: str | None, room: int) -> tuple[list[dict[str, Any]], str | None]:
+        query = ctx.inputs.query(min(CHANNELS_A_PAGE, room), cursor)
+        return channels_of(await ask(ctx.http, "conversations.list", query))
+
+    # A page may have fewer than asked for, even none.
+    found, following = await collected(page, most=ctx.inputs.limit, cursor=ctx.inputs.cursor)
+    return {"channels": found, "next_cursor": following}

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from integrations.providers.slack.client import CHANNELS_A_PAGE, ask, channels_of
-from integrations.sdk import Option, Options, OptionsContext
+from integrations.sdk import Option, Options, OptionsContext, first_found
 
 # A search looks through more of them at once, as Slack itself has none.
 _SEARCHED_PAGE: Final = 999
-_PAGES_SEARCHED: Final = 3
 
 
 async def channels(ctx: OptionsContext, query: str, cursor: str | None) -> Options:
@@ -19,12 +18,12 @@ async def channels(ctx: OptionsContext, query: str, cursor: str | None) -> Optio
     Needs the scopes channels:read and groups:read. A search goes on until something is found, for some pages at most.
     """
     wanted = query.strip().removeprefix("#").lower()
-    for _page in range(_PAGES_SEARCHED):
-        found, cursor = await _channels(ctx, _SEARCHED_PAGE if wanted else CHANNELS_A_PAGE, cursor)
-        items = [option for option in found if wanted in option.label.lower()]
-        if items or cursor is None:
-            break
-    return Options(items=items, next_cursor=cursor)
+
+    async def page(at: str | None) -> tuple[list[Option], str | None]:
+        found, following = await _channels(ctx, _SEARCHED_PAGE if wanted else CHANNELS_A_PAGE, at)
+        return [option for option in found if wanted in option.label.lower()], following
+
+    return await first_found(page, cursor)
 
 
 async def _channels(ctx: OptionsContext, limit: int, cursor: str | None) -> tuple[list[Option], str | None]:
