@@ -19,7 +19,7 @@ from integrations.sdk.errors import (
 from integrations.sdk.fields import ui
 from integrations.sdk.options import Option, Options, OptionsContext
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
-from integrations.sdk.provider import Provider
+from integrations.sdk.provider import Provider, Site
 from integrations.sdk.types import JSONObject, JSONValue
 from integrations.sdk.webhook import (
     Hmac,
@@ -63,6 +63,7 @@ __all__ = [
     "Provider",
     "RateLimited",
     "RunContext",
+    "Site",
     "StepLog",
     "Subscription",
     "Timeout",
