@@ -166,6 +166,8 @@ def test_a_fault_of_the_other_side_is_transient(action: Action, at: int, status:
 @every_providers_request
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"ok": tru'])
 def test_a_malformed_answer_is_a_classified_error(action: Action, at: int, body: bytes) -> None:
+    if body == b"[]" and isinstance(EXCHANGES[action.key].in_order()[at].answer, list):
+        pytest.skip("an empty list is a good answer where a list is one")
     assert type(failure(action, httpx.Response(200, content=body), at=at)) is Permanent
 
 
