@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final, TypeAlias, TypedDict
 
 import httpx
@@ -153,10 +153,15 @@ class Registry:
         return self._table
 
 
-def base_url_for(provider: Provider, overrides: Mapping[str, str]) -> str:
-    """Return the root to call: the operator's for the provider, else for its OAuth family, else the canonical one."""
+def base_url_for(
+    provider: Provider, overrides: Mapping[str, str], settings: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    """Return the root to call: the operator's for the provider, else for its OAuth family, else its own.
+
+    ``settings`` are the credential's, which name the site of a provider that has no root. Raises AuthError for none.
+    """
     family = provider.oauth_family or ""
-    return (overrides.get(provider.key) or overrides.get(family) or provider.base_url).rstrip("/")
+    return (overrides.get(provider.key) or overrides.get(family) or provider.root(settings)).rstrip("/")
 
 
 class HttpOptions(TypedDict):
@@ -173,16 +178,16 @@ def http_options(
     """Return root, credential and the hosts that get it for one attempt.
 
     A credential goes to the hosts of its own provider, whatever action it is used in; one of provider ``http`` to the
-    ``hosts`` in its settings, if any, else wherever the step sends it.
+    ``hosts`` in its settings, if any, else wherever the step sends it. Raises AuthError as ``base_url_for``.
     """
-    base_url = base_url_for(action.provider, overrides)
+    base_url = base_url_for(action.provider, overrides, settings)
     owner = registry.provider(str(auth.get("provider", ""))) or action.provider
     listed = settings.get("hosts")
     hosts: Sequence[str] | None
     if owner.key == ANY_HOST_PROVIDER:
         hosts = tuple(listed) if listed else None
     else:
-        hosts = owner.credential_hosts(base_url_for(owner, overrides))
+        hosts = owner.credential_hosts(base_url_for(owner, overrides, settings))
         hosts = None if not hosts and owner is action.provider else hosts
     return HttpOptions(base_url=base_url, authorize=owner.authorizer(auth, settings), auth_hosts=hosts)
 

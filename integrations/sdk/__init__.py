@@ -31,7 +31,7 @@ from integrations.sdk.paging import (
     first_found,
 )
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
-from integrations.sdk.provider import Provider
+from integrations.sdk.provider import Provider, Site
 from integrations.sdk.types import JSONObject, JSONValue
 from integrations.sdk.webhook import (
     Hmac,
@@ -83,6 +83,7 @@ __all__ = [
     "RateLimit",
     "RateLimited",
     "RunContext",
+    "Site",
     "StepLog",
     "Subscription",
     "Timeout",

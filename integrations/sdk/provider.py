@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from integrations.sdk.auth import DEFAULT_KINDS, AuthKind, AuthTest
-from integrations.sdk.errors import DeclarationError
+from integrations.sdk.errors import AuthError, DeclarationError
 from integrations.sdk.limits import RateLimit
+from integrations.words import declared
+from integrations.words import gettext as _
 
 if TYPE_CHECKING:
     import httpx
@@ -22,10 +24,22 @@ TILES: Final = frozenset({"hook", "http", "logic", "chat", "mail", "db", "ai", "
 
 
 @dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where every customer has an address of their own: what a person fills in as ``site`` of a credential's settings.
+
+    It is an address over HTTPS, with a path where there is one; the credential goes there and nowhere else.
+    """
+
+    label: str = "Address"
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provider:
     """Who is called, and with what credentials.
 
-    ``base_url`` is the canonical root, which an operator may replace; ``auth`` lists the kinds it offers, the first
+    ``base_url`` is the canonical root, which an operator may replace; one with a ``site`` has none, and takes each
+    credential's own; ``auth`` lists the kinds it offers, the first
     preferred; ``allowed_hosts`` are further hosts that get its credential, over HTTPS; ``icon`` is an SVG file beside
     the declaration or the name of a drawing; ``tile`` is the colour of its square; ``docs_url`` its reference;
     ``quality`` says what was checked: ``bronze`` declared in full, ``silver`` also under the contract suite, ``gold``
@@ -42,6 +56,7 @@ class Provider:
     docs_url: str = ""
     allowed_hosts: Sequence[str] = ()
     oauth_family: str | None = None
+    site: Site | None = None
     tile: str = "gray"
     quality: str = ""
     rate_limit: RateLimit | None = None
@@ -61,6 +76,8 @@ class Provider:
             found.append(f"the provider key {self.key!r} must be snake_case, like 'google_sheets'")
         if self.base_url and urlsplit(self.base_url).scheme not in {"http", "https"}:
             found.append(f"base_url of provider {self.key!r} must start with https://")
+        if self.base_url and self.site is not None:
+            found.append(f"provider {self.key!r} has a site of each credential's own, and so no base_url")
         if self.tile not in TILES:
             found.append(f"tile {self.tile!r} of provider {self.key!r} must be one of {', '.join(sorted(TILES))}")
         if self.quality not in QUALITIES:
@@ -69,6 +86,17 @@ class Provider:
         if len(set(types)) < len(types):
             found.append(f"provider {self.key!r} lists a kind of credential twice")
         return found
+
+    def root(self, settings: Mapping[str, Any]) -> str:
+        """Return the root to call with a credential of these settings. Raises AuthError where they name no site."""
+        if self.site is None:
+            return self.base_url
+        if site := str(settings.get("site") or ""):
+            return site
+        raise AuthError(
+            _("The credential does not say where %(name)s is.") % {"name": declared(self.name)},
+            hint=_("Fill in “%(label)s” on the credential's page.") % {"label": declared(self.site.label)},
+        )
 
     def auth_kind(self, auth_type: str) -> AuthKind:
         """Return the declared kind, or the plain one of that type where the provider declares none."""

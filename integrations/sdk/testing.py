@@ -133,7 +133,7 @@ def make_context(
     view = AuthView() if auth is None else AuthView(_completed(action, auth))
     action.check_auth(view)
     wire = FakeWire(handler=http if callable(http) else answering(*http))
-    provider, root = action.provider, base_url or action.provider.base_url
+    provider, root = action.provider, base_url or action.provider.root(settings or {})
     checked = inputs if isinstance(inputs, BaseModel) else action.validate_inputs(inputs)
     given = checked.model_dump(by_alias=True) if action.secret_inputs else {}
     client = StepHttp(
@@ -278,16 +278,20 @@ def run_options(
 
 
 def check_account(
-    provider: Provider, auth: Mapping[str, Any], http: Handler | Iterable[httpx.Response]
+    provider: Provider,
+    auth: Mapping[str, Any],
+    http: Handler | Iterable[httpx.Response],
+    *,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Account, Sequence[httpx.Request]]:
     """Run the test of a credential and return the account it found and the requests it sent."""
     view = AuthView({"provider": provider.key, **auth})
-    client, wire = _client(provider, view, http)
+    client, wire = _client(provider, view, http, settings=settings)
     test = provider.auth_test(str(view["type"]))
     assert test is not None, f"{provider.key} has no test of its credential"
 
     async def run() -> Account:
-        return await test(AuthContext(auth=view, http=client))
+        return await test(AuthContext(auth=view, http=client, settings=settings or {}))
 
     return asyncio.run(run()), wire.requests
 
@@ -301,7 +305,8 @@ def _client(
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[StepHttp, FakeWire]:
     """Return a client outside of any step, and the wire that records its requests."""
-    wire, root = FakeWire(handler=http if callable(http) else answering(*http)), base_url or provider.base_url
+    wire = FakeWire(handler=http if callable(http) else answering(*http))
+    root = base_url or provider.root(settings or {})
     return StepHttp(
         wire=wire,
         base_url=root,

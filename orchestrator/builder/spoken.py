@@ -103,6 +103,7 @@ def said_by_all() -> dict[str, str]:
     found: dict[str, str] = {}
     for provider in registry.providers():
         kinds = [text for kind in provider.auth for text in (kind.title, kind.help, *_of_fields(kind))]
+        kinds += [provider.site.label, provider.site.help] if provider.site else []
         found |= dict.fromkeys((provider.name, provider.description, provider.category, *kinds), provider.key)
     for what in (*registry.actions(), *registry.triggers()):
         found |= {text: what.key for text in _said_by(what) if text not in found}

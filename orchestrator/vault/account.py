@@ -47,7 +47,7 @@ async def ask(
     # Late: aiohttp is several megabytes, which a web process without this button need not hold.
     from integrations.sdk.http import HttpPool
 
-    root = base_url_for(provider, settings.ENV.base_urls)
+    root = base_url_for(provider, settings.ENV.base_urls, credential.settings)
     policy, deadline = egress_policy(), timezone.now() + timedelta(seconds=CHECK_SECONDS)
     pool = HttpPool(policy)
     try:

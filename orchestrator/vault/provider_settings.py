@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from integrations.findings import findings
 from integrations.registry import registry
@@ -25,6 +26,9 @@ from orchestrator.vault.secret_schemas import SCHEMAS, SECRET_FIELDS
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _WEB_ADDRESS: Final = re.compile(
     r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?][!$-;=?-Z_a-z~%]*)?", re.IGNORECASE
+)
+_SITE: Final = re.compile(
+    r"https://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::\d{1,5})?(?:/[a-z0-9._~!$&'()*+,;=:@%-]+)*", re.I
 )
 _HOST: Final = re.compile(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?", re.I
@@ -59,7 +63,20 @@ def _web_address(value: str) -> str:
     return value
 
 
+def _site(value: str) -> str:
+    """Return where a provider's customer is found: without a scheme, over HTTPS; nothing else carries a password."""
+    address = value.strip().rstrip("/")
+    if "://" not in address:
+        address = f"https://{address}"
+    if not _SITE.fullmatch(address):
+        raise ValueError(_("is not an address over HTTPS without a query, like https://example.com"))
+    scheme, _mark, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}://{host.lower()}{slash}{path}"
+
+
 WebAddress = Annotated[str, Field(max_length=1_000), AfterValidator(_web_address)]
+SiteAddress = Annotated[str, Field(max_length=500), AfterValidator(_site)]
 
 
 class NoSettings(BaseModel):
@@ -141,9 +158,17 @@ class EmailSettings(BaseModel):
     )
 
 
+class SiteSettings(BaseModel):
+    """Where the customer of a provider is found whose customers have an address of their own each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    site: SiteAddress
+
+
 _SECURITY: Final = ("none", "starttls", "tls")
 # Settings that say where a secret is sent.
-_PLACES: Final = ("host", "port", "authorize_url", "token_url", "revoke_url")
+_PLACES: Final = ("site", "host", "port", "authorize_url", "token_url", "revoke_url")
 _HTTP: Final[dict[tuple[str, str], type[BaseModel]]] = {("http", kind): HttpSettings for kind in AuthType.values}
 _BY_PROVIDER: Final[Mapping[tuple[str, str], type[BaseModel]]] = MappingProxyType(
     {
@@ -251,7 +276,13 @@ def _where(field: AuthField, kind: AuthKind) -> dict[str, str]:
 
 
 def _settings_model(provider: str, auth_type: str) -> type[BaseModel]:
-    return _BY_PROVIDER.get((provider, auth_type), NoSettings)
+    known = registry.provider(provider)
+    if known is None or known.site is None:
+        return _BY_PROVIDER.get((provider, auth_type), NoSettings)
+    # The operator's root, if any, is called in the place of every site.
+    default = "" if known.key in settings.ENV.base_urls else ...
+    about: Any = Field(default, title=known.site.label, description=known.site.help)
+    return create_model("SiteSettings", __base__=SiteSettings, site=(SiteAddress, about))
 
 
 def _path(location: tuple[int | str, ...]) -> str:

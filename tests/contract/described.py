@@ -34,8 +34,9 @@ def description(path: str) -> dict[str, Any]:
 
 def request_of(action: Action, inputs: Mapping[str, Any], auth: Mapping[str, str], answer: Any = None) -> httpx.Request:
     """Return what an action sends; ``answer`` is what it gets, if not that of its exchange."""
-    response = EXCHANGES[action.key].response() if answer is None else httpx.Response(200, json=answer)
-    return run_action(action, inputs, auth=auth, http=[response]).request
+    exchange = EXCHANGES[action.key]
+    response = exchange.response() if answer is None else httpx.Response(200, json=answer)
+    return run_action(action, inputs, auth=auth, http=[response], settings=exchange.settings).request
 
 
 def validate(value: Any, spec: dict[str, Any], pointer: str) -> None:

@@ -242,8 +242,8 @@ def test_the_test_of_a_token_is_what_google_describes(action: Action) -> None:
 
 
 CHOICES: list[tuple[Action, str, Any]] = [
-    (append_row, "sheet", EXCHANGES["google_sheets.getRows"].before[0]),
-    (upsert_row, "keyColumn", EXCHANGES["google_sheets.appendRow"].before[0]),
+    (append_row, "sheet", EXCHANGES["google_sheets.getRows"].before[0].answer),
+    (upsert_row, "keyColumn", EXCHANGES["google_sheets.appendRow"].before[0].answer),
     (upload_file, "folder", {"files": []}),
     (download_file, "fileId", {"files": []}),
     (create_event, "calendar", {"items": []}),
