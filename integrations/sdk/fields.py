@@ -27,7 +27,7 @@ def ui(
     is more than names and values; ``advanced`` folds the field away with the optional ones; ``secret`` is a text that
     lies in the vault alone: a step holds the name of a credential in its place, ``run`` reads the text itself, and
     what calls an action without a step (``integration try``, a test) passes the text; ``show_if`` names a field that
-    must be filled in; ``language`` is what a field of ``code`` is written in, ``python`` or ``javascript``.
+    must be filled in; ``language`` is what a field of ``code`` is written in, ``python``, ``javascript`` or ``sql``.
     """
     extra: dict[str, Any] = {}
     if format:

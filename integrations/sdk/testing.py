@@ -38,7 +38,7 @@ from integrations.sdk.webhook import (
 )
 
 if TYPE_CHECKING:
-    from integrations.sdk.dialling import Dial
+    from integrations.sdk.dialling import Dialler
 
 Handler: TypeAlias = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
@@ -117,7 +117,7 @@ def make_context(
     attempt: int = 1,
     idempotency_key: str = "test-key",
     evaluator: Evaluator | None = None,
-    dial: Dial | None = None,
+    dial: Dialler | None = None,
 ) -> tuple[RunContext[Any], FakeWire]:
     """Return the context in which an action or a trigger would run, and the wire that records its requests.
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
+from integrations.sdk.dialling import Dialler
 from integrations.sdk.errors import AuthError, InputError
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
@@ -249,6 +250,8 @@ class StepAttempt:
             idempotency_key=record.idempotency_key,
             deadline=deadline,
             evaluator=ItemEvaluator(self._step.config.inputs, scope) if action.per_item else None,
+            settings=credential.settings,
+            dialler=None if action.http or action.pure else self._dialler(deadline),
         )
         try:
             value = await within(seconds + _GRACE, action.run(context), waits=self._show)
@@ -278,6 +281,9 @@ class StepAttempt:
             idempotency_key=self.record.idempotency_key,
             traceparent="" if trace is None else trace.parent(self.record.path, self.record.number),
         )
+
+    def _dialler(self, deadline: datetime) -> Dialler:
+        return self._ports.clients.dialler(egress_allow=self._order.egress_allow, deadline=deadline)
 
     def _lines(self) -> tuple[dict[str, str], ...]:
         """Return the step's log, redacted and within its bounds."""

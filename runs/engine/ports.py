@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
+from integrations.sdk.dialling import Dialler
 from orchestrator.types import JSONValue
 from runs.engine.records import Attempt, Failure, ResolvedAs
 
@@ -167,6 +168,9 @@ class Clients(Protocol):
         traceparent: str,
     ) -> StepHttp:
         """Return the HTTP client of one attempt; without a ``traceparent`` its requests carry none."""
+
+    def dialler(self, *, egress_allow: Sequence[str], deadline: datetime) -> Dialler:
+        """Return what connects for one attempt to hosts that speak no HTTP."""
 
 
 class Clock(Protocol):
