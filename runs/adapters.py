@@ -21,6 +21,7 @@ from integrations.registry import http_options, registry
 from integrations.sdk.action import Action
 from integrations.sdk.client import Authorize
 from integrations.sdk.declaration import Declaration
+from integrations.sdk.dialling import Dialler, dialler
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
 from orchestrator import jsongate
@@ -132,7 +133,8 @@ class PooledClients:
     """HTTP clients of attempts, over the one pool of a driver's loop."""
 
     def __init__(self) -> None:
-        self.pool = HttpPool(egress_policy(), room=take_room)
+        self._policy = egress_policy()
+        self.pool = HttpPool(self._policy, room=take_room)
 
     def client(
         self,
@@ -154,6 +156,9 @@ class PooledClients:
             renew=partial(_renewed, action, credential.renew) if credential.renew else None,
             traceparent=traceparent,
         )
+
+    def dialler(self, *, egress_allow: Sequence[str], deadline: datetime) -> Dialler:
+        return dialler(self._policy, egress_allow=egress_allow, deadline=deadline)
 
 
 async def _renewed(action: Declaration, renew: Callable[[], Awaitable[OpenCredential | None]]) -> Authorize | None:

@@ -36,6 +36,7 @@ class Action(Declaration):
     that others do more; ``http`` says whether it speaks HTTP, which the contract suite then checks; ``any_provider``
     takes other providers' credentials too; ``per_item`` names inputs that are expressions over the items of a list:
     they arrive as written, and ``ctx.evaluate`` gives their value for one item;
+    ``verbatim`` names inputs in which there are no expressions, such as a command that data must not become a part of;
     ``passes_on`` names inputs that it does not look into, so that values of many megabytes stay packed in them;
     ``opens`` is how many bytes of JSON one value of the others may have; ``options`` are functions that list the
     choices of a text input, by its name (``integrations.sdk.options``);
@@ -51,6 +52,7 @@ class Action(Declaration):
     summary: Summary | None
     lanes: tuple[str, ...] | None
     per_item: tuple[str, ...]
+    verbatim: tuple[str, ...]
     passes_on: tuple[str, ...]
     opens: int | None
     options: Mapping[str, OptionsFunction]
@@ -60,7 +62,7 @@ class Action(Declaration):
     @cached_property
     def as_written(self) -> tuple[str, ...]:
         """The names of the inputs that are no expressions to evaluate before a call."""
-        return (*self.per_item, *self.secret_inputs)
+        return (*self.per_item, *self.verbatim, *self.secret_inputs)
 
     def repeatable(self, inputs: BaseModel) -> bool:
         """Whether this very call may be sent again with the same key."""
@@ -105,6 +107,7 @@ def action(
     summary: Summary | None = None,
     lanes: Sequence[str] | None = None,
     per_item: Sequence[str] = (),
+    verbatim: Sequence[str] = (),
     passes_on: Sequence[str] = (),
     opens: int | None = None,
     options: Mapping[str, OptionsFunction] | None = None,
@@ -118,7 +121,7 @@ def action(
     """
 
     def decorate(function: Callable[[RunContext[ModelT]], Any]) -> Action:
-        named = {"per_item": per_item, "passes_on": passes_on}
+        named = {"per_item": per_item, "verbatim": verbatim, "passes_on": passes_on}
         chosen = dict(options or {})
         parts = parts_of(
             "action",
@@ -141,6 +144,7 @@ def action(
             summary=summary,
             lanes=None if lanes is None else tuple(lanes),
             per_item=tuple(per_item),
+            verbatim=tuple(verbatim),
             passes_on=tuple(passes_on),
             opens=opens,
             options=MappingProxyType(chosen),

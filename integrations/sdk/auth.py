@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
     from integrations.sdk.client import StepHttp
-    from integrations.sdk.dialling import Dial
+    from integrations.sdk.dialling import Dialler
 
 
 class AuthView(Mapping[str, Any]):
@@ -75,13 +75,14 @@ class Account:
 class AuthContext:
     """What a credential's ``test`` gets; ``http`` carries the credential to the provider's hosts as in a step.
 
-    ``dial`` connects to a host that speaks no HTTP, under the same guard; it blocks, so call it in a thread.
+    ``dial`` connects to a host that speaks no HTTP, under the same guard; it blocks, so call it in a thread, and
+    ``dial.addresses`` says where a library may connect that makes its connections itself.
     """
 
     auth: AuthView
     http: StepHttp
     settings: Mapping[str, Any] = field(default_factory=dict)
-    dial: Dial | None = None
+    dial: Dialler | None = None
 
 
 AuthTest: TypeAlias = Callable[[AuthContext], Awaitable[Account]]

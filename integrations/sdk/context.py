@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from integrations.words import gettext as _
 
 if TYPE_CHECKING:
     from integrations.sdk.client import StepHttp
-    from integrations.sdk.dialling import Dial
+    from integrations.sdk.dialling import Dialler
 
 MAX_LOG_LINES: Final = 500
 MAX_LOG_TEXT: Final = 4000
@@ -110,7 +110,7 @@ class RunContext(Generic[InputsT]):
     deadline: datetime
     evaluator: Evaluator | None
     settings: Mapping[str, Any]
-    dialler: Dial | None
+    dialler: Dialler | None
     store: Callable[[], Store] | None
     report: Report | None
 
@@ -129,7 +129,7 @@ class RunContext(Generic[InputsT]):
         deadline: datetime,
         evaluator: Evaluator | None = None,
         settings: Mapping[str, Any] = MappingProxyType({}),
-        dialler: Dial | None = None,
+        dialler: Dialler | None = None,
         store: Callable[[], Store] | None = None,
         report: Report | None = None,
     ) -> None:
@@ -173,6 +173,15 @@ class RunContext(Generic[InputsT]):
         if self.dialler is None:
             raise Permanent(_("Only HTTP is spoken from here."))
         return self.dialler(host, port)
+
+    def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host that may be connected to, for a library that makes its connections itself.
+
+        Connect to one of these and look nothing up again. It blocks and raises as ``dial`` does.
+        """
+        if self.dialler is None:
+            raise Permanent(_("Only HTTP is spoken from here."))
+        return self.dialler.addresses(host, port)
 
     @cached_property
     def http(self) -> StepHttp:

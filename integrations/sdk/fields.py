@@ -30,8 +30,8 @@ def ui(
     its own; ``secret`` is a text that lies in the vault alone: a step holds the name of a credential in its place,
     ``run`` reads the text itself, and what calls an action without a step (``integration try``, a test) passes the
     text; ``show_if`` names a field that must be filled in; ``visible_if`` names a choice and those of its values with
-    which this field means something; ``language`` is what a field of ``code`` is written in, ``python`` or
-    ``javascript``.
+    which this field means something; ``language`` is what a field of ``code`` is written in, ``python``,
+    ``javascript`` or ``sql``.
     """
     extra: dict[str, Any] = {}
     if format:

@@ -39,7 +39,7 @@ from integrations.sdk.webhook import (
 )
 
 if TYPE_CHECKING:
-    from integrations.sdk.dialling import Dial
+    from integrations.sdk.dialling import Dialler
 
 Handler: TypeAlias = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
@@ -118,7 +118,7 @@ def make_context(
     attempt: int = 1,
     idempotency_key: str = "test-key",
     evaluator: Evaluator | None = None,
-    dial: Dial | None = None,
+    dial: Dialler | None = None,
     store: Store | None = None,
     report: Report | None = None,
 ) -> tuple[RunContext[Any], FakeWire]:

@@ -163,7 +163,7 @@ class _Extraction:
 
     def _config(self, path: str, step: StepDefinition, seen: frozenset[str], *, in_loop: bool) -> StepConfig:
         facts = self.catalog.action(step.action)
-        per_item, secrets = (facts.per_item, facts.secrets) if facts else ((), ())
+        per_item, held = (facts.per_item, (*facts.verbatim, *facts.secrets)) if facts else ((), ())
 
         def judge(where: str, *, own_item: bool) -> Any:
             return lambda reference: self._comes_along(reference, where, step, seen, own_item=own_item)
@@ -171,7 +171,7 @@ class _Extraction:
         inputs: dict[str, JSONValue] = {}
         for name, value in step.config.inputs.items():
             where = f"{path}.config.inputs.{name}"
-            if name in secrets:
+            if name in held:
                 inputs[name] = value
                 continue
             own = in_loop or name in per_item
@@ -323,12 +323,12 @@ class _Extraction:
             if step.key in self.inside:
                 continue
             facts = self.catalog.action(step.action)
-            per_item, secrets = (facts.per_item, facts.secrets) if facts else ((), ())
+            per_item, held = (facts.per_item, (*facts.verbatim, *facts.secrets)) if facts else ((), ())
             for name, value in step.config.inputs.items():
                 where = f"{path}.config.inputs.{name}"
                 if name in per_item and isinstance(value, str):
                     yield where, value, True
-                elif name not in secrets:
+                elif name not in held:
                     yield from ((at, text, False) for at, text in find_templates(value, where))
             if step.config.run_if is not None:
                 yield f"{path}.config.run_if", step.config.run_if, True

@@ -16,7 +16,8 @@ class ActionFacts:
     """What validation needs of an action. ``check_inputs`` runs its model: rows of path, message and code.
 
     ``lanes`` are the names of lanes it holds, empty for any, None for none; ``per_item`` the inputs that are
-    expressions over items, ``secrets`` those that hold a credential's name in place of a value.
+    expressions over items, ``verbatim`` those that hold none, ``secrets`` those that hold a credential's name in place
+    of a value.
     """
 
     key: str
@@ -30,6 +31,7 @@ class ActionFacts:
     check_inputs: CheckInputs
     lanes: tuple[str, ...] | None = None
     per_item: tuple[str, ...] = ()
+    verbatim: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
 
 

@@ -175,7 +175,8 @@ class _Checker:
             yield from self._per_item(prefix, inputs, facts, place)
             yield from self._secrets(prefix, inputs, facts)
         yield from call_problems(path, step, caller=self.definition.slug, workflows=self.workflows)
-        yield from self._templates(_but(inputs, (*facts.per_item, *facts.secrets) if facts else ()), prefix, place)
+        held = (*facts.per_item, *facts.verbatim, *facts.secrets) if facts else ()
+        yield from self._templates(_but(inputs, held), prefix, place)
         yield from self._condition(path, step, place)
         for where, text in texts(_but(inputs, facts.secrets if facts else ()), prefix):
             if looks_secret(text, where.rpartition(".")[2]):
@@ -249,7 +250,7 @@ class _Checker:
         inputs, schema = step.config.inputs, input_schema(step, facts, self.workflows)
         # What is in the vault is known to the run alone: here any text stands for it, and is not judged.
         secrets = {name: HIDDEN for name in facts.secrets if inputs.get(name) is not None}
-        plain = _but(inputs, facts.secrets)
+        plain = _but(inputs, (*facts.secrets, *facts.verbatim))
         dynamic = {path for path, _text in find_templates(plain)} | secrets.keys()
         for path, message, code in facts.check_inputs({**inputs, **secrets}):
             if not any(covers(path, expression) for expression in dynamic):

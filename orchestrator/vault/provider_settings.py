@@ -154,7 +154,16 @@ class EmailSettings(BaseModel):
     )
     port: int = Field(587, ge=1, le=65535, title=noop("Port"))
     security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", title=noop("Security"), description=noop("tls on port 465, starttls on 587.")
+        "starttls", title=noop("Security"), description=noop("tls on ports 993 and 465, starttls on 143 and 587.")
+    )
+    smtp_host: Annotated[str, AfterValidator(_server)] | None = Field(
+        None,
+        title=noop("Server for outgoing mail"),
+        description=noop("Where it is another one than above, which then is the one for IMAP."),
+    )
+    smtp_port: int | None = Field(None, ge=1, le=65535, title=noop("Its port"), description=noop("587 when left out."))
+    smtp_security: Literal["starttls", "tls", "none"] | None = Field(
+        None, title=noop("Its security"), description=noop("tls on port 465, else starttls, when left out.")
     )
 
 
@@ -166,9 +175,34 @@ class SiteSettings(BaseModel):
     site: SiteAddress
 
 
-_SECURITY: Final = ("none", "starttls", "tls")
+class PostgresSettings(BaseModel):
+    """The database that a credential signs in to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: Annotated[str, AfterValidator(_server)] = Field(
+        title=noop("Server"), description=noop("Like db.example.com.")
+    )
+    port: int = Field(5432, ge=1, le=65535, title=noop("Port"))
+    database: str = Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]+$", title=noop("Database"))
+    tls: Literal["verify-full", "require", "disable"] = Field(
+        "verify-full",
+        title=noop("TLS"),
+        description=noop(
+            "verify-full: the server has a certificate for its name that is publicly trusted. require: encrypted, and "
+            "whoever answers is believed. disable: neither."
+        ),
+    )
+
+
+# By the name of a setting, how well each of its values secures a connection, and the value of one that is left out.
+_SECURITY: Final = (
+    ("security", ("none", "starttls", "tls"), "starttls"),
+    ("smtp_security", ("none", "starttls", "tls"), "starttls"),
+    ("tls", ("disable", "require", "verify-full"), "verify-full"),
+)
 # Settings that say where a secret is sent.
-_PLACES: Final = ("site", "host", "port", "authorize_url", "token_url", "revoke_url")
+_PLACES: Final = ("site", "host", "port", "smtp_host", "smtp_port", "authorize_url", "token_url", "revoke_url")
 _HTTP: Final[dict[tuple[str, str], type[BaseModel]]] = {("http", kind): HttpSettings for kind in AuthType.values}
 _BY_PROVIDER: Final[Mapping[tuple[str, str], type[BaseModel]]] = MappingProxyType(
     {
@@ -176,6 +210,7 @@ _BY_PROVIDER: Final[Mapping[tuple[str, str], type[BaseModel]]] = MappingProxyTyp
         ("http", AuthType.API_KEY.value): HttpKeySettings,
         ("http", AuthType.OAUTH2.value): HttpOAuthSettings,
         ("email", AuthType.BASIC.value): EmailSettings,
+        ("postgres", AuthType.BASIC.value): PostgresSettings,
     }
 )
 
@@ -210,15 +245,15 @@ def reaches_further(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool
     """Whether with the settings ``after`` a secret could be sent where, or less safely than, with ``before``."""
     if any(before.get(name) != after.get(name) for name in _PLACES):
         return True
-    if _safety(after) < _safety(before):
+    if any(now < then for now, then in zip(_safety(after), _safety(before), strict=True)):
         return True
     pinned, now = set(before.get("hosts", ())), set(after.get("hosts", ()))
     return bool(pinned) and not (now and now <= pinned)
 
 
-def _safety(settings: Mapping[str, Any]) -> int:
-    """Return how well a connection is secured; what is not said is a mail server's default."""
-    return _SECURITY.index(settings.get("security", "starttls"))
+def _safety(settings: Mapping[str, Any]) -> list[int]:
+    """Return how well connections are secured, setting by setting."""
+    return [order.index(settings.get(name, default)) for name, order, default in _SECURITY]
 
 
 def credential_types() -> list[dict[str, Any]]:

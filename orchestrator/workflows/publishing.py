@@ -77,6 +77,7 @@ def action_facts(action: Action) -> ActionFacts:
         check_inputs=lambda inputs: _input_problems(action, inputs),
         lanes=action.lanes,
         per_item=action.per_item,
+        verbatim=action.verbatim,
         secrets=action.secret_inputs,
     )
 

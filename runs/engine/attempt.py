@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
+from integrations.sdk.dialling import Dialler
 from integrations.sdk.errors import AuthError, InputError, IntegrationError, RateLimited
 from integrations.sdk.limits import Gate, NotYet
 from integrations.sdk.state import MemoryStore, Store
@@ -267,6 +268,8 @@ class StepAttempt:
             evaluator=ItemEvaluator(self._step.config.inputs, scope) if action.per_item else None,
             store=partial(self._store, credential),
             report=partial(self._report, asyncio.get_running_loop()),
+            settings=credential.settings,
+            dialler=None if action.http or action.pure else self._dialler(deadline),
         )
         try:
             value = await within(seconds + _GRACE, action.run(context), waits=self._show)
@@ -334,6 +337,9 @@ class StepAttempt:
         if self._ports.states is None:
             return MemoryStore()
         return self._ports.states.store(credential, self._ports.redactor.clean)
+
+    def _dialler(self, deadline: datetime) -> Dialler:
+        return self._ports.clients.dialler(egress_allow=self._order.egress_allow, deadline=deadline)
 
     def _lines(self) -> tuple[dict[str, str], ...]:
         """Return the step's log, redacted and within its bounds."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
+from integrations.sdk.dialling import Dialler
 from integrations.sdk.limits import Gate
 from integrations.sdk.state import Store
 from orchestrator.types import JSONValue
@@ -171,6 +172,9 @@ class Clients(Protocol):
         traceparent: str,
     ) -> StepHttp:
         """Return the HTTP client of one attempt; without a ``traceparent`` its requests carry none."""
+
+    def dialler(self, *, egress_allow: Sequence[str], deadline: datetime) -> Dialler:
+        """Return what connects for one attempt to hosts that speak no HTTP."""
 
 
 class Gates(Protocol):

@@ -16,7 +16,8 @@ import pytest
 
 from integrations.providers.email import message as messages
 from integrations.providers.email import triggers
-from integrations.providers.email.client import account, mailbox_name
+from integrations.providers.email.account import account
+from integrations.providers.email.client import mailbox_name
 from integrations.providers.email.message import parse
 from integrations.providers.email.triggers import new_message
 from integrations.sdk import AuthContext, AuthError, InputError, Permanent, Transient

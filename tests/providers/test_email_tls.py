@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from integrations.providers.email.client import account, opened
+from integrations.providers.email.account import account
+from integrations.providers.email.client import opened
 from integrations.providers.email.triggers import new_message
 from integrations.sdk import AuthContext, Permanent
 from integrations.sdk.auth import AuthView

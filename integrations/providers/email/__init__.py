@@ -1,6 +1,6 @@
-"""E-mail: what arrives in a mailbox, by a credential that names the mail server."""
+"""E-mail: what arrives in a mailbox and what is sent, by a credential that names the mail servers."""
 
-from integrations.providers.email import client
+from integrations.providers.email.account import account
 from integrations.sdk import Basic, Provider
 
 email = Provider(
@@ -10,10 +10,10 @@ email = Provider(
         Basic(
             label="Mail server",
             help="The user name and password of the mailbox. Many providers want a password made for one app.",
-            test=client.account,
+            test=account,
         )
     ],
-    description="Start when a message arrives in a mailbox, by IMAP.",
+    description="Start when a message arrives in a mailbox (IMAP), and send mail (SMTP).",
     icon="mail",
     category="Communication",
     tile="mail",

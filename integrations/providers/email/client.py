@@ -1,34 +1,24 @@
-"""How a mail server is spoken to: IMAP, and SMTP as far as to a sign-in. Everything here blocks.
+"""How a mailbox is read: IMAP. Everything here blocks.
 
 A server is a stranger's: what it may send is counted, and the connection ends at the deadline whatever it does.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import binascii
 import imaplib
 import re
-import smtplib
 import socket
 import ssl
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any, Final
 
-import httpx
-
-from integrations.sdk import Account, AuthContext, AuthError, InputError, Permanent, Transient
+from integrations.providers.email.server import dialled, explained, literal, refused, security, trusted
+from integrations.sdk import InputError, Permanent
 from integrations.sdk.dialling import Dial
 from integrations.words import gettext as _
-from integrations.words import gettext_noop
 
-IMAP_PORTS: Final = (143, 993)
-DEFAULT_PORT: Final = 587
-CHECK_SECONDS: Final = 15.0
 # Of one answer, and of all answers to one poll.
 MAX_LITERAL: Final = 16 * 1024 * 1024
 MAX_LINE: Final = 1_000_000
@@ -39,19 +29,6 @@ _NUMBER: Final = re.compile(rb"\d+")
 _LITERAL: Final = re.compile(rb"\{\d{12,}\+?\}\r?\n?\Z")
 _SIZE: Final = re.compile(rb"RFC822\.SIZE (\d+)", re.IGNORECASE)
 _UID: Final = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
-_AGAIN: Final = gettext_noop("Is the server's name right, and is it the one for IMAP (port 993 with tls)?")
-_CERTIFICATE: Final = gettext_noop(
-    "Enter the name that the certificate is for, or ask who runs the server for one that is valid."
-)
-
-
-class _OtherProtocol(Permanent):
-    """What answers is no server of this kind; it may be one of another."""
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
 
 
 class _Connection(imaplib.IMAP4):
@@ -164,11 +141,11 @@ def opened(
 
     Raises AuthError, InputError for a mailbox that is not there, Transient and Permanent.
     """
-    with _explained(settings), _dialled(dial, settings, seconds=seconds, tls=tls) as connected:
+    with explained(settings), dialled(dial, settings, seconds=seconds, tls=tls) as connected:
         connection = _Connection(connected, str(settings.get("host")))
         try:
-            if _security(settings) == "starttls":
-                _start_tls(connection, tls or _tls())
+            if security(settings) == "starttls":
+                _start_tls(connection, tls or trusted())
             _sign_in(connection, auth)
             kind, said = connection.select(mailbox_name(name), readonly=not writes)
             if kind != "OK":
@@ -204,95 +181,11 @@ def _sign_in(connection: imaplib.IMAP4, auth: Mapping[str, Any]) -> None:
         if "AUTH=PLAIN" in connection.capabilities:
             connection.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
         else:
-            connection.login(_literal(user), _literal(password))
+            connection.login(literal(user), literal(password))
     except imaplib.IMAP4.abort:
         raise
     except imaplib.IMAP4.error as error:
-        raise _refused(str(error)) from None
-
-
-def _literal(text: str) -> str:
-    if not text.isascii():
-        raise AuthError(_("This mail server takes no user names and passwords with letters beyond ASCII."))
-    return text
-
-
-def _refused(said: str) -> AuthError:
-    return AuthError(
-        _("The mail server refused the sign-in: %(said)s") % {"said": said[:300]},
-        hint=_("Check user name and password. Many providers want a password made for one app."),
-    )
-
-
-@contextmanager
-def _dialled(
-    dial: Dial, settings: Mapping[str, Any], *, seconds: float, tls: ssl.SSLContext | None = None
-) -> Iterator[socket.socket]:
-    """Connect to the credential's server, with TLS where it says so; the connection ends after ``seconds``."""
-    host = str(settings.get("host") or "")
-    if not host:
-        raise InputError(
-            _("The credential names no mail server."), hint=_("Enter the server in the credential's form.")
-        )
-    connected = dial(host, int(settings.get("port") or DEFAULT_PORT))
-    # Another name of the same connection: TLS takes the first one over.
-    spare = connected.dup()
-    timer = threading.Timer(max(0.1, seconds), _cut, (spare,))
-    timer.daemon = True
-    timer.start()
-    try:
-        if _security(settings) == "tls":
-            connected = (tls or _tls()).wrap_socket(connected, server_hostname=host)
-        yield connected
-    finally:
-        timer.cancel()
-        connected.close()
-        spare.close()
-
-
-def _cut(connected: socket.socket) -> None:
-    # Whoever reads from it stops at once.
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
-
-
-def _security(settings: Mapping[str, Any]) -> str:
-    return str(settings.get("security") or "starttls")
-
-
-@contextmanager
-def _explained(settings: Mapping[str, Any]) -> Iterator[None]:
-    """Turn what imaplib, ssl and sockets raise into what says what to do."""
-    host = settings.get("host")
-    try:
-        yield
-    except ssl.SSLCertVerificationError as error:
-        said = {"host": host, "why": error.verify_message.rstrip(".")}
-        raise Permanent(_("The certificate of %(host)s is not valid: %(why)s.") % said, hint=_(_CERTIFICATE)) from None
-    except ssl.SSLError:
-        raise Permanent(
-            _("No secure connection to %(host)s could be agreed on.") % {"host": host}, hint=_(_AGAIN)
-        ) from None
-    except TimeoutError:
-        raise Transient(_("%(host)s did not answer in time.") % {"host": host}, hint=_(_AGAIN)) from None
-    except OSError as error:
-        raise Transient(
-            _("The connection to %(host)s broke (%(name)s).") % {"host": host, "name": type(error).__name__},
-            hint=_(_AGAIN),
-        ) from None
-    except imaplib.IMAP4.abort as error:
-        raise Transient(
-            _("%(host)s ended the conversation: %(error)s") % {"host": host, "error": str(error)[:300]}, hint=_(_AGAIN)
-        ) from None
-    except imaplib.IMAP4.error as error:
-        raise _OtherProtocol(
-            _("%(host)s does not answer as a mail server: %(error)s") % {"host": host, "error": str(error)[:300]},
-            hint=_(_AGAIN),
-        ) from None
-    except UnicodeError:
-        raise _OtherProtocol(
-            _("%(host)s does not answer as a mail server: it sends no text.") % {"host": host}, hint=_(_AGAIN)
-        ) from None
+        raise refused(str(error)) from None
 
 
 def _said(found: Sequence[Any]) -> str:
@@ -314,77 +207,3 @@ def mailbox_name(name: str) -> str:
             beyond = ""
         parts.append("&-" if sign == "&" else f"\\{sign}" if sign in ('"', "\\") and sign else sign)
     return f'"{"".join(parts)}"'
-
-
-async def account(ctx: AuthContext) -> Account:
-    """Sign in to the mail server that the credential names, by IMAP or SMTP, whichever it speaks."""
-    return await asyncio.to_thread(_account, ctx)
-
-
-def _account(ctx: AuthContext) -> Account:
-    if ctx.dial is None:
-        raise Permanent(_("Only HTTP is spoken from here."))
-    port = int(ctx.settings.get("port") or DEFAULT_PORT)
-    ways = [_try_imap, _try_smtp] if port in IMAP_PORTS else [_try_smtp, _try_imap]
-    try:
-        ways[0](ctx, ctx.dial)
-    except _OtherProtocol:
-        ways[1](ctx, ctx.dial)
-    return Account(label=str(ctx.auth["username"]))
-
-
-def _try_imap(ctx: AuthContext, dial: Dial) -> None:
-    with opened(dial, ctx.settings, ctx.auth, name="INBOX", writes=False, seconds=CHECK_SECONDS):
-        pass
-
-
-class _Smtp(smtplib.SMTP):
-    """smtplib over a connection that is there already."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._connected = connected
-        super().__init__(local_hostname="localhost")
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self._connected
-
-
-def _try_smtp(ctx: AuthContext, dial: Dial) -> None:
-    with _explained(ctx.settings), _dialled(dial, ctx.settings, seconds=CHECK_SECONDS) as connected:
-        server = _Smtp(connected)
-        try:
-            code, said = server.connect("smtp", 1)
-            if code != 220:
-                raise _OtherProtocol(
-                    _("This is no server for outgoing mail: %(said)s") % {"said": said.decode("utf-8", "replace")[:200]}
-                )
-            server._host = str(ctx.settings.get("host"))  # type: ignore[attr-defined]
-            if _security(ctx.settings) == "starttls":
-                server.starttls(context=_tls())
-            _smtp_sign_in(server, str(ctx.auth["username"]), str(ctx.auth["password"]))
-        except smtplib.SMTPAuthenticationError as error:
-            text = error.smtp_error
-            raise _refused(text if isinstance(text, str) else text.decode("utf-8", "replace")) from None
-        except smtplib.SMTPException as error:
-            raise Permanent(
-                _("The mail server did not take the sign-in: %(name)s.") % {"name": type(error).__name__}
-            ) from None
-        finally:
-            server.close()
-
-
-def _smtp_sign_in(server: smtplib.SMTP, user: str, password: str) -> None:
-    server.ehlo_or_helo_if_needed()
-    if "PLAIN" not in server.esmtp_features.get("auth", "").upper().split():
-        server.login(_literal(user), _literal(password))
-        return
-    # By hand: the library writes ASCII alone.
-    given = encoded(f"\0{user}\0{password}".encode())
-    code, said = server.docmd("AUTH", f"PLAIN {given}")
-    if code not in (235, 503):
-        raise smtplib.SMTPAuthenticationError(code, said)
-
-
-def encoded(data: bytes) -> str:
-    """Return bytes as base64."""
-    return base64.b64encode(data).decode()

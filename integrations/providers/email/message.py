@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field
 
-from integrations.providers.email.client import encoded
+from integrations.providers.email.server import encoded
 
 # Characters of each of text and HTML, bytes of all attachments together.
 MAX_TEXT: Final = 1_000_000

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import base64
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from integrations.mails import Mail, encoded
 from integrations.providers.gmail import gmail
 from integrations.providers.gmail.client import MODIFY_SCOPE, SERVICE, find, label_path, message, send
-from integrations.providers.gmail.message import Mail, encode
 from integrations.providers.gmail.options import labels
 from integrations.providers.gmail.reading import SAMPLE, Received, read
 from integrations.sdk import RunContext, action, ui
@@ -23,6 +25,7 @@ def _joined(value: object) -> object:
 
 
 Addresses = Annotated[str, BeforeValidator(_joined)]
+_NAMES: Final[Mapping[str, str]] = {"text": "bodyText", "reply_to": "replyTo", "in_reply_to": "inReplyTo"}
 
 
 class SendEmailInputs(BaseModel):
@@ -123,8 +126,11 @@ async def send_email(ctx: RunContext[SendEmailInputs]) -> dict[str, Any]:
         reply_to=inputs.reply_to,
         in_reply_to=inputs.in_reply_to,
         date=ctx.now,
+        names=_NAMES,
     )
-    resource = {"raw": encode(mail)} | ({"threadId": inputs.thread_id} if inputs.thread_id else {})
+    # Base64url without padding.
+    raw = base64.urlsafe_b64encode(encoded(mail)).decode("ascii").rstrip("=")
+    resource = {"raw": raw} | ({"threadId": inputs.thread_id} if inputs.thread_id else {})
     answer = _identified(await send(ctx.http, resource))
     ctx.log(f"Sent as {answer['id']}")
     return answer

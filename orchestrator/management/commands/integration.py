@@ -22,6 +22,7 @@ from integrations.registry import RegistryError, all_declared_in, http_options, 
 from integrations.sdk import Action, DeclarationError, IntegrationError, LogLine, RunContext, StepLog
 from integrations.sdk.auth import AuthView
 from integrations.sdk.declaration import Declaration
+from integrations.sdk.dialling import dialler
 from integrations.sdk.http import HttpPool
 from integrations.sdk.lint import Finding, lint, network_at_import
 from integrations.sdk.scaffold import CannotScaffold, as_package, in_library
@@ -236,7 +237,8 @@ async def _run(action: Action, given: Mapping[str, Any], opened: _Opened, log: S
     action.check_auth(opened.auth)
     seconds = action.timeout or TRY_SECONDS
     deadline, key = datetime.now(UTC) + timedelta(seconds=seconds), uuid.uuid4().hex
-    pool = HttpPool(egress_policy())
+    policy = egress_policy()
+    pool = HttpPool(policy)
     try:
         http = pool.client(
             **http_options(action, opened.auth, opened.settings, settings.ENV.base_urls),
@@ -257,6 +259,8 @@ async def _run(action: Action, given: Mapping[str, Any], opened: _Opened, log: S
             idempotency_key=key,
             deadline=deadline,
             evaluator=ItemEvaluator(given, {}) if action.per_item else None,
+            settings=opened.settings,
+            dialler=dialler(policy, egress_allow=opened.egress_allow, deadline=deadline),
         )
         async with asyncio.timeout(seconds + 1):
             return await action.run(context)

@@ -7,10 +7,9 @@ decoded, and the finished bytes are parsed again and compared with what was mean
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from email import policy
 from email.errors import HeaderParseError
@@ -36,29 +35,42 @@ _CANNOT_BE_READ: Final = (HeaderParseError, ValueError, LookupError, AttributeEr
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """A mail in words: addresses as a person writes them, comma-separated."""
+    """A mail in words: addresses as a person writes them, comma-separated.
+
+    ``text`` may be empty where there is ``html``. ``names`` are those of an action's inputs that are called otherwise.
+    """
 
     to: str
     subject: str
-    text: str
+    text: str = ""
     html: str = ""
     cc: str = ""
     bcc: str = ""
     sender: str = ""
     reply_to: str = ""
     in_reply_to: str = ""
+    message_id: str = ""
     date: datetime
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, name: str) -> str:
+        """Return what the action calls an input."""
+        return self.names.get(name, name)
+
+    @property
+    def has_text(self) -> bool:
+        return bool(self.text) or not self.html
 
 
-def encode(mail: Mail) -> str:
-    """Return the mail as Gmail's ``raw``: base64url without padding. Raises InputError naming the wrong field."""
+def encoded(mail: Mail) -> bytes:
+    """Return the mail as it is sent, in ASCII. Raises InputError naming the wrong field."""
     message, addresses = _build(mail)
     try:
         data = message.as_bytes(policy=_POLICY)
         _verify(data, message, addresses, mail)
     except _CANNOT_BE_READ:
         raise InputError(_("The mail has characters that cannot be sent.")) from None
-    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
+    return data
 
 
 def _build(mail: Mail) -> tuple[EmailMessage, dict[str, list[str]]]:
@@ -68,20 +80,22 @@ def _build(mail: Mail) -> tuple[EmailMessage, dict[str, list[str]]]:
         "To": ("to", mail.to),
         "Cc": ("cc", mail.cc),
         "Bcc": ("bcc", mail.bcc),
-        "Reply-To": ("replyTo", mail.reply_to),
+        "Reply-To": (mail.named("reply_to"), mail.reply_to),
     }
     message = EmailMessage(policy=_POLICY)
     meant: dict[str, list[str]] = {}
-    for header, (field, value) in given.items():
+    for header, (name, value) in given.items():
         if value.strip():
-            found = parse_addresses(value, field=field)
+            found = parse_addresses(value, field=name)
             meant[header] = [address.addr_spec for address in found]
             message[header] = found
     message["Subject"] = _safe_text(mail.subject, field="subject")
     message["Date"] = format_datetime(mail.date)
+    if mail.message_id:
+        message["Message-ID"] = mail.message_id
     if mail.in_reply_to:
         if not _MESSAGE_ID.fullmatch(mail.in_reply_to):
-            raise InputError(_("A Message-ID looks like <id@host>."), field="inReplyTo")
+            raise InputError(_("A Message-ID looks like <id@host>."), field=mail.named("in_reply_to"))
         message["In-Reply-To"] = message["References"] = mail.in_reply_to
     _set_bodies(message, mail)
     return message, meant
@@ -89,12 +103,15 @@ def _build(mail: Mail) -> tuple[EmailMessage, dict[str, list[str]]]:
 
 def _set_bodies(message: EmailMessage, mail: Mail) -> None:
     try:
-        message.set_content(mail.text)
-        if mail.html:
+        if mail.has_text:
+            message.set_content(mail.text)
+        if mail.html and mail.has_text:
             message.add_alternative(mail.html, subtype="html")
+        elif mail.html:
+            message.set_content(mail.html, subtype="html")
     except UnicodeError:
         raise InputError(
-            _("The text has characters that are no characters (lone surrogates)."), field="bodyText"
+            _("The text has characters that are no characters (lone surrogates)."), field=mail.named("text")
         ) from None
 
 
@@ -171,9 +188,10 @@ def _verify(data: bytes, message: EmailMessage, addresses: dict[str, list[str]],
         )
     if _words(str(parsed["Subject"])) != _words(_decoded(mail.subject, field="subject")):
         raise InputError(_("The subject would not arrive as it was given."), field="subject")
-    body = parsed.get_body(("plain",))
-    if body is None or _lines(body.get_content()) != _lines(mail.text):
-        raise InputError(_("The text would not arrive as it was given."), field="bodyText")
+    kind, meant = ("plain", mail.text) if mail.has_text else ("html", mail.html)
+    body = parsed.get_body((kind,))
+    if body is None or _lines(body.get_content()) != _lines(meant):
+        raise InputError(_("The text would not arrive as it was given."), field=mail.named("text"))
 
 
 def _addresses_of(parsed: MIMEPart, header: str) -> Sequence[str]:
