@@ -55,6 +55,7 @@ def test_what_is_folded_stays_so_from_step_to_step(browser: Browser, found: Prod
         expect(page.locator("summary.lh", has_text="Then")).to_contain_text("1 step")
         assert axe_findings(page) == []
         page.locator("summary", has_text="Lanes of").press("Enter")
+        expect(page.locator("summary.lh").first).to_be_hidden()
         page.reload()
         expect(page.locator("summary.lh").first).to_be_hidden()
         page.get_by_role("link", name="Expand all").click()

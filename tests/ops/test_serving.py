@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from orchestrator import env
@@ -54,8 +54,7 @@ def refusal(environment: Environment, *arguments: str, status: int) -> str:
     return done.stderr.strip()
 
 
-@pytest.mark.parametrize("host", [ALL_INTERFACES, "::", "192.0.2.1"])
-@pytest.mark.parametrize("command", ["up", "web"])
+@pytest.mark.parametrize(("command", "host"), [("up", ALL_INTERFACES), ("web", "::"), ("web", "192.0.2.1")])
 def test_with_self_made_keys_the_web_listens_on_loopback_alone(command: str, host: str, prepared: Environment) -> None:
     sentence = refusal(prepared, command, "--host", host, "--port", str(free_port()), status=1)
     assert sentence.startswith("CommandError: The keys were made by this machine")
@@ -86,11 +85,9 @@ def test_up_looks_at_the_port_before_it_makes_anything(taken: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", ""])
-def test_what_is_no_port_is_told(port: str, prepared: Environment) -> None:
-    done = manage(prepared, "web", f"--port={port}")
-    assert done.returncode == 2
-    assert "argument --port: invalid" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_is_no_port_is_told(port: str) -> None:
+    with pytest.raises(CommandError, match="argument --port: invalid"):
+        call_command("web", f"--port={port}")
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "\N{GREEK SMALL LETTER ALPHA}" * 70, "a..b"])
@@ -177,10 +174,9 @@ def test_a_database_that_is_away_is_told_without_its_password(command: str, prep
 
 @pytest.mark.parametrize("count", ["0", "-1", "many"])
 @pytest.mark.parametrize("command", ["up", "worker"])
-def test_a_number_of_workers_that_is_none_is_told(command: str, count: str, prepared: Environment) -> None:
-    done = manage(prepared, command, f"--workers={count}")
-    assert done.returncode == 2
-    assert "is not a positive whole number" in done.stderr
+def test_a_number_of_workers_that_is_none_is_told(command: str, count: str) -> None:
+    with pytest.raises(CommandError, match="is not a positive whole number"):
+        call_command(command, f"--workers={count}")
 
 
 def test_the_number_of_workers_reaches_the_group() -> None:
