@@ -21,6 +21,7 @@ from orchestrator.builder import broken, reads, step_form
 from orchestrator.builder.called import called_by, extract_url
 from orchestrator.builder.changes import option_label, step_title
 from orchestrator.builder.choices import offering
+from orchestrator.builder.connect import connect_of
 from orchestrator.builder.data import LARGEST, place_of
 from orchestrator.builder.panels import (
     CredentialChoice,
@@ -296,6 +297,7 @@ class Board:
             credential_required=bool(action and action.auth_required),
             credentials=choices,
             new_credential_url=self._new_credential_url(action, key),
+            connect=connect_of(self, action, key, credential),
             provider_name=words_of(action).provider if action else "",
             fields=tuple(each for each in drawn if not _is_folded(each)),
             folded=tuple(each for each in drawn if _is_folded(each)),

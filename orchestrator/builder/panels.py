@@ -8,6 +8,7 @@ from typing import Final
 
 from orchestrator.builder import step_form
 from orchestrator.builder.called import Called
+from orchestrator.builder.connect import Connect
 from orchestrator.builder.entrance_form import EntranceForm
 from orchestrator.builder.folding import Fold
 from orchestrator.builder.form_form import FormForm
@@ -163,6 +164,7 @@ class StepPanel:
     credential_required: bool
     credentials: tuple[CredentialChoice, ...]
     new_credential_url: str
+    connect: Connect | None
     provider_name: str
     fields: tuple[step_form.Field, ...]
     folded: tuple[step_form.Field, ...]

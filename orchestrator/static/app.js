@@ -230,7 +230,12 @@ const windows = new BroadcastChannel("windows"), done = document.querySelector("
 document.addEventListener("submit", ({ target }) => {
   if (!target.matches("[data-window]") || !open("", "sign-in", "popup,width=560,height=760")) return;
   target.target = "sign-in";
-  windows.onmessage = ({ data }) => location.assign(data);
+  windows.onmessage = ({ data }) => {
+    const before = location.pathname + location.search, [page, place] = data.split("#");
+    location.assign(data);
+    // Another place on the page that is shown already loads nothing.
+    if (place && page === before) location.reload();
+  };
 });
 // The name is lost on the way through the provider.
 if (name === "sign-in") sessionStorage.window = 1;

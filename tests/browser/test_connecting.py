@@ -112,19 +112,22 @@ def test_from_the_form_to_a_sign_in_that_ended_and_back(browser: Browser, world:
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 page.set_viewport_size({"width": width, "height": 900})
                 assert axe_findings(page) == [], (scheme, width)
-        again = drawer.get_by_role("button", name="Connect again")
         if script:
-            # In a window of its own, which is gone once the page that it was opened from shows what came of it.
+            # From the step that uses it, in a window of its own, which is gone once the step shows what came of it.
+            page.goto(f"{found.address}/w/demo/workflows/{world.made}/steps/me/")
             with page.expect_popup() as opening:
-                again.click()
+                page.get_by_role("button", name="Connect again").click()
             agree(opening.value, signed_in=True)
             if not opening.value.is_closed():
                 opening.value.wait_for_event("close", timeout=10_000)
+            page.wait_for_url("**/steps/me/#field-credential")
+            expect(page.get_by_role("button", name="Connect again")).to_have_count(0)
+            expect(page.locator("#field-credential")).to_have_value(name)
         else:
-            again.click()
+            drawer.get_by_role("button", name="Connect again").click()
             agree(page, signed_in=True)
-        page.wait_for_url(f"{found.address}/w/demo/credentials/*/")
-        expect(drawer).to_contain_text("Working")
+            page.wait_for_url(f"{found.address}/w/demo/credentials/*/")
+            expect(drawer).to_contain_text("Working")
         expect(page.get_by_text(f"Saved “{name}”").first).to_be_visible()
         assert ask(world)["status"] == "succeeded"
 
