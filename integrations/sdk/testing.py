@@ -148,6 +148,8 @@ def make_context(
         idempotency_key=idempotency_key,
         secrets=(*view.secrets(), *(str(given[name]) for name in action.secret_inputs if given.get(name))),
     )
+    if isinstance(action, Action):
+        client.idempotency_header = action.idempotency_header
     return RunContext(
         inputs=checked,
         auth=view,

@@ -16,7 +16,8 @@ class ActionFacts:
     """What validation needs of an action. ``check_inputs`` runs its model: rows of path, message and code.
 
     ``lanes`` are the names of lanes it holds, empty for any, None for none; ``per_item`` the inputs that are
-    expressions over items, ``secrets`` those that hold a credential's name in place of a value.
+    expressions over items, ``secrets`` those that hold a credential's name in place of a value; ``scopes`` are what its
+    credential has to be granted, each with its alternatives behind a ``|``.
     """
 
     key: str
@@ -31,6 +32,7 @@ class ActionFacts:
     lanes: tuple[str, ...] | None = None
     per_item: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +67,15 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialFacts:
-    """``health`` as the vault knows it: ``reconnect`` is refused or has expired, ``expiring`` soon will be."""
+    """``health`` as the vault knows it: ``reconnect`` is refused or has expired, ``expiring`` soon will be.
+
+    ``scopes`` are what it is granted, empty where nobody knows.
+    """
 
     provider: str
     auth_type: str
     health: str = ""
+    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,7 @@ def action_facts(action: Action) -> ActionFacts:
         lanes=action.lanes,
         per_item=action.per_item,
         secrets=action.secret_inputs,
+        scopes=action.scopes,
     )
 
 
@@ -233,7 +234,12 @@ def _check(definition: WorkflowDefinition, tenant_id: int) -> list[Problem]:
 def _credentials(tenant_id: int) -> dict[str, CredentialFacts]:
     rows = Credential.objects.for_tenant(tenant_id).defer("sealed")
     return {
-        row.name: CredentialFacts(provider=row.provider, auth_type=row.auth_type, health=health_now(row))
+        row.name: CredentialFacts(
+            provider=row.provider,
+            auth_type=row.auth_type,
+            health=health_now(row),
+            scopes=frozenset(map(str, row.scopes or ())),
+        )
         for row in rows
     }
 

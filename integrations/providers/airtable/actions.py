@@ -99,6 +99,7 @@ class ListRecordsOutput(BaseModel):
 @action(
     provider=airtable,
     key="airtable.listRecords",
+    scopes=("data.records:read",),
     rate_limit_key=lambda inputs: inputs.base_id,
     name="List records",
     auth_type="oauth2",
@@ -173,6 +174,7 @@ class CreateRecordInputs(_InTable):
 @action(
     provider=airtable,
     key="airtable.createRecord",
+    scopes=("data.records:write",),
     rate_limit_key=lambda inputs: inputs.base_id,
     name="Create record",
     auth_type="oauth2",
@@ -248,6 +250,7 @@ class UpdateRecordInputs(_InTable):
 @action(
     provider=airtable,
     key="airtable.updateRecord",
+    scopes=("data.records:write",),
     rate_limit_key=lambda inputs: inputs.base_id,
     name="Update record",
     auth_type="oauth2",

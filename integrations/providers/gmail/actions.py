@@ -7,7 +7,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from integrations.providers.gmail import gmail
-from integrations.providers.gmail.client import MODIFY_SCOPE, SERVICE, find, label_path, message, send
+from integrations.providers.gmail.client import (
+    CHANGING,
+    MODIFY_SCOPE,
+    READING,
+    SENDING,
+    SERVICE,
+    find,
+    label_path,
+    message,
+    send,
+)
 from integrations.providers.gmail.message import Mail, encode
 from integrations.providers.gmail.options import labels
 from integrations.providers.gmail.reading import SAMPLE, Received, read
@@ -99,6 +109,7 @@ class SendEmailOutput(BaseModel):
 @action(
     provider=gmail,
     key="gmail.sendEmail",
+    scopes=(SENDING,),
     name="Send email",
     auth_type="oauth2",
     input_schema=SendEmailInputs,
@@ -158,6 +169,7 @@ class SearchMessagesOutput(BaseModel):
 @action(
     provider=gmail,
     key="gmail.searchMessages",
+    scopes=(READING,),
     name="Search messages",
     auth_type="oauth2",
     input_schema=SearchMessagesInputs,
@@ -203,6 +215,7 @@ class AddLabelInputs(BaseModel):
 @action(
     provider=gmail,
     key="gmail.addLabel",
+    scopes=(CHANGING,),
     name="Add label",
     auth_type="oauth2",
     input_schema=AddLabelInputs,
