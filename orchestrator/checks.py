@@ -254,6 +254,7 @@ def _overrides(environment: Environment) -> dict[str, Mapping[str, object]]:
         "INTEGRATIONS_OAUTH_TOKEN_URLS": environment.oauth_token_urls,
         "INTEGRATIONS_OAUTH_AUTHORIZE_URLS": environment.oauth_authorize_urls,
         "INTEGRATIONS_OAUTH_CLIENTS": environment.oauth_clients,
+        "INTEGRATIONS_RATE_LIMITS": environment.rate_limits,
     }
 
 

@@ -65,6 +65,8 @@ class Environment:
     oauth_token_urls: Mapping[str, str]
     oauth_authorize_urls: Mapping[str, str]
     oauth_clients: Mapping[str, Mapping[str, str]] = field(repr=False)
+    # Requests a second, None for as many as there are.
+    rate_limits: Mapping[str, float | None]
     admin_password: str | None = field(repr=False)
     workers: int
     email_url: str | None = field(repr=False)
@@ -125,6 +127,7 @@ def load() -> Environment:
         oauth_token_urls=_string_map("INTEGRATIONS_OAUTH_TOKEN_URLS", values),
         oauth_authorize_urls=_string_map("INTEGRATIONS_OAUTH_AUTHORIZE_URLS", values),
         oauth_clients=_client_map(values),
+        rate_limits=_rate_map("INTEGRATIONS_RATE_LIMITS", values),
         admin_password=values.get("ORCHESTRATOR_ADMIN_PASSWORD"),
         workers=_positive("WORKERS", values.get("WORKERS", "2")),
         email_url=email_url,
@@ -369,6 +372,15 @@ def _string_map(name: str, values: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(value, str) or not is_web_address(value):
             raise ConfigurationError(f"{name} entry {key!r} is not an http or https URL: correct it.")
         result[key] = value.rstrip("/")
+    return result
+
+
+def _rate_map(name: str, values: Mapping[str, str]) -> dict[str, float | None]:
+    result: dict[str, float | None] = {}
+    for key, value in _json_object(name, values).items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise ConfigurationError(f"{name} entry {key!r} is no number above 0, of requests a second, and not null.")
+        result[key] = value
     return result
 
 

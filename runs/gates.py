@@ -15,11 +15,12 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import DatabaseError
 from pydantic import BaseModel
 
@@ -52,6 +53,18 @@ class _Counted:
     limit: RateLimit
 
 
+def limit_of(action: Action) -> RateLimit | None:
+    """Return what an action's requests are bound to: what it declares, or what the operator says of its provider."""
+    limit, rates = action.rate_limit, settings.ENV.rate_limits
+    if limit is None or action.provider.key not in rates:
+        return limit
+    rate = rates[action.provider.key]
+    if rate is None:
+        return None
+    requests = max(1, int(rate))
+    return replace(limit, requests=requests, seconds=requests / rate, burst=max(limit.burst, requests))
+
+
 class Gates:
     """The gates of one driver."""
 
@@ -76,7 +89,7 @@ class Gates:
         held: datetime | None,
     ) -> StepGate | None:
         """Return what an attempt's requests pass, None for an action without a limit; ``held`` is a turn it has."""
-        limit = action.rate_limit
+        limit = limit_of(action)
         if limit is None:
             return None
         of = getattr(credential.mark, "credential_id", "") if limit.by_credential else ""

@@ -1,6 +1,6 @@
 """Everything that an integration needs: declare a provider, decorate functions, raise classified errors."""
 
-from integrations.sdk.action import Action, action
+from integrations.sdk.action import Action, Retry, action
 from integrations.sdk.auth import Account, ApiKey, AuthContext, AuthField, AuthKind, Basic, BearerToken, NoAuth, OAuth2
 from integrations.sdk.context import LogLine, RunContext, StepLog
 from integrations.sdk.errors import (
@@ -82,6 +82,7 @@ __all__ = [
     "Provider",
     "RateLimit",
     "RateLimited",
+    "Retry",
     "RunContext",
     "Site",
     "StepLog",

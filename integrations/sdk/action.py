@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, Unpack
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Unpack
 
 from pydantic import BaseModel
 
 from integrations.sdk.context import RunContext
 from integrations.sdk.declaration import DECLARED, About, Declaration, declare, parts_of
+from integrations.sdk.errors import DeclarationError
 from integrations.sdk.fields import secret_problems
 from integrations.sdk.limits import LimitKey, RateLimit
 from integrations.sdk.options import OptionsFunction, problems_of
 from integrations.sdk.provider import Provider
+from integrations.sdk.sensitive import PATH
 from integrations.sdk.types import AuthType, Effect
 
 __all__ = ["DECLARED", "Action", "action"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]*")
 Summary: TypeAlias = Callable[[Any], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often an action is tried where a step does not say, and the seconds between: as a step's own ``retry``."""
+
+    max_attempts: int = 3
+    backoff: Literal["exponential", "linear", "fixed"] = "exponential"
+    delay: float = 1.0
+    max_delay: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_attempts <= 20 or self.delay < 0 or self.max_delay < 0:
+            raise DeclarationError("retry is of 1 to 20 attempts, with no less than no seconds between")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -41,7 +60,9 @@ class Action(Declaration):
     ``opens`` is how many bytes of JSON one value of the others may have; ``options`` are functions that list the
     choices of a text input, by its name (``integrations.sdk.options``);
     ``rate_limit`` is what its requests are bound to, the provider's where it has none, and ``rate_limit_key`` gives of
-    the inputs what they are counted for.
+    the inputs what they are counted for; ``retry`` is how often it is tried where a step does not say;
+    ``sensitive`` are paths in its output, like ``keys[].secret``, of which nothing is kept and nothing shown;
+    ``idempotency_header`` is where the key goes with a request that changes something, empty for nowhere.
     """
 
     idempotent: bool
@@ -58,6 +79,9 @@ class Action(Declaration):
     options: Mapping[str, OptionsFunction]
     rate_limit: RateLimit | None
     rate_limit_key: LimitKey | None
+    retry: Retry | None
+    sensitive: tuple[str, ...]
+    idempotency_header: str
 
     @cached_property
     def as_written(self) -> tuple[str, ...]:
@@ -113,6 +137,9 @@ def action(
     options: Mapping[str, OptionsFunction] | None = None,
     rate_limit: RateLimit | None = None,
     rate_limit_key: Callable[[ModelT], str] | None = None,
+    retry: Retry | None = None,
+    sensitive: Sequence[str] = (),
+    idempotency_header: str = IDEMPOTENCY_HEADER,
     **about: Unpack[About],
 ) -> Callable[[Callable[[RunContext[ModelT]], Any]], Action]:
     """Declare the decorated function an action; its docstring's first paragraph becomes the description.
@@ -132,7 +159,10 @@ def action(
             name=name,
             auth_type=auth_type,
             input_schema=input_schema,
-            problems=lambda: _problems(key, input_schema, named, chosen),
+            problems=lambda: (
+                *_problems(key, input_schema, named, chosen),
+                *_wrong_words(key, sensitive, idempotency_header),
+            ),
         )
         declared = Action(
             **parts,
@@ -150,6 +180,9 @@ def action(
             options=MappingProxyType(chosen),
             rate_limit=rate_limit or provider.rate_limit,
             rate_limit_key=rate_limit_key,
+            retry=retry,
+            sensitive=tuple(sensitive),
+            idempotency_header=idempotency_header,
         )
         declare(function, declared)
         return declared
@@ -168,3 +201,11 @@ def _problems(
     yield from problems_of(key, options, known)
     for problem in secret_problems(input_schema):
         yield f"{problem} (of {key!r})"
+
+
+def _wrong_words(key: str, sensitive: Sequence[str], header: str) -> Iterator[str]:
+    for path in sensitive:
+        if not PATH.fullmatch(path):
+            yield f"sensitive of {key!r} has {path!r}, which is no path like 'keys[].secret'"
+    if not _HEADER.fullmatch(header):
+        yield f"idempotency_header of {key!r} is no header's name: {header!r}"

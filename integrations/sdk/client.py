@@ -209,6 +209,7 @@ class StepHttp:
     renew: Renew | None = None
     traceparent: str = ""
     gate: Gate | None = None
+    idempotency_header: str = "Idempotency-Key"
     _keyed: int = 0
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
@@ -362,8 +363,8 @@ class StepHttp:
         pairs = [(name, value) for name, value in checked(given) if name.lower() != "accept-encoding"]
         names = {name.lower() for name, _ in pairs}
         defaults = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", ACCEPT_ENCODING)]
-        if self.idempotency_key and method in KEYED_METHODS:
-            defaults.append(("Idempotency-Key", self._next_key()))
+        if self.idempotency_key and self.idempotency_header and method in KEYED_METHODS:
+            defaults.append((self.idempotency_header, self._next_key()))
         if self.traceparent:
             defaults.append(("traceparent", self.traceparent))
         return [(name, value) for name, value in defaults if name.lower() not in names] + pairs

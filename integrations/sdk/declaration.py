@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 from pydantic import BaseModel, ValidationError
 
 from integrations.findings import findings
-from integrations.sdk.auth import ALSO_TAKES
+from integrations.sdk.auth import ALSO_TAKES, OAuth2
 from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.fields import is_secret, secret_inputs
 from integrations.sdk.provider import Provider
@@ -26,7 +26,10 @@ DECLARED: Final = "__declared_actions__"
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Declaration:
-    """``accepted_auth`` are the types of credential it takes; ``origin`` is where it is declared, ``module:line``."""
+    """``accepted_auth`` are the types of credential it takes; ``origin`` is where it is declared, ``module:line``.
+
+    ``scopes`` are what its credential has to be granted, each with its alternatives behind a ``|``.
+    """
 
     key: str
     name: str
@@ -43,6 +46,7 @@ class Declaration:
     timeout: float | None
     http: bool
     any_provider: bool
+    scopes: tuple[str, ...]
     function: Callable[..., Any] = field(repr=False)
     origin: str
 
@@ -107,7 +111,8 @@ class About(TypedDict, total=False):
 
     ``output_schema`` and ``sample`` are of an action's output, or of what one run of a trigger gets; ``timeout`` is in
     seconds; ``accepted_auth`` and ``auth_required`` change what ``auth_type`` stands for; ``http`` says whether it
-    speaks HTTP; ``any_provider`` takes other providers' credentials too; ``description`` stands in for the docstring.
+    speaks HTTP; ``any_provider`` takes other providers' credentials too; ``description`` stands in for the docstring;
+    ``scopes`` are what its credential has to be granted: of ``read|write`` either is enough.
     """
 
     output_schema: type[BaseModel] | None
@@ -120,6 +125,7 @@ class About(TypedDict, total=False):
     http: bool
     any_provider: bool
     description: str
+    scopes: Sequence[str]
 
 
 class Parts(TypedDict):
@@ -140,6 +146,7 @@ class Parts(TypedDict):
     timeout: float | None
     http: bool
     any_provider: bool
+    scopes: tuple[str, ...]
     function: Callable[..., Any]
     origin: str
 
@@ -170,7 +177,7 @@ def parts_of(
         input_schema=input_schema,
         output_schema=output_schema,
     )
-    for problem in found or problems():
+    for problem in found or (*scope_problems(provider, key, about.get("scopes", ())), *problems()):
         raise DeclarationError(f"{origin}: {problem}")
     required = about.get("auth_required")
     return Parts(
@@ -189,6 +196,7 @@ def parts_of(
         timeout=about.get("timeout"),
         http=about.get("http", True),
         any_provider=about.get("any_provider", False),
+        scopes=tuple(about.get("scopes", ())),
         function=function,
         origin=origin,
     )
@@ -223,6 +231,14 @@ def declaration_problems(
         if schema is not None and not is_model(schema)
     ]
     return found
+
+
+def scope_problems(provider: Provider, key: str, scopes: Sequence[str]) -> Iterator[str]:
+    """Yield what a sign-in would not ask for: without it, no account that is connected could do this."""
+    asked = {scope for kind in provider.auth if isinstance(kind, OAuth2) for scope in kind.scopes}
+    for scope in scopes:
+        if asked and not asked & set(scope.split("|")):
+            yield f"{key!r} needs the scope {scope!r}, which a sign-in at {provider.key!r} does not ask for"
 
 
 def secret_problem(key: str, input_schema: type[BaseModel]) -> Iterator[str]:

@@ -55,12 +55,15 @@ class FakeWire:
 
     async def exchange(self, request: httpx.Request, flight: Flight, max_bytes: int) -> Answer:
         self.requests.append(request)
+        before = flight.sent
         try:
             answered = self.handler(request)
+            # Whoever makes it wait for an answer has got it.
+            flight.sent = flight.sent or inspect.isawaitable(answered)
             response = await answered if inspect.isawaitable(answered) else answered
         except httpx.TransportError as error:
             connected = not isinstance(error, _UNSENT)
-            flight.sent = flight.sent or connected
+            flight.sent = before or connected
             raise WireError(type(error).__name__, connected=connected) from None
         flight.sent = True
         assert isinstance(response.stream, httpx.AsyncByteStream)
@@ -145,6 +148,8 @@ def make_context(
         idempotency_key=idempotency_key,
         secrets=(*view.secrets(), *(str(given[name]) for name in action.secret_inputs if given.get(name))),
     )
+    if isinstance(action, Action):
+        client.idempotency_header = action.idempotency_header
     return RunContext(
         inputs=checked,
         auth=view,

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from integrations.registry import registry
 from orchestrator.builder import picker
 from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.skeleton import skeleton
 from orchestrator.tenants.models import Role
 from orchestrator.types import JSONValue
 from runs.engine.frame import ANSWERED, LOOP, readable_inside
@@ -118,6 +119,8 @@ def _step_source(
         tree, fact, missing = picker.tree(last.get("output"), path, read_only=_only_reads(board)), _("last test"), ""
     elif action is not None and action.sample is not None:
         tree, fact, missing = picker.tree(action.sample, path, read_only=_only_reads(board)), _("example"), ""
+    elif action is not None and (schema := action.output_json_schema()) is not None:
+        tree, fact, missing = picker.tree(skeleton(schema), path, read_only=_only_reads(board)), _("as declared"), ""
     else:
         tree, fact, missing = None, _("not tested"), _("Test this step to see its data.")
     return picker.Source(

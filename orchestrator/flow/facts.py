@@ -17,7 +17,7 @@ class ActionFacts:
 
     ``lanes`` are the names of lanes it holds, empty for any, None for none; ``per_item`` the inputs that are
     expressions over items, ``verbatim`` those that hold none, ``secrets`` those that hold a credential's name in place
-    of a value.
+    of a value; ``scopes`` are what its credential has to be granted, each with its alternatives behind a ``|``.
     """
 
     key: str
@@ -33,6 +33,7 @@ class ActionFacts:
     per_item: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +70,14 @@ class Catalog(Protocol):
 class CredentialFacts:
     """``health`` as the vault knows it: ``reconnect`` is refused or has expired, ``expiring`` soon will be.
 
-    ``is_shared``: whoever asks may use it.
+    ``is_shared``: whoever asks may use it; ``scopes`` are what it is granted, empty where nobody knows.
     """
 
     provider: str
     auth_type: str
     health: str = ""
     is_shared: bool = True
+    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

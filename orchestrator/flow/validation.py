@@ -86,6 +86,21 @@ def summary_problems(definition: WorkflowDefinition, *, catalog: Catalog) -> lis
     return list(checker.summary())
 
 
+def _scopes(where: str, name: str, facts: ActionFacts, known: CredentialFacts) -> Iterator[Problem]:
+    """Yield what a credential of the action's own provider was not granted, where it is known what it was."""
+    if not known.scopes or known.provider != facts.provider:
+        return
+    missing = [scope for scope in facts.scopes if not known.scopes & set(scope.split("|"))]
+    if missing:
+        told = {"name": name, "scopes": ", ".join(_short_scope(scope) for scope in missing)}
+        yield warning(where, _("Reconnect %(name)r to grant %(scopes)s.") % told, "credential_scopes")
+
+
+def _short_scope(scope: str) -> str:
+    """Return the first of the alternatives, without the address that Google's begin with."""
+    return scope.partition("|")[0].rpartition("/")[2]
+
+
 class _Checker:
     def __init__(
         self,
@@ -244,6 +259,7 @@ class _Checker:
             yield error(where, message, "credential_provider")
         else:
             yield from credential_state(where, step.credential, known)
+            yield from _scopes(where, step.credential, facts, known)
 
     def _inputs(self, prefix: str, step: StepDefinition, facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check literal inputs by the action's own model, and expressions by the type they are known to give."""

@@ -79,6 +79,7 @@ def action_facts(action: Action) -> ActionFacts:
         per_item=action.per_item,
         verbatim=action.verbatim,
         secrets=action.secret_inputs,
+        scopes=action.scopes,
     )
 
 
@@ -242,6 +243,7 @@ def _credentials(actor: Actor) -> dict[str, CredentialFacts]:
             auth_type=row.auth_type,
             health=health_now(row),
             is_shared=may_use(actor, row),
+            scopes=frozenset(map(str, row.scopes or ())),
         )
         for row in rows
     }

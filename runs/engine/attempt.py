@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from integrations.sdk.action import Action
+from integrations.sdk.action import IDEMPOTENCY_HEADER, Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.dialling import Dialler
 from integrations.sdk.errors import AuthError, InputError, IntegrationError, RateLimited
 from integrations.sdk.limits import Gate, NotYet
+from integrations.sdk.sensitive import masked
 from integrations.sdk.state import MemoryStore, Store
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
@@ -275,6 +276,10 @@ class StepAttempt:
             value = await within(seconds + _GRACE, action.run(context), waits=self._show)
         except Late:
             return timed_out(seconds, repeatable=call.repeatable)
+        if action.sensitive:
+            value, texts = masked(value, action.sensitive)
+            # What else names them, the log for one, is masked as well.
+            self._ports.redactor.add(texts)
         clean = self._ports.redactor.clean
         if is_quick(value):
             record.output = clean(value)
@@ -327,6 +332,8 @@ class StepAttempt:
             idempotency_key=self.record.idempotency_key,
             traceparent="" if trace is None else trace.parent(self.record.path, self.record.number),
         )
+        if action.idempotency_header != IDEMPOTENCY_HEADER:
+            client.idempotency_header = action.idempotency_header
         if action.rate_limit is not None and self._ports.gates is not None and self.call is not None:
             client.gate = self._gate = self._ports.gates.of(
                 action, self.call.inputs, credential, tenant_id=self._order.tenant_id, held=self._turn

@@ -45,7 +45,7 @@ from runs.engine.records import (
     Succeeded,
     Waiting,
 )
-from runs.engine.retry import delay_before_next
+from runs.engine.retry import delay_before_next, policy_of
 from runs.engine.strands import LaneStopped, Park, Strands, is_final
 from runs.engine.values import Packed, is_quick
 from runs.states import StepStatus
@@ -411,7 +411,7 @@ class Interpreter:
             if len(earlier) >= MOST_TURNS:
                 record.failure = replace(record.failure, turn="")
             delay = delay_before_next(
-                step.config.retry,
+                step.config.retry or policy_of(attempt.call.found.action if attempt.call else None),
                 record.failure,
                 failures=1 + sum(map(_counts, earlier)),
                 random=self.ports.clock.random,

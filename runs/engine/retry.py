@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
 from typing import Final
 
+from integrations.sdk.action import Action, Retry
 from orchestrator.flow.definition import RetryPolicy
 from runs.engine.records import Failure
 from runs.states import FailureKind
@@ -20,6 +23,16 @@ _BACKOFF: Final[dict[str, Callable[[float, int], float]]] = {
     "linear": lambda delay, failures: delay * failures,
     "fixed": lambda delay, failures: delay,
 }
+
+
+def policy_of(action: Action | None) -> RetryPolicy | None:
+    """Return how often an action wants to be tried itself, None where it does not say."""
+    return None if action is None or action.retry is None else _as_policy(action.retry)
+
+
+@cache
+def _as_policy(retry: Retry) -> RetryPolicy:
+    return RetryPolicy.model_validate(asdict(retry))
 
 
 def delay_before_next(

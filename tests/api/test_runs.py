@@ -28,7 +28,7 @@ RUN = {
 }  # fmt: skip
 STEP = {
     "path", "key", "action", "resolved_as", "attempt", "status", "inputs", "output", "error", "logs", "started_at",
-    "finished_at", "duration_ms",
+    "finished_at", "duration_ms", "progress",
 }  # fmt: skip
 
 

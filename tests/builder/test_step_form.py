@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from integrations.registry import registry
-from orchestrator.builder.step_form import Field, Unreadable, fields, parse
+from integrations.sdk import FileValue
+from orchestrator.builder.step_form import DRAWN_AS, Field, Unreadable, fields, parse
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -139,3 +141,17 @@ def test_a_field_may_depend_on_some_values_of_a_choice_and_share_a_fold() -> Non
     part = {"type": "string", "x-visible-if": {"way": ["a", "b"]}, "x-group": "Ways"}
     (field,) = fields({"properties": {"tell": part}}, {})
     assert (field.show_if, field.group) == ("way a b", "Ways")
+
+
+def test_a_file_is_a_line_for_what_an_earlier_step_gives_and_json_where_it_is_written_out() -> None:
+    class Inputs(BaseModel):
+        file: FileValue | None = None
+        files: list[FileValue] = []
+
+    schema = Inputs.model_json_schema()
+    for value, kind in (("{{ steps.get.output.file }}", "text"), ({"name": "a", "base64": "YQ=="}, "json")):
+        drawn = fields(schema, {"file": value})
+        field = next(field for field in drawn if field.name == "file")
+        assert field.kind == kind
+        told = {f"{DRAWN_AS}file": [field.drawn_as]} if field.drawn_as else {}
+        assert parse(schema, {**posted(drawn), **told})["file"] == value

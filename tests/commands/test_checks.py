@@ -171,6 +171,9 @@ def _names() -> list[str]:
         ("INTEGRATIONS_BASE_URLS", "[]"),
         ("INTEGRATIONS_BASE_URLS", '{"slack": "slack.com"}'),
         ("INTEGRATIONS_BASE_URLS", '{"slack": "http://"}'),
+        ("INTEGRATIONS_RATE_LIMITS", '{"slack": 0}'),
+        ("INTEGRATIONS_RATE_LIMITS", '{"slack": "5"}'),
+        ("INTEGRATIONS_RATE_LIMITS", '{"slack": true}'),
         ("INTEGRATIONS_OAUTH_TOKEN_URLS", '{"slack": 5}'),
         ("INTEGRATIONS_OAUTH_CLIENTS", '{"google": {"client_id": "x"}}'),
         ("EMAIL_URL", "http://mail"),
@@ -217,10 +220,12 @@ def test_good_values_are_read(load: Callable[..., env.Environment]) -> None:
         ALLOWED_HOSTS="flows.example.com, .example.org, 10.0.0.1, [::1]",
         EGRESS_ALLOW="intranet, intranet.example:8080, 10.0.0.0/8, fd00::/8, [::1]:9000, 127.0.0.1:9001",
         INTEGRATIONS_BASE_URLS='{"slack": "http://127.0.0.1:9001/slack/api/"}',
+        INTEGRATIONS_RATE_LIMITS='{"airtable": 0.5, "slack": null}',
         EMAIL_URL="smtp://user:p%40ss@mail.example.com:587?tls=1",
     )
     assert found.base_url == PUBLIC
     assert len(found.egress_allow) == 6
+    assert found.rate_limits == {"airtable": 0.5, "slack": None}
     assert found.base_urls == {"slack": "http://127.0.0.1:9001/slack/api"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.flow.definition import RetryPolicy
@@ -73,3 +75,11 @@ def test_jitter_keeps_a_delay_between_half_and_the_whole() -> None:
 def test_what_the_other_side_asks_for_beats_the_policy() -> None:
     limited = failure(FailureKind.RATE_LIMITED, retry_after=42.0)
     assert delay_before_next(policy(max_delay=5, jitter=True), limited, failures=1, random=lambda: 0.0) == 42.0
+
+
+def test_a_wait_for_a_turn_is_no_attempt_of_the_policy() -> None:
+    waits = Failure(kind=FailureKind.RATE_LIMITED, message="later", retryable=True, retry_after=7.0, turn="kept")
+    once = RetryPolicy(max_attempts=1)
+    assert delay_before_next(once, waits, failures=9, random=lambda: 0.0) == 7.0
+    assert delay_before_next(once, replace(waits, turn=""), failures=1, random=lambda: 0.0) is None
+    assert Failure.from_document(waits.as_document()).turn == "kept"

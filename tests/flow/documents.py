@@ -15,6 +15,8 @@ CREDENTIALS: Final = {
     "team-slack": CredentialFacts(provider="slack", auth_type="bearer_token"),
     "ai": CredentialFacts(provider="openai", auth_type="api_key"),
     "revoked": CredentialFacts(provider="slack", auth_type="bearer_token", health="reconnect"),
+    "reader": CredentialFacts(provider="slack", auth_type="oauth2", scopes=frozenset({"channels:read"})),
+    "writer": CredentialFacts(provider="slack", auth_type="oauth2", scopes=frozenset({"chat:write"})),
     "ending": CredentialFacts(provider="slack", auth_type="bearer_token", health="expiring"),
     "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
     "hook": CredentialFacts(provider="webhook", auth_type="api_key"),

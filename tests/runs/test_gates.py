@@ -112,6 +112,14 @@ def test_an_action_without_a_limit_passes_no_gate(tenant: Tenant) -> None:
     assert not RateGate.objects.for_tenant(tenant).exists()
 
 
+def test_an_operator_may_say_another_limit_or_none(tenant: Tenant, settings: Any) -> None:
+    settings.ENV = dataclasses.replace(settings.ENV, rate_limits={"shop": 0.5, "other": None})
+    with worker() as found:
+        assert passes(found, tenant, 3) == [0, 2, 4]
+        settings.ENV = dataclasses.replace(settings.ENV, rate_limits={"shop": None})
+        assert found.of(limited(FIVE), Inputs(), OpenCredential(), tenant_id=tenant.pk, held=None) is None
+
+
 def test_tenants_credentials_and_keys_are_counted_apart(tenant: Tenant, other_tenant: Tenant) -> None:
     class Mark:
         def __init__(self, pk: int) -> None:

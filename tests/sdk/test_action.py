@@ -23,12 +23,16 @@ from integrations.sdk import (
     OAuth2,
     OutcomeUnknown,
     Provider,
+    RateLimit,
+    Retry,
     RunContext,
     Transient,
     action,
     ui,
 )
 from integrations.sdk.context import MAX_LOG_LINES, StepLog
+from integrations.sdk.sensitive import MASK, masked
+from integrations.sdk.state import MemoryStore
 from integrations.sdk.testing import make_context, run_action
 
 weather = Provider(key="weather", name="Weather", base_url="https://api.weather.test/v1", auth=[ApiKey(), Basic()])
@@ -434,3 +438,81 @@ def test_whether_a_call_only_reads_can_depend_on_its_inputs() -> None:
 def test_an_action_is_called_as_its_function_would_be() -> None:
     ctx, _ = make_context(declare(), {"city": "Rome"}, auth={"api_key": "k"}, http=[httpx.Response(200, json=1)])
     assert asyncio.run(declare()(ctx)) == {"answer": 1}
+
+
+SIGN_IN = Provider(
+    key="weather", name="Weather", auth=[OAuth2(scopes=("read", "write")), BearerToken()], base_url="https://w.test"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"scopes": ("admin",), "provider": SIGN_IN, "auth_type": "oauth2"}, "does not ask for"),
+        ({"sensitive": ("a..b",)}, "no path"),
+        ({"sensitive": ("[]",)}, "no path"),
+        ({"idempotency_header": "X: y\r\n"}, "no header's name"),
+    ],
+)
+def test_scopes_sensitive_paths_and_headers_that_cannot_be_are_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(DeclarationError, match=why):
+        declare(**changes)
+    for wrong in ({"max_attempts": 0}, {"max_attempts": 21}, {"delay": -1.0}):
+        with pytest.raises(DeclarationError):
+            Retry(**wrong)  # type: ignore[arg-type]
+    for limit in ({"requests": 0}, {"requests": 1, "seconds": 0.0}, {"requests": 1, "burst": -1}):
+        with pytest.raises(DeclarationError):
+            RateLimit(**limit)  # type: ignore[arg-type]
+
+
+def test_an_action_has_the_scopes_and_the_limit_that_it_or_its_provider_declares() -> None:
+    limit = RateLimit(requests=2)
+    limited = Provider(key="weather", name="Weather", auth=[ApiKey()], base_url="https://w.test", rate_limit=limit)
+    assert declare(provider=limited).rate_limit is limit
+    own = RateLimit(requests=1)
+    assert declare(provider=limited, rate_limit=own).rate_limit is own
+    assert declare(provider=SIGN_IN, auth_type="oauth2", scopes=("admin|write",)).scopes == ("admin|write",)
+
+
+def test_the_idempotency_key_goes_where_the_action_says() -> None:
+    async def post(ctx: RunContext[ForecastInputs]) -> None:
+        """Post."""
+        await ctx.http.post("/x")
+
+    def headers(**more: Any) -> httpx.Headers:
+        declared = action(
+            provider=weather, key="weather.post", name="Post", auth_type="none", input_schema=ForecastInputs, **more
+        )(post)
+        return run_action(declared, {"city": "Oslo"}, http=[httpx.Response(200)]).request.headers
+
+    assert headers()["Idempotency-Key"] == "test-key"
+    assert headers(idempotency_header="X-Request-Id")["X-Request-Id"] == "test-key"
+    assert "idempotency-key" not in headers(idempotency_header="X-Request-Id")
+    assert "idempotency-key" not in headers(idempotency_header="")
+
+
+def test_what_a_step_keeps_and_tells_can_be_looked_at_in_a_test() -> None:
+    told: list[Any] = []
+
+    async def counts(ctx: RunContext[ForecastInputs]) -> Any:
+        """Count."""
+        ctx.progress(1, 2, "half")
+        await ctx.state.workflow.set("n", 1)
+        return await ctx.state.workflow.update("n", lambda n: n + 1)  # type: ignore[operator]
+
+    declared = action(
+        provider=weather, key="weather.count", name="Count", auth_type="none", input_schema=ForecastInputs
+    )(counts)
+    store = MemoryStore()
+    result = run_action(declared, {"city": "Oslo"}, store=store, report=lambda *progress: told.append(progress))
+    assert (result.output, told) == (2, [(1, 2, "half")])
+    assert asyncio.run(store.read("workflow", "n")).value == 2
+    assert run_action(declared, {"city": "Oslo"}).output == 2
+
+
+def test_sensitive_parts_are_masked_wherever_they_are() -> None:
+    value = {"keys": [{"id": 1, "secret": "s3cret-one"}, {"id": 2}], "a": {"b": ["x", {"c": "deep"}]}, "n": None}
+    shown, texts = masked(value, ["keys[].secret", "a.b", "n", "nobody.here", "keys.x"])
+    assert shown == {"keys": [{"id": 1, "secret": MASK}, {"id": 2}], "a": {"b": MASK}, "n": None}
+    assert texts == ["s3cret-one", "x", "deep"]
+    assert value["keys"][0]["secret"] == "s3cret-one"  # type: ignore[index]

@@ -99,6 +99,7 @@ class ListRecordsOutput(BaseModel):
 @action(
     provider=airtable,
     key="airtable.listRecords",
+    scopes=("data.records:read",),
     rate_limit_key=lambda inputs: inputs.base_id,
     name="List records",
     auth_type="oauth2",
@@ -169,6 +170,7 @@ class CreateRecordInputs(_InTable):
 @action(
     provider=airtable,
     key="airtable.createRecord",
+    scopes=("data.records:write",),
     rate_limit_key=lambda inputs: inputs.base_id,
     name="Create record",
     auth_type="oauth2",
@@ -244,6 +246,7 @@ class UpdateRecordInputs(_InTable):
 @action(
     provider=airtable,
     key="airtable.updateRecord",
+    scopes=("data.records:write",),
     rate_limit_key=lambda inputs: inputs.base_id,
     name="Update record",
     auth_type="oauth2",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from integrations.sdk import Account, AuthContext, IntegrationError, NotFound, Permanent, RateLimited
 from integrations.sdk.client import Response, StepHttp
+from integrations.sdk.status import retry_after
 
 BASE_URL: Final = "https://api.github.com"
 DOCS_URL: Final = "https://docs.github.com/en/rest"
@@ -57,9 +58,8 @@ def refusal(response: Response) -> IntegrationError:
 def _pause(response: Response, said: str) -> float | None:
     """Return the seconds to wait where a limit was met, None where something else is refused."""
     headers = response.headers
-    told = headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,6}", told):
-        return min(float(told), _MOST_WAIT)
+    if (told := retry_after(headers)) is not None:
+        return min(told, _MOST_WAIT)
     reset = headers.get("x-ratelimit-reset", "")
     if headers.get("x-ratelimit-remaining") == "0" and re.fullmatch(r"\d{1,12}", reset):
         return min(max(float(reset) - time.time(), 1.0), _MOST_WAIT)

@@ -10,7 +10,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from integrations.mails import Mail, encoded
 from integrations.providers.gmail import gmail
-from integrations.providers.gmail.client import MODIFY_SCOPE, SERVICE, find, label_path, message, send
+from integrations.providers.gmail.client import (
+    CHANGING,
+    MODIFY_SCOPE,
+    READING,
+    SENDING,
+    SERVICE,
+    find,
+    label_path,
+    message,
+    send,
+)
 from integrations.providers.gmail.options import labels
 from integrations.providers.gmail.reading import SAMPLE, Received, read
 from integrations.sdk import RunContext, action, ui
@@ -102,6 +112,7 @@ class SendEmailOutput(BaseModel):
 @action(
     provider=gmail,
     key="gmail.sendEmail",
+    scopes=(SENDING,),
     name="Send email",
     auth_type="oauth2",
     input_schema=SendEmailInputs,
@@ -164,6 +175,7 @@ class SearchMessagesOutput(BaseModel):
 @action(
     provider=gmail,
     key="gmail.searchMessages",
+    scopes=(READING,),
     name="Search messages",
     auth_type="oauth2",
     input_schema=SearchMessagesInputs,
@@ -209,6 +221,7 @@ class AddLabelInputs(BaseModel):
 @action(
     provider=gmail,
     key="gmail.addLabel",
+    scopes=(CHANGING,),
     name="Add label",
     auth_type="oauth2",
     input_schema=AddLabelInputs,

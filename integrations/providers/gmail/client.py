@@ -15,6 +15,11 @@ SEND_SCOPE: Final = SCOPES_ROOT + "gmail.send"
 # Reads and labels, and deletes nothing for good.
 MODIFY_SCOPE: Final = SCOPES_ROOT + "gmail.modify"
 # Both, although the second covers the first: who only sends may leave the second out at Google's page.
+# What each asks for, with the scopes that hold it.
+_ALL_MAIL: Final = "https://mail.google.com/"
+SENDING: Final = "|".join((SEND_SCOPE, MODIFY_SCOPE, SCOPES_ROOT + "gmail.compose", _ALL_MAIL))
+READING: Final = "|".join((MODIFY_SCOPE, SCOPES_ROOT + "gmail.readonly", _ALL_MAIL))
+CHANGING: Final = f"{MODIFY_SCOPE}|{_ALL_MAIL}"
 SERVICE: Final = Service(name="Gmail", scopes=(SEND_SCOPE, MODIFY_SCOPE), grants="send, read and label mail")
 
 MESSAGES_PATH: Final = "gmail/v1/users/me/messages"

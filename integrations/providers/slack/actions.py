@@ -110,6 +110,7 @@ class SendMessageOutput(BaseModel):
 @action(
     provider=slack,
     key="slack.sendMessage",
+    scopes=("chat:write|chat:write:bot|chat:write:user",),
     name="Send message",
     auth_type="oauth2",
     input_schema=SendMessageInputs,
@@ -174,6 +175,7 @@ class ListChannelsOutput(BaseModel):
 @action(
     provider=slack,
     key="slack.listChannels",
+    scopes=("channels:read|groups:read",),
     name="List channels",
     auth_type="oauth2",
     input_schema=ListChannelsInputs,
