@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -27,6 +28,8 @@ http = Provider(
     auth=[BearerToken(), ApiKey(configurable=True), Basic(), OAuth2(configurable=True)],
 )
 
+# What API descriptions write where a value goes.
+_HOLE: Final = re.compile(r"/(\{[A-Za-z_][\w.-]{0,99}\})(?=[/.:]|$)")
 BODIES: Final = ("body", "form", "multipart", "raw", "file")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -44,6 +47,13 @@ def _bare_base64(value: Any) -> Any:
 
 def _is_path(value: str) -> str:
     parsed(value)
+    return value
+
+
+def _has_no_holes(value: str) -> str:
+    hole = _HOLE.search(value.partition("?")[0])
+    if hole is not None:
+        raise ValueError(_("put a value in place of %(hole)s") % {"hole": hole[1]})
     return value
 
 
@@ -76,7 +86,7 @@ class RequestInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     method: Method = Field("GET", title="Method", examples=["GET"])
-    url: str = Field(
+    url: Annotated[str, AfterValidator(_has_no_holes)] = Field(
         min_length=1,
         max_length=8_000,
         title="URL",
