@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from integrations.builtin.http_answers import read
 from integrations.builtin.http_bodies import options_of
@@ -27,6 +29,8 @@ http = Provider(
     auth=[BearerToken(), ApiKey(configurable=True), Basic(), OAuth2(configurable=True)],
 )
 
+# What API descriptions write where a value goes.
+_HOLE: Final = re.compile(r"/(\{[A-Za-z_][\w.-]{0,99}\})(?=[/.:]|$)")
 BODIES: Final = ("body", "form", "multipart", "raw", "file")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -43,7 +47,17 @@ def _bare_base64(value: Any) -> Any:
 
 
 def _is_path(value: str) -> str:
-    parsed(value)
+    try:
+        parsed(value)
+    except ValueError as error:
+        raise PydanticCustomError("path", "{why}", {"why": str(error)}) from None
+    return value
+
+
+def _has_no_holes(value: str) -> str:
+    hole = _HOLE.search(value.partition("?")[0])
+    if hole is not None:
+        raise PydanticCustomError("hole", _("Put a value in place of {hole}"), {"hole": hole[1]})
     return value
 
 
@@ -76,7 +90,7 @@ class RequestInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     method: Method = Field("GET", title="Method", examples=["GET"])
-    url: str = Field(
+    url: Annotated[str, AfterValidator(_has_no_holes)] = Field(
         min_length=1,
         max_length=8_000,
         title="URL",
@@ -111,7 +125,7 @@ class RequestInputs(BaseModel):
     )  # fmt: skip
     file: FileInput | None = Field(
         None, title="File as the body", description="A file of an earlier step, or base64; sent with its type.",
-        examples=["{{ steps.download.output }}"], json_schema_extra=ui(advanced=True),
+        examples=["data:text/plain;base64,SGk="], json_schema_extra=ui(advanced=True),
     )  # fmt: skip
     response: Literal["auto", "json", "text", "base64", "file"] = Field(
         "auto", title="Read the answer as", examples=["auto"],
@@ -188,11 +202,13 @@ class RequestInputs(BaseModel):
         if self.paging == "none":
             return self
         if self.paging == "cursor" and not self.paging_next:
-            raise ValueError(_("paging by a cursor needs paging_next: the path at which an answer names it"))
+            said = _("Paging by a cursor needs paging_next: the path at which an answer names it")
+            raise PydanticCustomError("paging_next", said)
         if self.response not in ("auto", "json"):
-            raise ValueError(_("pages are read as JSON: leave response at auto"))
+            raise PydanticCustomError("paging_response", _("Pages are read as JSON: leave response at auto"))
         if self.paging_in == "body" and self.paging != "link" and self.body is None and self.form is None:
-            raise ValueError(_("paging_in is body, so the request needs a JSON body or form fields"))
+            said = _("The paging parameter goes into the body: give a JSON body or form fields")
+            raise PydanticCustomError("paging_in", said)
         return self
 
 

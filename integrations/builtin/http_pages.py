@@ -10,7 +10,8 @@ from integrations.sdk import CursorPaging, LinkPaging, OffsetPaging, PageLimits,
 from integrations.sdk.client import Response
 from integrations.sdk.paging import Paging
 from orchestrator import jsongate
-from orchestrator.large import LARGE_BYTES, RawJSON
+from orchestrator.large import LARGE_BYTES, RawJSON, take_room
+from orchestrator.large.room import COUNTED_BYTES
 
 if TYPE_CHECKING:
     from integrations.builtin.http import RequestInputs
@@ -24,7 +25,7 @@ async def all_pages(ctx: RunContext[RequestInputs]) -> dict[str, Any]:
     """Return the last page's status and headers, all items as the body, their count, and whether a limit cut them."""
     inputs = ctx.inputs
     chunks: list[bytes] = []
-    count = pages = 0
+    count = pages = uncounted = 0
     found = ctx.http.pages(
         inputs.url,
         method=inputs.method,
@@ -35,18 +36,17 @@ async def all_pages(ctx: RunContext[RequestInputs]) -> dict[str, Any]:
         **options_of(inputs),
     )
     async for page in found:
-        last, is_cut = page.response, page.more
-        count, pages = count + len(page.items), pages + 1
+        last = {"status": page.response.status_code, "headers": dict(page.response.headers.items())}
+        is_cut, count, pages = page.more, count + len(page.items), pages + 1
         if page.items:
-            chunks.append(jsongate.dump_bytes(checked(last, list(page.items)))[1:-1])
-    return {
-        "status": last.status_code,
-        "headers": dict(last.headers.items()),
-        "body": _joined(chunks),
-        "count": count,
-        "pages": pages,
-        "cut": is_cut,
-    }
+            chunks.append(jsongate.dump_bytes(checked(page.response, list(page.items)))[1:-1])
+            uncounted += len(chunks[-1])
+        # Not while the next one is waited for.
+        del page
+        if uncounted >= COUNTED_BYTES:
+            await take_room(uncounted)
+            uncounted = 0
+    return {**last, "body": _joined(chunks), "count": count, "pages": pages, "cut": is_cut}
 
 
 def _joined(chunks: list[bytes]) -> Any:

@@ -266,17 +266,17 @@ class StepHttp:
         items: str | ItemsOf = "",
         method: str = "GET",
         limits: PageLimits = NORMAL_LIMITS,
-        check: Callable[[Response], Response] = Response.raise_for_status,
+        check: Callable[[Response], Response] | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncIterator[Page]:
         """Yield an answer's pages, one at a time: ``async for page in ctx.http.pages("users", paging=LinkPaging())``.
 
         ``items`` is where a page's list lies (``data.items``), or a function that finds it; ``check`` raises the error
-        that an answer stands for. An address of another origin is asked without the credential. The last page's
-        ``more`` says whether a limit ended the reading. Raises what ``request`` does, and Permanent for pages that
-        lead round in a circle.
+        that an answer stands for, if not ``raise_for_status``. An address of another origin is asked without the
+        credential. The last page's ``more`` says whether a limit ended the reading. Raises what ``request`` does, and
+        Permanent for pages that lead round in a circle.
         """
-        return paged(self, method, url, paging, items, limits, check, options)
+        return paged(self, method, url, paging, items, limits, check or Response.raise_for_status, options)
 
     async def _follow(self, request: httpx.Request, flight: Flight, options: RequestOptions) -> Response:
         confidential, follow = options.get("with_credential", True), options.get("follow_redirects", True)

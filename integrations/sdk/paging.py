@@ -241,6 +241,8 @@ async def paged(
             return
         seen.add(following)
         at = following
+        # Never two pages at once.
+        del response, body, found
 
 
 async def collected(

@@ -38,7 +38,7 @@ from orchestrator.builder.results import result_of
 from orchestrator.builder.rule import rule_texts, rule_words
 from orchestrator.builder.secret_fields import choosing
 from orchestrator.builder.spoken import action_words, words_of
-from orchestrator.builder.step_facts import fingerprint, held_by, input_schema
+from orchestrator.builder.step_facts import HTTP_ACTION, fingerprint, held_by, input_schema
 from orchestrator.builder.trigger_panel import trigger_title, trigger_words
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.control import unused_options
@@ -316,6 +316,7 @@ class Board:
             lanes=self._lane_panel(step),
             called=called_by(self, step),
             extract_url=extract_url(self, step) if any(step.lanes.values()) else "",
+            describes_url=self.url("workflow-step-openapi", key) if step.action == HTTP_ACTION else "",
             loop=next((self.title(loop) for loop in reversed(self._loops_around(key))), ""),
             previous_url=self.url("workflow-step", order[place - 1]) if place else "",
             next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",

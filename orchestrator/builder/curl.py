@@ -69,6 +69,16 @@ class _Command:
     secrets: list[str] = field(default_factory=list)
 
 
+def is_secret_header(name: str) -> bool:
+    """Whether a header of this name signs a request in."""
+    return _SECRET_HEADERS.fullmatch(name) is not None
+
+
+def is_secret_query(name: str) -> bool:
+    """Whether a member of a query of this name signs a request in, whatever its value."""
+    return _SECRET_QUERY.fullmatch(name) is not None
+
+
 def is_curl(text: str) -> bool:
     """Whether a text is meant as a cURL command."""
     return re.match(r"\s*(?:\$\s+)?curl(?:\.exe)?\s", text) is not None
@@ -158,7 +168,7 @@ def _take_header(command: _Command, line: str) -> None:
     name, value = name.strip(), value.strip()
     if not has_value or not name:
         return
-    if _SECRET_HEADERS.fullmatch(name):
+    if is_secret_header(name):
         command.secrets.append(name)
     else:
         command.headers[name] = value
@@ -226,7 +236,7 @@ def _body(data: str, headers: dict[str, str]) -> dict[str, JSONValue]:
 
 def _is_secret(name: str, value: JSONValue) -> bool:
     """Whether a member of a query signs the request in."""
-    if _SECRET_QUERY.fullmatch(name):
+    if is_secret_query(name):
         return True
     return bool(_MAYBE_SECRET_QUERY.fullmatch(name) and isinstance(value, str) and _LIKE_A_KEY.fullmatch(value))
 

@@ -146,7 +146,8 @@ class FieldFold:
 class StepPanel:
     """The form of one step; ``loop`` is the name of the innermost loop around it.
 
-    ``extract_url`` is where a lane of it is moved into its own workflow, empty while none holds a step.
+    ``extract_url`` is where a lane of it is moved into its own workflow, empty while none holds a step, and
+    ``describes_url`` where an HTTP step is filled in from a description.
 
     ``unused`` are options that mean nothing on this step, with what is meant instead.
     """
@@ -183,6 +184,7 @@ class StepPanel:
     lanes: LanePanel | None
     called: Called | None
     extract_url: str
+    describes_url: str
     loop: str
     previous_url: str
     next_url: str

@@ -17,6 +17,7 @@ from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.schemas import translated
 from orchestrator.flow.scoping import LOOP
 
+HTTP_ACTION: Final = "http.request"
 # What an unregistered step can say: it runs as an HTTP or a sandbox step.
 UNREGISTERED: Final[Mapping[str, Any]] = {
     "properties": {

@@ -140,6 +140,7 @@ def _filled(found: Product, upstream_address: str) -> dict[str, str]:
         "home": f"{home}/",
         "workflows": f"{home}/workflows/",
         "builder, a step": f"{home}/workflows/{good}/steps/company/",
+        "builder, an API's description": f"{home}/workflows/{good}/steps/company/openapi/",
         "builder, code": f"{home}/workflows/{good}/steps/text/",
         "builder, a trigger": f"{home}/workflows/{good}/triggers/hook/",
         "builder, what to look for": f"{home}/workflows/{ways}/triggers/new/",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from typing import Any
+import weakref
+from typing import Any, Self
 
 import httpx
 import pytest
 
 from integrations.builtin.http import request
 from integrations.sdk import InputError, NotFound, Permanent
+from integrations.sdk.client import Answer, Response
 from integrations.sdk.testing import ActionResult, run_action
 from orchestrator.large import RawJSON
 from tests.builtin.test_http_request import URL, answered, refused, send
@@ -81,6 +84,29 @@ def test_a_list_of_many_megabytes_is_handed_on_as_it_came() -> None:
     assert isinstance(result.output["body"], RawJSON)
     assert json.loads(result.output["body"].data) == [*page, "a", *page, "b"]
     assert result.output["count"] == 14
+
+
+def test_no_page_is_held_while_the_next_one_is_waited_for() -> None:
+    held: list[int] = []
+    made: list[weakref.ref[httpx.Response]] = []
+
+    class Kept(Response):
+        @classmethod
+        def of(cls, answer: Answer, request: httpx.Request) -> Self:
+            response = super().of(answer, request)
+            made.append(weakref.ref(response))
+            return response
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        gc.collect()
+        held.append(sum(each() is not None for each in made))
+        number = int(request.url.params["page"])
+        return httpx.Response(200, json=["x" * 3_000_000, number] if number < 4 else [])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("integrations.sdk.client.Response", Kept)
+        result = send(answer, paging="page")
+    assert (held, result.output["count"]) == ([0, 0, 0, 0], 6)
 
 
 @pytest.mark.parametrize(

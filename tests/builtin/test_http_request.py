@@ -218,6 +218,13 @@ def test_a_refused_credential_is_an_auth_error_without_it() -> None:
     assert TOKEN not in f"{caught.value.message} {caught.value.hint} {caught.value.detail}"
 
 
+def test_a_place_of_a_description_that_nobody_filled_in_is_not_asked() -> None:
+    error = refused(url=f"{URL}/{{company_id}}/people")
+    assert isinstance(error, InputError)
+    assert "{company_id}" in error.message
+    assert send(url=f'{URL}?q=/{{"a":1}}').request.url.path == "/v1/companies"
+
+
 @pytest.mark.parametrize(
     "inputs", [{"url": ""}, {"url": "x" * 9_000}, {"method": "BREW"}, {"accept_status": [99]}, {"unknown": 1}]
 )

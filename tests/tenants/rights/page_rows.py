@@ -16,6 +16,7 @@ _CREDENTIAL: Final = "credentials/<int:pk>/"
 _KEY: Final = "developers/keys/<int:pk>/revoke/"
 _MEMBER: Final = "settings/members/<int:pk>/"
 _CHANNEL: Final = "settings/alerts/<int:pk>/"
+_DESCRIBED: Final = '{"openapi": "3.1.0", "paths": {"/a": {"get": {}}}}'
 _LEAVE: Final = f"{_MEMBER}remove/"
 
 PAGES: Final[tuple[Row, ...]] = (
@@ -91,6 +92,7 @@ PAGES: Final[tuple[Row, ...]] = (
     page(f"{_STEP}remove/", post=EDITOR),
     page(f"{_STEP}extract/", get=EDITOR, post=EDITOR, sent={"lane": "a"}, of={"key": "several"}),
     page(f"{_STEP}lanes/", post=EDITOR, sent={"do": "add", "name": "c"}, of={"key": "several"}),
+    page(f"{_STEP}openapi/", get=EDITOR, post=EDITOR, sent={"text": _DESCRIBED}, of={"key": "call"}),
     page(f"{_STEP}options/<str:field>/", get=EDITOR, post=EDITOR, sent={"value": "C1"}, of={"key": "tell"}),
     page(f"{_STEP}test/", post=EDITOR),
     # Triggers
