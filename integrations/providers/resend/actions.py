@@ -1,0 +1,144 @@
+"""What can be done with Resend."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from integrations.addresses import Addresses, one, parsed
+from integrations.providers.resend import resend
+from integrations.providers.resend.client import send
+from integrations.sdk import InputError, RunContext, action, ui
+from integrations.words import gettext as _
+
+MAX_RECIPIENTS: Final = 50
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    for name, value in tags.items():
+        for each in (name, value):
+            if not _TAG.fullmatch(each):
+                raise ValueError(f"{each[:60]!r} has something else than 1 to 256 letters, digits, _ and -")
+    return tags
+
+
+class SendEmailInputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    to: Addresses = Field(
+        min_length=1,
+        title="To",
+        description="One or more addresses, separated by commas, 50 at most.",
+        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
+    )
+    from_: str = Field(
+        alias="from",
+        min_length=3,
+        title="From",
+        description="An address of a domain that is verified in Resend.",
+        examples=["Shop <shop@example.com>"],
+    )
+    subject: str = Field(min_length=1, max_length=998, title="Subject", examples=["Your order is on its way"])
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Message",
+        description="Plain text.",
+        examples=["Hello Ada,\n\nit left today."],
+        json_schema_extra=ui(format="textarea"),
+    )
+    html: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Message as HTML",
+        examples=["<p>Hello Ada,</p><p>it left today.</p>"],
+        json_schema_extra=ui(format="html", advanced=True),
+    )
+    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
+    bcc: Addresses = Field(
+        default="", title="Bcc", examples=["archive@example.com"], json_schema_extra=ui(advanced=True)
+    )
+    reply_to: Addresses = Field(
+        default="",
+        title="Reply to",
+        description="Where answers go, if not to the sender.",
+        examples=["support@example.com"],
+        json_schema_extra=ui(advanced=True),
+    )
+    scheduled_at: str | None = Field(
+        default=None,
+        min_length=4,
+        max_length=100,
+        title="Send later",
+        description="A time with its offset.",
+        examples=["2026-05-04T09:30:00+02:00"],
+        json_schema_extra=ui(format="date-time", advanced=True),
+    )
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] | None = Field(
+        default=None,
+        max_length=75,
+        title="Tags",
+        description="Names and values by which Resend tells mails apart.",
+        examples=[{"kind": "order"}],
+        json_schema_extra=ui(advanced=True),
+    )
+
+    @model_validator(mode="after")
+    def something_to_say(self) -> Self:
+        if not (self.text or self.html):
+            raise ValueError("give the mail a text or an html")
+        if _CONTROL.search(self.subject):
+            raise ValueError("the subject has a line break or control character")
+        return self
+
+    def mail(self) -> dict[str, Any]:
+        """Return the body of the request. Raises InputError naming the field with a wrong address."""
+        fields = (("to", self.to), ("cc", self.cc), ("bcc", self.bcc), ("reply_to", self.reply_to))
+        people = {
+            field: [str(each) for each in parsed(text, field=field, most=MAX_RECIPIENTS)] for field, text in fields
+        }
+        if not people["to"]:
+            raise InputError(_("Give at least one address."), field="to")
+        optional = {
+            **people,
+            "text": self.text,
+            "html": self.html,
+            "scheduled_at": self.scheduled_at,
+            "tags": [{"name": name, "value": value} for name, value in (self.tags or {}).items()],
+        }
+        return {
+            "from": str(one(self.from_, field="from")),
+            "subject": self.subject,
+            **{name: value for name, value in optional.items() if value},
+        }
+
+
+class SendEmailOutput(BaseModel):
+    id: str = Field(title="Mail id", description="Names the mail in Resend.")
+
+
+@action(
+    provider=resend,
+    key="resend.sendEmail",
+    name="Send email",
+    auth_type="api_key",
+    input_schema=SendEmailInputs,
+    output_schema=SendEmailOutput,
+    sample={"id": "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"},
+    idempotent=True,
+    effect="create",
+    synonyms=("mail", "message", "notify", "newsletter"),
+    summary=lambda output: f"mail {output['id']}",
+)
+async def send_email(ctx: RunContext[SendEmailInputs]) -> dict[str, Any]:
+    """Send a mail, once however often it is tried."""
+    response = await send(ctx.http, ctx.inputs.mail())
+    answer = response.json_object()
+    if not isinstance(answer.get("id"), str):
+        raise response.unexpected()
+    ctx.log(f"Accepted as {answer['id']}")
+    return {"id": answer["id"]}
