@@ -1,7 +1,18 @@
 """Everything that an integration needs: declare a provider, decorate functions, raise classified errors."""
 
 from integrations.sdk.action import Action, action
-from integrations.sdk.auth import Account, ApiKey, AuthContext, AuthField, AuthKind, Basic, BearerToken, NoAuth, OAuth2
+from integrations.sdk.auth import (
+    Account,
+    ApiKey,
+    AuthContext,
+    AuthField,
+    AuthKind,
+    Basic,
+    BearerToken,
+    NoAuth,
+    OAuth2,
+    SigningSecret,
+)
 from integrations.sdk.context import LogLine, RunContext, StepLog
 from integrations.sdk.errors import (
     AuthError,
@@ -63,6 +74,7 @@ __all__ = [
     "Provider",
     "RateLimited",
     "RunContext",
+    "SigningSecret",
     "StepLog",
     "Subscription",
     "Timeout",
