@@ -124,10 +124,12 @@ def purpose(config: EventConfig, credential_id: int | None, digest: str | None) 
     """Return what tells whether a subscription is for what a trigger says now.
 
     Where a person tells the provider, inputs and credential are none of its business: they only filter, and the secret
-    must stay what it is.
+    must stay what it is. Of the provider's own secret it is the credential that counts.
     """
     trigger = registry.webhook(config.trigger)
-    own = [] if trigger is not None and trigger.subscribe is None else [config.inputs, credential_id, settings.BASE_URL]
+    own = [config.inputs, credential_id, settings.BASE_URL]
+    if trigger is not None and trigger.subscribe is None:
+        own = [credential_id] if trigger.has_their_secret else []
     text = json.dumps([config.trigger, digest, *own], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from integrations.sdk import ApiKey, Basic, BearerToken, Provider
-from integrations.sdk.auth import AuthField
+from integrations.sdk import Basic, BearerToken, Provider, SigningSecret
 from orchestrator.flow.webhooks import PROVIDER
-
-
-@dataclass(frozen=True)
-class SigningSecret(ApiKey):
-    """What a sender signs its requests with, under the name that senders give it."""
-
-    @property
-    def fields(self) -> tuple[AuthField, ...]:
-        return (AuthField(name="api_key", label=self.title, help=self.help),)
-
 
 webhook: Final = Provider(
     key=PROVIDER,

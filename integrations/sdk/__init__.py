@@ -1,7 +1,18 @@
 """Everything that an integration needs: declare a provider, decorate functions, raise classified errors."""
 
 from integrations.sdk.action import Action, Retry, action
-from integrations.sdk.auth import Account, ApiKey, AuthContext, AuthField, AuthKind, Basic, BearerToken, NoAuth, OAuth2
+from integrations.sdk.auth import (
+    Account,
+    ApiKey,
+    AuthContext,
+    AuthField,
+    AuthKind,
+    Basic,
+    BearerToken,
+    NoAuth,
+    OAuth2,
+    SigningSecret,
+)
 from integrations.sdk.context import LogLine, RunContext, StepLog
 from integrations.sdk.errors import (
     AuthError,
@@ -84,6 +95,7 @@ __all__ = [
     "RateLimited",
     "Retry",
     "RunContext",
+    "SigningSecret",
     "Site",
     "StepLog",
     "Subscription",

@@ -198,6 +198,20 @@ class ApiKey(AuthKind):
 
 
 @dataclass(frozen=True)
+class SigningSecret(ApiKey):
+    """What a sender signs its requests with, under the name that senders give it: put on no request of ours."""
+
+    default_label = "Signing secret"
+
+    @property
+    def fields(self) -> tuple[AuthField, ...]:
+        return (AuthField(name="api_key", label=self.title, help=self.help),)
+
+    def apply(self, request: httpx.Request, auth: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        return None
+
+
+@dataclass(frozen=True)
 class Basic(AuthKind):
     """User name and password in the Authorization header."""
 

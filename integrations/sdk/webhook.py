@@ -149,7 +149,8 @@ class WebhookTrigger(Declaration):
     ``handshake`` answers a provider that first asks whether somebody is there, and gives None for any other request;
     with ``handshake_first`` it is asked before ``verify``. ``delivery`` names the header, or is a function, by which a
     request that is sent again is told; a preset's own where it is left out. Without ``subscribe`` a person enters
-    address and secret at the provider, as ``help`` says.
+    address and secret at the provider, as ``help`` says; where a credential is required, the secret is the provider's
+    own and in there.
     """
 
     verify: Preset | Hmac | VerifyFunction
@@ -161,6 +162,11 @@ class WebhookTrigger(Declaration):
     renew: Renew | None
     unsubscribe: Unsubscribe | None
     help: str
+
+    @property
+    def has_their_secret(self) -> bool:
+        """Whether its credential holds what the provider signs with, which nobody chooses here."""
+        return self.subscribe is None and self.auth_required
 
     def events(self, ctx: WebhookContext[Any], request: WebhookRequest) -> list[Item]:
         """Return what is new, its data as JSON; an empty id where the function gave none.

@@ -17,7 +17,7 @@ from orchestrator.alerts.kinds import ChannelKind, Event
 from orchestrator.alerts.models import LEAST_QUIET, MOST_QUIET
 from orchestrator.errors import Invalid, Problem
 from orchestrator.tenants.models import Tenant
-from orchestrator.vault.models import Credential
+from orchestrator.vault.models import AuthType, Credential
 from orchestrator.workflows.models import Workflow
 
 MOST_EMAILS: Final = 20
@@ -137,7 +137,12 @@ def _url(_tenant: Tenant, value: Any) -> str:
 def _credential(tenant: Tenant, value: Any) -> Credential | None:
     if value in (None, ""):
         return None
-    rows = Credential.objects.for_tenant(tenant).filter(provider="slack").defer("sealed")
+    rows = (
+        Credential.objects.for_tenant(tenant)
+        .filter(provider="slack")
+        .exclude(auth_type=AuthType.API_KEY)
+        .defer("sealed")
+    )
     name = value if isinstance(value, str) and value.isprintable() else ""
     found = rows.filter(name=name).first()
     if found is None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from orchestrator.alerts.kinds import EVENT_WORDS, ChannelKind, Event
 from orchestrator.alerts.models import AlertChannel
 from orchestrator.tenants.models import Tenant
-from orchestrator.vault.models import Credential
+from orchestrator.vault.models import AuthType, Credential
 from orchestrator.workflows.models import Workflow
 
 # Workflows to tick; more are chosen by the API.
@@ -64,7 +64,7 @@ def form_of(
     offered = _offered(tenant, chosen)
     credentials: list[str] = []
     if kind is ChannelKind.SLACK:
-        rows = Credential.objects.for_tenant(tenant).filter(provider="slack")
+        rows = Credential.objects.for_tenant(tenant).filter(provider="slack").exclude(auth_type=AuthType.API_KEY)
         credentials = list(rows.order_by("name").values_list("name", flat=True)[:MOST_OFFERED])
     return ChannelForm(
         kind=kind,

@@ -46,25 +46,30 @@ def subscribed(board: Board, trigger: Trigger) -> Subscribed:
     declared = registry.webhook(str(config.get("trigger")))
     provider = declared.provider.name if declared else _("the provider")
     by_hand = declared is not None and declared.subscribe is None
+    theirs = declared is not None and declared.has_their_secret
     row = subscription_of(trigger)
     may_read = board.actor.may(MINIMUM_ROLE["trigger.address.read"])
     fails = row is not None and row.error is not None
     return Subscribed(
-        words=_words(row, provider, live=live, by_hand=by_hand),
+        words=_words(row, provider, live=live, by_hand=by_hand, theirs=theirs),
         until=row.expires_at if row is not None and live else None,
         next=row.next_at if row is not None and fails and row.since is None else None,
         error=_error(row, live=live),
         unread=str(row.unread.get("message")) if row is not None and row.unread and live else "",
         by_hand=by_hand,
-        secret=_secret(row) if row is not None and by_hand and may_read else "",
+        secret=_secret(row) if row is not None and by_hand and may_read and not theirs else "",
         help=declared.help if declared else "",
         may_retry=live and fails,
         mark="-".join(str(part) for part in _mark(row)),
     )
 
 
-def _words(row: Subscription | None, provider: str, *, live: bool, by_hand: bool) -> str:
+def _words(row: Subscription | None, provider: str, *, live: bool, by_hand: bool, theirs: bool) -> str:
     named = {"provider": provider}
+    if theirs and not live:
+        return _("From when you publish, this address answers %(provider)s: enter it there then.") % named
+    if theirs:
+        return _("Enter this address at %(provider)s. What comes is checked with the secret in the credential.") % named
     if by_hand:
         if row is None:
             return _("When you publish, a secret is here to enter at %(provider)s with the address.") % named

@@ -28,7 +28,8 @@ from django.utils.translation import gettext_noop as noop
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from integrations.sdk.errors import InputError, IntegrationError
+from integrations.sdk.auth import AuthView
+from integrations.sdk.errors import AuthError, InputError, IntegrationError
 from integrations.sdk.polling import Item
 from integrations.sdk.webhook import MAX_EVENTS, Hmac, WebhookContext, WebhookReply, WebhookRequest, WebhookTrigger
 from orchestrator import jsongate
@@ -37,6 +38,7 @@ from orchestrator.flow.webhooks import Signature
 from orchestrator.types import JSONValue
 from orchestrator.vault.crypto import VaultError
 from orchestrator.vault.redaction import Redactor
+from orchestrator.vault.services import CredentialUnavailable, resolve_credential
 from runs.models import Subscription
 from runs.poll_rows import dedupe_key
 from runs.states import SubscriptionStatus
@@ -86,10 +88,7 @@ def answer(request: HttpRequest, address: Address) -> Told:
             status=409,
         )
     row = _subscription(address)
-    try:
-        secret = opened(row).secret
-    except VaultError:
-        raise rules.Unverifiable from None
+    secret = _secret(trigger, row)
     # Some providers send the secret itself, in a header.
     clean, body = Redactor((secret,)), body_bytes(request)
     context = WebhookContext(inputs=inputs, secret=secret, state=row.state.get("state"))
@@ -142,6 +141,20 @@ def _subscription(address: Address) -> Subscription:
     if row is None:
         raise rules.Unverifiable(_("This trigger has just been published. Send the request again in a moment."))
     return row
+
+
+def _secret(trigger: WebhookTrigger, row: Subscription) -> str:
+    """Return what a request is to be signed with. Raises Unverifiable where nobody can tell."""
+    try:
+        if not trigger.has_their_secret:
+            return opened(row).secret
+        credential = resolve_credential(
+            tenant_id=row.tenant_id, credential_id=row.credential_id, name=row.credential_name
+        )
+        trigger.check_auth(credential.auth)
+        return AuthView(credential.auth).bearer
+    except (VaultError, CredentialUnavailable, AuthError):
+        raise rules.Unverifiable from None
 
 
 def _read(trigger: WebhookTrigger, context: WebhookContext[Any], request: HttpRequest, body: bytes) -> _Read:

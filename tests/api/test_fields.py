@@ -84,11 +84,11 @@ def test_any_value_in_a_secret_is_taken_or_told(api: Caller, given: dict[str, An
             assert api("POST", "credentials/", sent).status_code in (201, 400), (field, value)
 
 
-@pytest.mark.parametrize("provider", ["http", "email"])
+@pytest.mark.parametrize("provider", ["http", "email", "postgres"])
 def test_any_value_in_a_setting_is_taken_or_told(api: Caller, provider: str) -> None:
     given = {"name": "s", "provider": provider, "auth_type": "basic", "secret": {"username": "a", "password": "b"}}
     for value in VALUES:
-        for setting in ("hosts", "header", "query", "host", "port", "security"):
+        for setting in ("hosts", "header", "query", "host", "port", "security", "smtp_host", "database", "tls"):
             sent = {**given, "settings": {setting: value}}
             assert api("POST", "credentials/", sent).status_code in (201, 400), (setting, value)
 

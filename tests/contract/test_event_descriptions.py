@@ -1,4 +1,4 @@
-"""GitHub and Stripe, which tell of events, held against their official descriptions."""
+"""GitHub, Stripe and Slack, which tell of events, held against their official descriptions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import httpx
 
 from integrations.providers.github.actions import CreateIssueInputs, create_issue
 from integrations.providers.github.triggers import new_event
+from integrations.providers.slack.triggers import NewMessageOutput, new_message
 from integrations.providers.stripe.triggers import PAID, NewPaymentOutput, new_payment
 from integrations.sdk import Subscription, WebhookRequest
 from integrations.sdk.testing import check_account, run_subscribe, run_unsubscribe, run_webhook
@@ -129,3 +130,24 @@ def test_a_payment_of_stripe_is_what_stripe_gives() -> None:
     (item,) = run_webhook(new_payment, {}, WebhookRequest(method="POST", body=json.dumps(event).encode()))
     NewPaymentOutput.model_validate(item.data)
     assert "_secret_" not in json.dumps(item.data)
+
+
+# --- Slack: AsyncAPI 1, of the Events API -------------------------------------------------------------------------
+
+SLACK = "slack/slack_events_api_async_v1.json"
+
+
+def test_a_message_of_slack_is_what_slack_describes() -> None:
+    sample = new_message.sample
+    assert isinstance(sample, dict)
+    sent = {
+        "token": "XXYYZZ", "team_id": "T1H9RESGL", "api_app_id": "A2H9RFS1A", "event": sample["event"],
+        "type": "event_callback", "event_id": "Ev0PV52K25", "event_time": 1525215129, "authed_users": ["U0LAN0Z89"],
+    }  # fmt: skip
+    validate(sent, description("slack/slack_common_event_wrapper_schema.json"), "")
+    (item,) = run_webhook(new_message, {}, WebhookRequest(method="POST", body=json.dumps(sent).encode()))
+    assert item.data == sample
+    NewMessageOutput.model_validate(item.data)
+    topics = description(SLACK)["topics"]
+    assert {"message.channels", "message.groups", "message.im", "url.verification"} <= set(topics)
+    assert all(name in new_message.help for name in ("message.channels", "message.groups", "message.im"))

@@ -8,8 +8,9 @@ import pytest
 
 from integrations.providers.telegram import telegram
 from integrations.providers.telegram.actions import SentOutput, send_message, send_photo
-from integrations.sdk import Action
-from integrations.sdk.testing import check_account
+from integrations.providers.telegram.triggers import KINDS, MessageReceivedOutput, message_received
+from integrations.sdk import Action, Subscription, WebhookRequest
+from integrations.sdk.testing import check_account, run_subscribe, run_unsubscribe, run_webhook
 from tests.contract.described import described, description, request_of
 from tests.contract.recorded import EXCHANGES
 
@@ -95,3 +96,44 @@ def test_the_test_of_a_token_is_what_telegram_describes() -> None:
     answer = httpx.Response(200, json={"ok": True, "result": bot})
     _, (request,) = check_account(telegram, {"type": "api_key", "api_key": "42:AA"}, [answer])
     assert request.url.path.removeprefix("/bot42:AA/") in description("telegram/bot_api.json")["methods"]
+
+
+BOT = {"id": 42, "is_bot": True, "first_name": "x", "username": "x"}
+
+
+def test_a_webhook_is_what_telegram_describes() -> None:
+    spec = description("telegram/bot_api.json")
+    answers = [{"url": "", "has_custom_certificate": False, "pending_update_count": 0}, True]
+    assert fits(answers[0], ["WebhookInfo"])
+    told = [httpx.Response(200, json={"ok": True, "result": each}) for each in (BOT, *answers)]
+    auth = {"api_key": "42:AA"}
+    every = {"channels": True, "edited": True}
+    made, (_bot, asked, wanted) = run_subscribe(message_received, every, auth=auth, http=told)
+    info = httpx.Response(200, json={"ok": True, "result": {"url": made.state["url"]}})
+    seen, ended = run_unsubscribe(
+        message_received, every, Subscription(state=made.state), auth=auth, http=[info, told[-1]]
+    )
+    for request in (asked, wanted, seen, ended):
+        fields = {
+            field["name"]: field
+            for field in spec["methods"][request.url.path.removeprefix("/bot42:AA/")].get("fields", ())
+        }
+        body = json.loads(request.content or b"{}")
+        assert {name for name, field in fields.items() if field["required"]} <= set(body) <= set(fields)
+        assert [name for name, value in body.items() if not fits(value, fields[name]["types"])] == []
+    updates = {field["name"]: field["types"] for field in spec["types"]["Update"]["fields"]}
+    assert all(updates[kind] == ["Message"] for kind in KINDS)
+    (secret,) = (field for field in spec["methods"]["setWebhook"]["fields"] if field["name"] == "secret_token")
+    assert "X-Telegram-Bot-Api-Secret-Token" in secret["description"]
+
+
+def test_a_message_of_telegrams_gives_what_we_say_it_gives() -> None:
+    sample = message_received.sample
+    assert isinstance(sample, dict)
+    message = {name: value for name, value in sample.items() if name not in ("update_id", "kind")}
+    assert fits(message, ["Message"])
+    assert fits({"update_id": 1, "message": message}, ["Update"])
+    body = json.dumps({"update_id": 10000, "message": message}).encode()
+    (item,) = run_webhook(message_received, {}, WebhookRequest(method="POST", body=body))
+    assert item.data == sample
+    MessageReceivedOutput.model_validate(item.data)

@@ -19,6 +19,7 @@ CREDENTIALS: Final = {
     "writer": CredentialFacts(provider="slack", auth_type="oauth2", scopes=frozenset({"chat:write"})),
     "ending": CredentialFacts(provider="slack", auth_type="bearer_token", health="expiring"),
     "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
+    "db": CredentialFacts(provider="postgres", auth_type="basic"),
     "hook": CredentialFacts(provider="webhook", auth_type="api_key"),
 }
 TRIGGERS: Final = [{"key": "hand", "type": "manual", "config": {}}]

@@ -172,6 +172,7 @@ def test_a_hand_made_token_is_taken_in_place_of_a_sign_in_or_a_key(auth_type: st
         ({"output_schema": ForecastInputs(city="x")}, "pydantic model"),
         ({"provider": "weather"}, "must be a Provider"),
         ({"per_item": ["town"]}, "'town', which is no input"),
+        ({"verbatim": ["town"]}, "'town', which is no input"),
     ],
 )
 def test_a_declaration_that_cannot_be_right_is_refused_naming_the_place(changes: dict[str, Any], says: str) -> None:

@@ -205,6 +205,23 @@ def test_a_connection_reaches_what_the_operator_allows_and_nothing_else_inside(p
         dial("localhost", port)
 
 
+def test_a_library_of_its_own_is_told_the_addresses_that_were_checked(port: int) -> None:
+    def addresses(host: str, *allow: str, egress_allow: tuple[str, ...] = ()) -> list[str]:
+        deadline = datetime.now(UTC) + timedelta(seconds=5)
+        found = dialler(EgressPolicy(allow=allow), egress_allow=egress_allow, deadline=deadline)
+        return list(found.addresses(host, port))
+
+    assert addresses("127.0.0.1", "127.0.0.1") == ["127.0.0.1"]
+    assert "127.0.0.1" in addresses("localhost", "localhost")
+    assert addresses("localhost", "127.0.0.0/8") == ["127.0.0.1"]
+    with pytest.raises(AddressRefused, match="loopback"):
+        addresses("localhost")
+    with pytest.raises(AddressRefused, match="not among the hosts"):
+        addresses("127.0.0.1", "127.0.0.1", egress_allow=("db.example.com",))
+    with pytest.raises(Transient, match="not known"):
+        addresses("nothing.invalid", "127.0.0.1")
+
+
 def test_a_workspace_may_narrow_what_a_connection_reaches(port: int) -> None:
     dial("127.0.0.1", port, allow=("127.0.0.1",), egress_allow=(f"127.0.0.1:{port}",))
     with pytest.raises(AddressRefused, match="not among the hosts"):

@@ -192,6 +192,20 @@ def test_a_mail_credential_names_its_server(make: Callable[..., Credential]) -> 
     assert credential.settings == {"host": "smtp.example.com", "port": 465, "security": "tls"}
 
 
+def test_a_mail_credential_may_name_a_server_for_each_direction(make: Callable[..., Credential]) -> None:
+    settings = {"host": "imap.example.com", "port": 993, "security": "tls", "smtp_host": "smtp.example.com"}
+    secret = {"username": "u", "password": "p"}
+    assert make(provider="email", auth_type="basic", secret=secret, settings=settings).settings == settings
+
+
+def test_a_database_credential_names_its_server_and_database(make: Callable[..., Credential]) -> None:
+    given: dict[str, Any] = {"provider": "postgres", "auth_type": "basic", "secret": {"username": "u", "password": ""}}
+    settings = {"host": "db.example.com", "database": "shop"}
+    assert make(name="db", **given, settings={**settings, "port": 5432, "tls": "verify-full"}).settings == settings
+    for name, wrong in (("host", "a,b"), ("host", "db:1"), ("tls", "prefer"), ("database", ""), ("database", "a\nb")):
+        assert f"settings.{name}" in problems(lambda: make(**given, settings={**settings, name: wrong}))  # noqa: B023
+
+
 def test_a_name_is_taken_once_in_a_tenant(make: Callable[..., Credential], actor: Actor) -> None:
     make()
     assert problems(make) == ["name"]
@@ -239,7 +253,14 @@ def test_a_pinned_credential_reaches_further_hosts_only_with_its_secret_entered_
 
 @pytest.mark.parametrize(
     ("change", "further"),
-    [({}, False), ({"security": "none"}, True), ({"port": 25}, True), ({"security": "tls"}, False)],
+    [
+        ({}, False),
+        ({"security": "none"}, True),
+        ({"port": 25}, True),
+        ({"security": "tls"}, False),
+        ({"smtp_host": "evil.example.com"}, True),
+        ({"smtp_security": "none"}, True),
+    ],
 )
 def test_a_mail_password_is_sent_less_safely_only_with_it_entered_again(
     make: Callable[..., Credential], actor: Actor, change: dict[str, Any], further: bool
@@ -252,6 +273,23 @@ def test_a_mail_password_is_sent_less_safely_only_with_it_entered_again(
         assert problems(lambda: services.credential_update(**asked)) == ["secret"]
         asked["secret"] = secret
     assert services.credential_update(**asked).settings == {**settings, **change}
+
+
+@pytest.mark.parametrize(
+    ("change", "further"),
+    [({"tls": "disable"}, True), ({"tls": "verify-full"}, False), ({"host": "x"}, True), ({"database": "y"}, False)],
+)
+def test_a_database_password_is_sent_less_safely_only_with_it_entered_again(
+    make: Callable[..., Credential], actor: Actor, change: dict[str, Any], further: bool
+) -> None:
+    settings = {"host": "db.example.com", "database": "shop", "tls": "require"}
+    secret = {"username": "ada", "password": SECRET}
+    credential = make(provider="postgres", auth_type="basic", settings=settings, secret=secret)
+    asked: dict[str, Any] = {"actor": actor, "credential": credential, "settings": {**settings, **change}}
+    if further:
+        assert problems(lambda: services.credential_update(**asked)) == ["secret"]
+    else:
+        services.credential_update(**asked)
 
 
 def test_credentials_about_to_end_and_ended_are_marked(make: Callable[..., Credential]) -> None:

@@ -1,7 +1,7 @@
-"""Slack: messages into channels and conversations."""
+"""Slack: messages into channels and conversations, and what is written there."""
 
 from integrations.providers.slack import client
-from integrations.sdk import BearerToken, OAuth2, Provider
+from integrations.sdk import BearerToken, OAuth2, Provider, SigningSecret
 
 slack = Provider(
     key="slack",
@@ -25,8 +25,16 @@ slack = Provider(
             docs_url=client.TOKENS_URL,
             test=client.account,
         ),
+        SigningSecret(
+            help=(
+                "For what starts workflows: in your Slack app's settings, under Basic Information, App Credentials, "
+                "the Signing Secret."
+            ),
+            docs_url=client.APPS_URL,
+            test=client.signing_secret,
+        ),
     ],
-    description="Post messages to channels and people.",
+    description="Post messages to channels and people, and start when somebody writes.",
     icon="icon.svg",
     category="Chat",
     docs_url=client.DOCS_URL,

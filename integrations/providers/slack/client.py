@@ -5,6 +5,7 @@ Source of the codes: Slack's pages on chat.postMessage and on rate limits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ AUTHORIZE_URL: Final = "https://slack.com/oauth/v2/authorize"
 TOKEN_URL: Final = "https://slack.com/api/oauth.v2.access"
 REVOKE_URL: Final = "https://slack.com/api/auth.revoke"
 DOCS_URL: Final = "https://api.slack.com/methods"
+APPS_URL: Final = "https://api.slack.com/apps"
 TOKENS_URL: Final = "https://api.slack.com/authentication/token-types#bot"
 
 # Without the charset Slack warns in every answer.
@@ -37,6 +39,7 @@ JSON_TYPE: Final = "application/json; charset=utf-8"
 # As many as Slack recommends.
 CHANNELS_A_PAGE: Final = 200
 
+_SIGNING_SECRET: Final = re.compile(r"[0-9a-z]{32}")
 _CONNECT_AGAIN: Final = noop("Connect Slack again or enter a new token.")
 ERRORS: Final[Mapping[str, tuple[type[IntegrationError], str]]] = {
     "account_inactive": (
@@ -137,3 +140,13 @@ async def account(ctx: AuthContext) -> Account:
         label=f"{answer.get('user', '?')} in {answer.get('team', '?')}",
         scopes=tuple(scope.strip() for scope in scopes.split(",") if scope.strip()),
     )
+
+
+async def signing_secret(ctx: AuthContext) -> Account:
+    """Look whether this can be a signing secret. Nobody can be asked: it is on no request, but on Slack's own."""
+    if not _SIGNING_SECRET.fullmatch(str(ctx.auth.get("api_key") or "")):
+        raise AuthError(
+            _("This is no signing secret of Slack's, which has 32 digits and small letters."),
+            hint=_("Copy it from your Slack app's settings, under Basic Information, App Credentials."),
+        )
+    return Account(label=_("Signing secret of a Slack app"))

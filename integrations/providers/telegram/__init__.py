@@ -19,7 +19,7 @@ telegram = Provider(
             test=client.account,
         ),
     ],
-    description="Send messages and photos to people, groups and channels.",
+    description="Send messages and photos to people, groups and channels, and start when somebody writes.",
     icon="icon.svg",
     category="Chat",
     docs_url=client.DOCS_URL,

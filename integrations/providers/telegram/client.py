@@ -49,6 +49,11 @@ ERRORS: Final[tuple[tuple[str, type[IntegrationError], str], ...]] = (
     ("can't initiate conversation", Permanent, "The person must write to the bot first."),
     ("bot was kicked", Permanent, "Add the bot to the group or channel again."),
     ("is not a member", Permanent, "Add the bot to the channel and let it post messages."),
+    (
+        "bad webhook",
+        Permanent,
+        "Telegram calls public https addresses alone, on port 443, 80, 88 or 8443: an operator sets BASE_URL.",
+    ),
     ("not enough rights", Permanent, "Let the bot send messages there: in the chat's settings, under Administrators."),
     ("have no rights", Permanent, "Let the bot send messages there: in the chat's settings, under Administrators."),
 )
@@ -69,13 +74,24 @@ async def upload(
     return _said(await http.post(f"bot{TOKEN}/{method}", data=fields, files=dict(files), follow_redirects=False))
 
 
+async def ask(http: StepHttp, method: str) -> Response:
+    """Call a method that only reads and return its answer as ``call`` does."""
+    return _said(await http.get(f"bot{TOKEN}/{method}", follow_redirects=False))
+
+
+async def bot_of(http: StepHttp) -> tuple[int, str]:
+    """Return the number of the bot whose token this is, and its name."""
+    response = await ask(http, "getMe")
+    bot = response.json_object()["result"]
+    if not isinstance(bot, dict) or not isinstance(bot.get("id"), int) or not isinstance(bot.get("username"), str):
+        raise response.unexpected()
+    return bot["id"], f"@{bot['username']}"
+
+
 async def account(ctx: AuthContext) -> Account:
     """Ask which bot this is."""
-    response = _said(await ctx.http.get(f"bot{TOKEN}/getMe", follow_redirects=False))
-    bot = response.json_object()["result"]
-    if not isinstance(bot, dict) or not isinstance(bot.get("username"), str):
-        raise response.unexpected()
-    return Account(label=f"@{bot['username']} on Telegram")
+    _number, name = await bot_of(ctx.http)
+    return Account(label=f"{name} on Telegram")
 
 
 def _said(response: Response) -> Response:
