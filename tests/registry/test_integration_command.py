@@ -188,7 +188,7 @@ def test_a_failure_is_one_sentence_with_its_kind_and_without_the_secret(credenti
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("slack.nothing",), "no action 'slack.nothing'"),
+        (("slack.nothing",), "no action or trigger 'slack.nothing'"),
         (("hello.world", "--input", "name"), "no equals sign"),
         (("hello.world",), "input: name"),
         (

@@ -30,5 +30,4 @@ airtable = Provider(
     category="Data",
     docs_url=client.DOCS_URL,
     tile="db",
-    quality="silver",
 )

@@ -33,5 +33,4 @@ notion = Provider(
     category="Documents",
     docs_url=client.DOCS_URL,
     tile="db",
-    quality="gold",
 )

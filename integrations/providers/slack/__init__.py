@@ -31,5 +31,4 @@ slack = Provider(
     category="Chat",
     docs_url=client.DOCS_URL,
     tile="chat",
-    quality="gold",
 )

@@ -25,5 +25,4 @@ stripe = Provider(
     category="Payments",
     docs_url=client.DOCS_URL,
     tile="pay",
-    quality="silver",
 )

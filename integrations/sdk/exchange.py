@@ -1,0 +1,206 @@
+"""Recorded exchanges: one good call of an action as a file, its inputs and what the provider answered, without secrets.
+
+A file is refused that still holds something of a secret's form: an exchange is committed, and read by everybody.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from integrations.sdk.action import Action
+from integrations.sdk.client import Answer, Flight, Wire
+from integrations.sdk.redaction import MASK
+
+_NAMES: Final = re.compile(
+    r"(?i)(proxy-)?authorization|(set-)?cookie2?|(x-)?(api[-_]?key|auth[-_]?token|access[-_]?token)|refresh[-_]?token"
+    r"|id[-_]?token|client[-_]?secret|(signing[-_]?)?secret|pass(word|phrase)|private[-_]?key|session([-_]?id)?"
+)
+# What secrets look like, by the form that their makers give them.
+_FORMS: Final = re.compile(
+    "|".join(
+        (
+            r"\bxox[a-z](\.xox[a-z])?-[\w-]{10,}",
+            r"\b[sr]k[-_](live|test|proj|ant)[-_][\w-]{10,}",
+            r"\bsk-[A-Za-z0-9]{20,}",
+            r"\bwhsec_[\w+/=]{16,}",
+            r"\b(gh[pousr]_|github_pat_|glpat-|secret_|ntn_|lin_api_|shpat_|pat-[a-z]{2}\d-)[\w-]{20,}",
+            r"\bya29\.[\w-]{20,}",
+            r"\bAIza[\w-]{30,}",
+            r"\bAKIA[A-Z0-9]{12,}",
+            r"\bSG\.[\w-]{10,}\.[\w-]{10,}",
+            r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{32,}",
+            r"\b\d{6,12}:[A-Za-z0-9_-]{30,}",
+            r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(-----END [A-Z ]*PRIVATE KEY-----)?",
+            r"(?i:\b(bearer|basic)\s+[\w.~+/=-]{12,})",
+            r"(?<=://)[^/\s:@•]+:[^/\s@•]+(?=@)",
+            r"(?i:(?<=[?&])(access_token|token|api_?key|key|secret|sig|signature|x-amz-[a-z-]+)=[^&#\s•]{8,})",
+        )
+    )
+)
+_MASKED: Final = re.compile(r"•+|")
+
+
+class CannotRecord(Exception):
+    """A call cannot become an exchange; the message says why and what to do."""
+
+
+class BadExchange(Exception):
+    """A file is no exchange, or holds a secret; the message names the file and the place, and not the secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """``answer`` is the JSON of a good answer; inputs that are not given are made from the fields' examples.
+
+    ``before`` are the JSON answers to the requests that come before it, where an action needs several.
+    ``is_file`` says that the last one may be anything, for it is a file's content.
+    """
+
+    answer: Any
+    status: int = 200
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    before: Sequence[Any] = ()
+    is_file: bool = False
+
+    def response(self) -> httpx.Response:
+        return httpx.Response(self.status, json=self.answer)
+
+    def is_content(self, at: int) -> bool:
+        """Whether the answer to request number ``at`` is a file's content."""
+        return self.is_file and at == len(self.before)
+
+    def answers(self) -> list[httpx.Response]:
+        """Return the good answers to all requests, in order."""
+        return [*(httpx.Response(200, json=each) for each in self.before), self.response()]
+
+    def inputs_for(self, action: Action) -> dict[str, Any]:
+        """Return the inputs, and for each further required field its first example."""
+        schema = action.input_json_schema()
+        made = {
+            name: examples[0]
+            for name in schema.get("required", ())
+            if (examples := schema["properties"][name].get("examples"))
+        }
+        return {**made, **self.inputs}
+
+
+@dataclass(kw_only=True)
+class RecordingWire:
+    """Passes requests on to another wire, and keeps what was answered."""
+
+    wire: Wire
+    answers: list[Answer] = field(default_factory=list)
+
+    async def exchange(self, request: httpx.Request, flight: Flight, max_bytes: int) -> Answer:
+        answer = await self.wire.exchange(request, flight, max_bytes)
+        self.answers.append(answer)
+        return answer
+
+
+def recorded(action: Action, inputs: Mapping[str, Any], answers: Sequence[Answer]) -> Exchange:
+    """Return the exchange of a call that went well. Raises CannotRecord, naming the answer that does not fit."""
+    if not answers:
+        raise CannotRecord(f"{action.key} asked nobody: there is no exchange to record.")
+    for number, answer in enumerate(answers, 1):
+        if not 200 <= answer.status < 300 or (number < len(answers) and answer.status != 200):
+            raise CannotRecord(
+                f"Answer {number} of {len(answers)} has the status {answer.status}: an exchange is of a call in which "
+                "all goes well. Try it again, or write the file by hand."
+            )
+    bodies = [_json(answer, number) for number, answer in enumerate(answers, 1)]
+    shown = {name: value for name, value in inputs.items() if name not in action.secret_inputs}
+    return Exchange(
+        inputs=scrubbed(shown), before=scrubbed(bodies[:-1]), answer=scrubbed(bodies[-1]), status=answers[-1].status
+    )
+
+
+def _json(answer: Answer, number: int) -> Any:
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        raise CannotRecord(
+            f"Answer {number} is no JSON, and an exchange holds JSON alone: write its file by hand, with is_file where "
+            "the answer is a file's content."
+        ) from None
+
+
+def scrubbed(value: Any) -> Any:
+    """Return a JSON value without what has the name or the form of a secret."""
+    match value:
+        case Mapping():
+            return {
+                name: MASK if _NAMES.fullmatch(str(name)) and not _is_harmless(item) else scrubbed(item)
+                for name, item in value.items()
+            }
+        case list() | tuple():
+            return [scrubbed(item) for item in value]
+        case str():
+            return _FORMS.sub(MASK, value)
+    return value
+
+
+def _is_harmless(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or (isinstance(value, str) and bool(_MASKED.fullmatch(value)))
+
+
+def secrets_in(value: Any, place: str = "") -> Iterator[str]:
+    """Yield the places of a JSON value that hold what has the name or the form of a secret."""
+    match value:
+        case Mapping():
+            for name, item in value.items():
+                inner = f"{place}.{name}".lstrip(".")
+                if _NAMES.fullmatch(str(name)) and not _is_harmless(item):
+                    yield inner
+                else:
+                    yield from secrets_in(item, inner)
+        case list() | tuple():
+            for number, item in enumerate(value):
+                yield from secrets_in(item, f"{place}[{number}]")
+        case str() if _FORMS.search(value):
+            yield place
+
+
+def load(path: Path) -> Exchange:
+    """Return the exchange in a file. Raises BadExchange for one that is none, and for one that holds a secret."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        exchange = Exchange(**document)
+    except OSError as error:
+        raise BadExchange(f"{path} cannot be read ({error.strerror}).") from None
+    except (ValueError, TypeError, RecursionError):
+        known = ", ".join(Exchange.__dataclass_fields__)
+        raise BadExchange(f"{path} is no exchange: a JSON object with answer, and of {known} nothing else.") from None
+    found = next(secrets_in(document), None)
+    if found is not None:
+        raise BadExchange(
+            f"{path} holds a secret at {found}: take it out, and replace it at its provider if it was ever shared. "
+            f"{MASK} may stand in its place."
+        )
+    return exchange
+
+
+def save(exchange: Exchange, path: Path) -> None:
+    """Write an exchange. Raises CannotRecord where another kind of file is there, and BadExchange."""
+    if path.exists():
+        try:
+            load(path)
+        except BadExchange as error:
+            raise CannotRecord(f"{path} is there and is not replaced: {error} Remove it, or name another.") from None
+    default = {"status": 200, "inputs": {}, "before": [], "is_file": False}
+    document = {name: value for name, value in asdict(exchange).items() if value != default.get(name, ...)}
+    found = next(secrets_in(document), None)
+    if found is not None:
+        raise BadExchange(f"What would be written to {path} holds a secret at {found}: nothing was written.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CannotRecord(f"{path} cannot be written ({error.strerror}): name a file in a folder of yours.") from None
