@@ -36,10 +36,10 @@ _FORMS: Final = re.compile(
             r"\bAKIA[A-Z0-9]{12,}",
             r"\bSG\.[\w-]{10,}\.[\w-]{10,}",
             r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{32,}",
-            r"\b\d{6,12}:[A-Za-z0-9_-]{30,}",
+            r"(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}",
             r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",
             r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(-----END [A-Z ]*PRIVATE KEY-----)?",
-            r"(?i:\b(bearer|basic)\s+[\w.~+/=-]{12,})",
+            r"(?i:\b(bearer|basic)\s+(?=[\w.~+/=-]*\d)[\w.~+/=-]{12,})",
             r"(?<=://)[^/\s:@•]+:[^/\s@•]+(?=@)",
             r"(?i:(?<=[?&])(access_token|token|api_?key|key|secret|sig|signature|x-amz-[a-z-]+)=[^&#\s•]{8,})",
         )
