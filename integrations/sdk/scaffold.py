@@ -249,8 +249,13 @@ class Plan:
         if there is not None:
             raise CannotScaffold(f"{there} exists already: choose another name, or remove it first.")
         for path, text in self.files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise CannotScaffold(
+                    f"{path} cannot be written ({error.strerror}): choose a folder that you may write to."
+                ) from None
 
 
 def in_library(name: str, root: Path) -> Plan:

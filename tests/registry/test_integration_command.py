@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from pydantic import BaseModel, Field
 
 from integrations.registry import registry
 from integrations.sdk import Provider, RunContext, action, ui
+from orchestrator.management import trying
 from orchestrator.tenants.models import Tenant
 from tests.registry.terminal import TOKEN, integration, server
 from tests.sdk.server import answer
@@ -145,3 +147,22 @@ def test_what_goes_wrong_is_said_in_one_sentence(words: tuple[str, ...], says: s
         integration("try", *words)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_checked_or_written_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tenant: Tenant
+) -> None:
+    with pytest.raises(CommandError, match=r"no provider and no module 'slak': `manage\.py integration list` shows"):
+        integration("lint", "slak")
+    with pytest.raises(CommandError, match="declares no action: decorate a function of it with @action"):
+        integration("lint", "json")
+    (tmp_path / "a-file").touch()
+    with pytest.raises(CommandError, match="choose a folder that you may write to"):
+        integration("new", "acme_typed", "--package", str(tmp_path / "a-file"))
+
+    def broken(**_: Any) -> None:
+        raise DatabaseError("no such table: vault_credential")
+
+    monkeypatch.setattr(trying, "fresh_credential", broken)
+    with pytest.raises(CommandError, match=r"no such table.*run `python manage\.py setup` once"):
+        integration("try", "hello.world", "--input", "name=a", "--credential", "x", "--tenant", "acme")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from integrations.registry import registry
 from integrations.sdk import Account, ApiKey, AuthContext, AuthField, AuthKind, Provider, RunContext, action, ui
+from integrations.sdk import lint as linting
 from integrations.sdk.lint import lint, network_at_import
 from integrations.sdk.scaffold import CannotScaffold, as_package, in_library, in_one_file
 
@@ -138,6 +139,10 @@ def test_an_import_that_calls_out_or_fails_is_found(tmp_path: Path, monkeypatch:
     assert finding.place == "looks_up"
     (finding,) = network_at_import(["fails"])
     assert "ZeroDivisionError" in finding.message
+    (tmp_path / "hangs.py").write_text("while True: pass")
+    monkeypatch.setattr(linting, "IMPORT_SECONDS", 0.2)
+    (finding,) = network_at_import(["hangs"])
+    assert "importing it takes longer than 0.2 s" in finding.message
 
 
 def pytest_of(folder: Path, *, path: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from integrations.registry import RegistryError, all_declared_in, load_module, registry
 from integrations.sdk import Action, DeclarationError
@@ -21,11 +21,12 @@ from integrations.sdk.lint import Finding, lint, network_at_import
 from integrations.sdk.quality import Assessment, assess, folder_of, quality_findings
 from integrations.sdk.scaffold import CannotScaffold, Plan, as_package, in_library, in_one_file
 from orchestrator.management import listing
+from orchestrator.management.terminal import TerminalCommand
 from orchestrator.management.trying import Trial, tried
 from orchestrator.vault.services import CredentialUnavailable
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Write, list, check and try integrations."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         checking.add_argument("modules", nargs="*", help="a module or a provider's key; all if left out")
         _try_arguments(commands.add_parser("try", help="run one action, poll or request now and print what it gives"))
 
-    def handle(self, *args: Any, command: str, **options: Any) -> None:
+    def work(self, options: dict[str, Any]) -> None:
         handlers: dict[str, Callable[..., None]] = {
             "new": self.new,
             "list": self.list_declared,
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             "try": self.try_one,
         }
         with _explained():
-            handlers[command](**options)
+            handlers[options["command"]](**options)
 
     def new(self, *, name: str, package: Path | None, one_file: bool, **_: Any) -> None:
         """Write the files and name the next commands."""
@@ -147,11 +148,22 @@ def _named(name: str) -> list[Declaration]:
     """Return the actions and triggers of a provider by its key, or those that a module declares."""
     if registry.provider(name) is not None:
         return listing.chosen((name,), "")
+    if not _is_module(name):
+        raise CommandError(
+            f"There is no provider and no module {name!r}: `manage.py integration list` shows what is registered."
+        )
     declared = all_declared_in(load_module(name))
     if not declared:
         raise CommandError(f"{name!r} declares no action: decorate a function of it with @action.")
     with registry.temporarily(*(each for each in declared if each not in (*registry.actions(), *registry.triggers()))):
         return declared
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _assessed(declared: Sequence[Declaration]) -> list[Assessment]:
