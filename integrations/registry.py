@@ -219,7 +219,9 @@ def load_module(name: str) -> ModuleType:
             if importlib.util.find_spec(f"{name}.{part}") is not None:
                 importlib.import_module(f"{name}.{part}")
     except Exception as error:
-        raise RegistryError(f"The integration module {name!r} cannot be loaded: {error!r}") from error
+        raise RegistryError(
+            f"The integration module {name!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 

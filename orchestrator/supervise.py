@@ -6,7 +6,8 @@ It is the command's own process, exchanged for a small one that imports nothing 
 2. When a leader dies, however it dies, its whole group is killed and started again.
 3. A leader holds the reading end of a pipe (``lifeline``). When this process dies, however it dies, the pipe closes
    and the leader ends its group.
-4. SIGTERM or SIGINT asks the leaders to end; what is left of a group after GRACE_SECONDS is killed.
+4. In development a changed file has every group started again, once the new code could be imported (``watching``).
+5. SIGTERM or SIGINT asks the leaders to end; what is left of a group after GRACE_SECONDS is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from orchestrator.watching import Watch
 
 # The exit status of a process that cannot start for a reason that a person must put right.
 MISCONFIGURED: Final = 2
@@ -46,12 +50,24 @@ class GroupPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WatchPlan:
+    """Folders and files to look at, and the arguments of an interpreter that fails where the code cannot be taken."""
+
+    places: Sequence[str]
+    check: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run. ``ready`` is the address that is asked for /healthz and then printed."""
+    """What to run. ``ready`` is the address that is asked for /healthz and then printed.
+
+    ``watch`` has changed code taken, in development.
+    """
 
     groups: Sequence[GroupPlan]
     ready: str | None = None
     note: str = ""
+    watch: WatchPlan | None = None
 
 
 def become(plan: Plan, *, folder: str) -> None:
@@ -72,6 +88,7 @@ def become(plan: Plan, *, folder: str) -> None:
             ],
             "ready": plan.ready,
             "note": plan.note,
+            "watch": plan.watch and {"places": list(plan.watch.places), "check": list(plan.watch.check)},
         }
     )
     os.execv(sys.executable, [sys.executable, "-m", __name__, text])  # noqa: S606
@@ -118,6 +135,8 @@ class Group:
         self._lifeline = self._pulse = -1
         self._failures = 0
         self._started_at = self._heard_at = self._due_at = 0.0
+        # When a group that was asked to end for new code is killed; 0 while none was.
+        self._renew_by = 0.0
         self.status: int | None = None
 
     @property
@@ -134,8 +153,17 @@ class Group:
         if self.plan.silent_seconds and now - self._heard_at > self.plan.silent_seconds:
             _say(f"{self.plan.name} has been silent for {self.plan.silent_seconds:.0f} s: it is started again.")
             self._signal_group(signal.SIGKILL)
+        if self._renew_by and now > self._renew_by:
+            self._signal_group(signal.SIGKILL)
         if self._has_ended():
             self._bury(now)
+
+    def renew(self, now: float) -> None:
+        """Ask the leader to end, so that it is started again at once; what is left after GRACE_SECONDS is killed."""
+        self._due_at = min(self._due_at, now)
+        if self._leader is not None:
+            self._renew_by = now + GRACE_SECONDS
+            self.ask_to_end()
 
     def _start(self, now: float) -> None:
         theirs, self._lifeline = os.pipe()
@@ -172,7 +200,8 @@ class Group:
         self._leader = None
         os.close(self._lifeline)
         os.close(self._pulse)
-        settled = now - self._started_at > _SETTLED_SECONDS
+        settled = now - self._started_at > _SETTLED_SECONDS or bool(self._renew_by)
+        self._renew_by = 0.0
         self._failures = 0 if settled else self._failures + 1
         self._due_at = now + _PAUSES[min(self._failures, len(_PAUSES) - 1)]
 
@@ -206,12 +235,15 @@ class Supervisor:
         self._stop = threading.Event()
         self._ready_by = time.monotonic() + _READY_SECONDS
         self._is_ready = plan.ready is None
+        self._changes = _watch(plan.watch) if plan.watch is not None else None
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         status = self._watch()
+        if self._changes is not None:
+            self._changes.close()
         for group in self._groups:
             group.ask_to_end()
         deadline = time.monotonic() + GRACE_SECONDS
@@ -230,6 +262,9 @@ class Supervisor:
                     _say(f"Nothing answers at {self._plan.ready} after {_READY_SECONDS:.0f} s: see the log above.")
                     return 1
                 self._is_ready = self._announce()
+            if self._changes is not None and self._changes.is_due(time.monotonic()):
+                for group in self._groups:
+                    group.renew(time.monotonic())
             self._stop.wait(_LOOK_SECONDS if self._is_ready else _LOOK_SECONDS / 8)
         return 0
 
@@ -243,6 +278,13 @@ class Supervisor:
         sys.stdout.write(f"ready {self._plan.ready}\n")
         sys.stdout.flush()
         return True
+
+
+def _watch(plan: WatchPlan) -> Watch:
+    # Here alone: production carries nothing of it.
+    from orchestrator.watching import Watch
+
+    return Watch(plan, _say)
 
 
 def _answers(address: str) -> bool:
@@ -264,7 +306,8 @@ def _say(text: str) -> None:
 def _parsed(text: str) -> Plan:
     document: dict[str, Any] = json.loads(text)
     groups = tuple(GroupPlan(**group) for group in document["groups"])
-    return Plan(groups=groups, ready=document["ready"], note=document["note"])
+    watch = WatchPlan(**document["watch"]) if document.get("watch") else None
+    return Plan(groups=groups, ready=document["ready"], note=document["note"], watch=watch)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json as jsonlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any, Final, NoReturn, Protocol, Self, TypedDict, Unpack
+from typing import Any, Final, Protocol, TypedDict, Unpack
 
 import httpx
-from pydantic_core import from_json
 
-from integrations.sdk import redirects, status, unanswered
-from integrations.sdk.decoding import ACCEPT_ENCODING, decoded_headers
+from integrations.sdk import redirects, unanswered
+from integrations.sdk.decoding import ACCEPT_ENCODING
 from integrations.sdk.egress import AddressRefused, host_is_listed
-from integrations.sdk.errors import AuthError, InputError, IntegrationError, Permanent
+from integrations.sdk.errors import AuthError, InputError, Permanent
 from integrations.sdk.headers import CONTROL_BYTE, HeaderItems, checked
 from integrations.sdk.limits import Gate
 from integrations.sdk.paging import NORMAL_LIMITS, ItemsOf, Page, PageLimits, Paging, paged
 from integrations.sdk.redaction import redact_added
+from integrations.sdk.response import Answer as Answer
+from integrations.sdk.response import Response as Response
 from integrations.words import gettext as _
 from integrations.words import gettext_noop
 
@@ -60,109 +60,10 @@ class Flight:
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: status, headers as received, and the decoded body."""
-
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
-    reason: str = ""
-
-
 class Wire(Protocol):
     """Sends one request, follows nothing. Raises WireError without an answer, AddressRefused without a connection."""
 
     async def exchange(self, request: httpx.Request, flight: Flight, max_bytes: int) -> Answer: ...
-
-
-class Response(httpx.Response):
-    """An answered request, whatever its status, its body read and decoded. Its request carries no credential."""
-
-    _hide: Callable[[str], str] = staticmethod(str)
-
-    @classmethod
-    def of(cls, answer: Answer, request: httpx.Request) -> Self:
-        """Return the response for an answer that is there in whole: httpx would take its body for a stream to read."""
-        headers = decoded_headers(answer.headers)
-        response = cls(
-            answer.status,
-            headers=headers,
-            stream=_READ,
-            request=request,
-            extensions={"reason_phrase": answer.reason.encode("ascii", "replace")} if answer.reason else None,
-        )
-        if all(name.isascii() and value.isascii() for name, value in headers):
-            # Else it finds out by decoding each of them.
-            response.headers.encoding = "ascii"
-        if answer.body:
-            response.headers.setdefault("Content-Length", str(len(answer.body)))
-        response._content = answer.body
-        response.is_closed = response.is_stream_consumed = True
-        return response
-
-    def raise_for_status(self) -> Self:
-        """Return the response, or raise the classified error of a status outside 2xx."""
-        if not self.is_success:
-            raise self.error()
-        return self
-
-    def error(
-        self,
-        message: str = "",
-        *,
-        hint: str = "",
-        detail: str = "",
-        kind: type[IntegrationError] | None = None,
-        pause: float | None = None,
-    ) -> IntegrationError:
-        """Return the classified error, with the provider's own message where given and no secret in it.
-
-        ``pause`` is in seconds, where the provider says in the body how long to wait, and not in a header.
-        """
-        error = status.error_for(self, message, hint=hint, detail=detail, kind=kind, pause=pause)
-        error.message, error.hint, error.detail = map(self._hide, (error.message, error.hint, error.detail))
-        error.args = (error.message,)
-        return error
-
-    def json(self, **kwargs: Any) -> Any:
-        """Return the body as JSON. Raises Permanent when it is none: HTML from a proxy, NaN, bottomless nesting."""
-        try:
-            if not kwargs:
-                return from_json(self.content, allow_inf_nan=False, cache_strings="keys")
-        except ValueError:
-            # The standard library takes more, half a surrogate pair for one.
-            pass
-        try:
-            return jsonlib.loads(self.content, parse_constant=_refuse_constant, **kwargs)
-        except (ValueError, RecursionError):
-            raise self.error(
-                _("%(host)s sent an answer that is not JSON.") % {"host": status.host_of(self)}, kind=Permanent
-            ) from None
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the body as a JSON object. Raises Permanent when it is something else."""
-        value = self.json()
-        if not isinstance(value, dict):
-            raise self.unexpected()
-        return value
-
-    def unexpected(self) -> IntegrationError:
-        """Return the error of an answer that lacks what its description promises."""
-        return self.error(
-            _("%(host)s sent an answer of an unexpected form.") % {"host": status.host_of(self)}, kind=Permanent
-        )
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status_code} from {status.host_of(self)}>"
-
-
-# What a response is given as its stream when nothing is left to be read.
-_READ: Final = httpx.ByteStream(b"")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 class RequestOptions(TypedDict, total=False):

@@ -178,14 +178,18 @@ def _icon(provider: Provider) -> Iterator[str]:
 def network_at_import(modules: Sequence[str]) -> list[Finding]:
     """Import the modules in a fresh interpreter; return a finding if one calls out or cannot be imported."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(  # our own interpreter, with our own script
-        [sys.executable, "-c", _WATCH, *modules],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=IMPORT_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # our own interpreter, with our own script
+            [sys.executable, "-c", _WATCH, *modules],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        told = f"importing it takes longer than {IMPORT_SECONDS} s: do at a call what it does there"
+        return [Finding(place=", ".join(modules), key="import", message=told)]
     called = [line.removeprefix("NETWORK ") for line in done.stderr.splitlines() if line.startswith("NETWORK ")]
     if called:
         return [Finding(place=called[0], key="import", message="importing it uses the network")]

@@ -28,6 +28,7 @@ $name = Provider(
         )
     ],
     description="Say in one line what $title is for.",
+    docs_url="https://example.com/docs",
     icon="icon.svg",
     category="Apps",
     tile="gray",
@@ -36,7 +37,7 @@ $name = Provider(
 
 _CLIENT: Final = '''"""How $title is spoken to: every address of it stands here."""
 
-from typing import Any
+from pydantic import BaseModel, ConfigDict, Field
 
 from integrations.sdk import Account, AuthContext
 from integrations.sdk.client import StepHttp
@@ -44,10 +45,17 @@ from integrations.sdk.client import StepHttp
 BASE_URL = "https://api.example.com/v1"
 
 
-async def get_item(http: StepHttp, item_id: str) -> dict[str, Any]:
-    """Return one item. Raises the classified error of any status outside 2xx."""
+class Item(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(title="Id")
+    name: str = Field(title="Name")
+
+
+async def get_item(http: StepHttp, item_id: str) -> Item:
+    """Return one item. Raises the classified error of a status outside 2xx, and of an answer that is no item."""
     response = await http.get("items", params={"id": item_id})
-    return response.raise_for_status().json_object()
+    return response.raise_for_status().parsed(Item)
 
 
 async def account(ctx: AuthContext) -> Account:
@@ -58,12 +66,10 @@ async def account(ctx: AuthContext) -> Account:
 
 _ACTIONS: Final = '''"""What can be done with $title."""
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from $package import $name
-from $package.client import get_item
+from $package.client import Item, get_item
 from integrations.sdk import RunContext, action
 
 
@@ -71,11 +77,52 @@ class GetItemInputs(BaseModel):
     item_id: str = Field(min_length=1, title="Item", description="The item's id.", examples=["42"])
 
 
-class GetItemOutput(BaseModel):
-    model_config = ConfigDict(extra="allow")
+@action(
+    provider=$name,
+    key="$name.getItem",
+    name="Get item",
+    auth_type="api_key",
+    input_schema=GetItemInputs,
+    output_schema=Item,
+    sample={"id": "42", "name": "Answer"},
+    idempotent=True,
+    effect="read",
+    synonyms=("read", "fetch"),
+)
+async def get(ctx: RunContext[GetItemInputs]) -> Item:
+    """Get one item by its id."""
+    return await get_item(ctx.http, ctx.inputs.item_id)
+'''
 
-    id: str = Field(title="Id")
-    name: str = Field(title="Name")
+# All of it in one file: for a first action, and for what never leaves one's own installation.
+_ONE_FILE: Final = '''"""$title: what it is and what for."""
+
+from pydantic import BaseModel, Field
+
+from integrations.sdk import Account, ApiKey, AuthContext, Provider, RunContext, action
+
+
+async def account(ctx: AuthContext) -> Account:
+    """Ask whose key this is: the test of a credential."""
+    found = (await ctx.http.get("me")).raise_for_status().json_object()
+    return Account(label=str(found.get("name", "$title")))
+
+
+$name = Provider(
+    key="$name",
+    name="$title",
+    base_url="https://api.example.com/v1",
+    auth=[ApiKey(test=account)],
+)
+
+
+class GetItemInputs(BaseModel):
+    item_id: str = Field(min_length=1, title="Item", examples=["42"])
+
+
+class GetItemOutput(BaseModel):
+    id: str
+    name: str
 
 
 @action(
@@ -88,11 +135,26 @@ class GetItemOutput(BaseModel):
     sample={"id": "42", "name": "Answer"},
     idempotent=True,
     effect="read",
-    synonyms=("read", "fetch"),
 )
-async def get(ctx: RunContext[GetItemInputs]) -> dict[str, Any]:
+async def get(ctx: RunContext[GetItemInputs]) -> GetItemOutput:
     """Get one item by its id."""
-    return await get_item(ctx.http, ctx.inputs.item_id)
+    answer = await ctx.http.get("items", params={"id": ctx.inputs.item_id})
+    return answer.raise_for_status().parsed(GetItemOutput)
+'''
+
+_ONE_FILE_TEST: Final = '''"""$title: what goes out and what comes back."""
+
+import httpx
+
+from $package import get
+from integrations.sdk.testing import run_action
+
+
+def test_an_item_is_fetched_with_the_key() -> None:
+    answer = httpx.Response(200, json=get.sample)
+    result = run_action(get, {"item_id": "42"}, auth={"api_key": "k-1"}, http=[answer])
+    assert result.output == get.sample
+    assert result.request.headers["x-api-key"] == "k-1"
 '''
 
 _TEST: Final = '''"""$title: what goes out and what comes back."""
@@ -152,7 +214,7 @@ $name = "$name"
 packages = ["$name"]
 
 [tool.setuptools.package-data]
-$name = ["*.svg"]
+$name = ["*.svg", "*.toml"]
 
 [tool.pytest.ini_options]
 pythonpath = ["."]
@@ -164,6 +226,7 @@ _FOLDER: Final = {
     "client.py": _CLIENT,
     "actions.py": _ACTIONS,
     "icon.svg": _ICON,
+    "quality.toml": 'level = "bronze"\n',
 }
 
 
@@ -173,19 +236,26 @@ class CannotScaffold(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The files to write, by path, and the module that declares the provider."""
+    """The files to write, by path, the module that declares the provider, and what must not be there beside it."""
 
     module: str
     files: Mapping[Path, str]
+    against: Path | None = None
 
     def write(self) -> None:
         """Write every file. Raises CannotScaffold, with nothing written, where one is there already."""
-        there = next((path for path in self.files if path.exists()), None)
+        looked_for = (*self.files, *((self.against,) if self.against else ()))
+        there = next((path for path in looked_for if path.exists()), None)
         if there is not None:
             raise CannotScaffold(f"{there} exists already: choose another name, or remove it first.")
         for path, text in self.files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise CannotScaffold(
+                    f"{path} cannot be written ({error.strerror}): choose a folder that you may write to."
+                ) from None
 
 
 def in_library(name: str, root: Path) -> Plan:
@@ -195,7 +265,18 @@ def in_library(name: str, root: Path) -> Plan:
     files = {folder / file: _filled(text, words) for file, text in _FOLDER.items()}
     files[root / "tests" / "providers" / f"test_{name}.py"] = _filled(_TEST, words)
     files[root / "tests" / "contract" / "exchanges" / f"{name}.getItem.json"] = _EXCHANGE
-    return Plan(module=words["package"], files=files)
+    return Plan(module=words["package"], files=files, against=folder.with_suffix(".py"))
+
+
+def in_one_file(name: str, root: Path) -> Plan:
+    """Plan the same as one module and its test: the least that is an integration."""
+    words = _words(name, f"integrations.providers.{name}")
+    module = root / "integrations" / "providers" / f"{name}.py"
+    files = {
+        module: _filled(_ONE_FILE, words),
+        root / "tests" / "providers" / f"test_{name}.py": _filled(_ONE_FILE_TEST, words),
+    }
+    return Plan(module=words["package"], files=files, against=module.with_suffix(""))
 
 
 def as_package(name: str, directory: Path) -> Plan:

@@ -18,6 +18,7 @@ from integrations.sdk import Action, Provider, WebhookTrigger
 from integrations.words import declared
 from orchestrator.builder import step_form
 from orchestrator.builder.add_search import terms
+from orchestrator.builder.quality_rows import level_words, quality_of
 from orchestrator.builder.reference import (
     FieldRow,
     action_row,
@@ -52,6 +53,7 @@ class ProviderCard:
     actions: int
     triggers: int
     auth: str
+    level: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ def integration_provider(request: HttpRequest, actor: Actor, provider: str) -> H
     own = sorted(
         (each for each in registry.actions() if each.provider is found), key=lambda each: words_of(each).name.lower()
     )
+    triggers = [each for each in registry.triggers() if each.provider is found]
     paged = Paginator(own, PAGE_ACTIONS).get_page(request.GET.get("page"))
     context = {
         "provider": found,
@@ -127,7 +130,8 @@ def integration_provider(request: HttpRequest, actor: Actor, provider: str) -> H
         "kinds": [declared(kind.title) for kind in found.auth],
         "paged": paged,
         "lines": [_line(actor.tenant, action) for action in paged],
-        "triggers": [_trigger_line(each) for each in registry.triggers() if each.provider is found],
+        "triggers": [_trigger_line(each) for each in triggers],
+        "quality": quality_of(found, [*own, *triggers]),
         "credentials": list(credential_list(actor.tenant).filter(provider=found.key)[:MOST]),
     }
     return page(request, actor, "developers/provider.html", context, nav="integrations")
@@ -166,6 +170,7 @@ def _cards(tenant: Tenant, actions: Sequence[Action]) -> list[ProviderCard]:
             actions=counts[provider.key],
             triggers=triggers[provider.key],
             auth=", ".join(declared(kind.title) for kind in provider.auth),
+            level=level_words(provider),
         )
         for provider in sorted(registry.providers(), key=lambda provider: declared(provider.name).lower())
         if counts[provider.key] or triggers[provider.key]

@@ -10,6 +10,7 @@ from orchestrator.builder import (
     events_page,
     files,
     home,
+    library_page,
     sdk_pages,
     search,
     starts,
@@ -32,6 +33,7 @@ urlpatterns = [
     ),
     path("w/<slug:tenant>/developers/", developers.developers, name="developers"),
     path("w/<slug:tenant>/developers/events/", events_page.events, name="developers-events"),
+    path("w/<slug:tenant>/developers/library/", library_page.library, name="developers-library"),
     path("w/<slug:tenant>/developers/reference/", sdk_pages.reference, name="developers-reference"),
     path("w/<slug:tenant>/developers/reference.txt", sdk_pages.reference_text, name="developers-text"),
 ]

@@ -21,14 +21,18 @@ _INTRODUCTION: Final = """\
 An integration is a Provider and one decorated async function for each action. A step's form, its checks, its retries,
 its logs and its place in the menu are made from the declaration; there is no front-end code.
 
-1. python manage.py integration new weather      writes the folder and a test that passes
-2. python manage.py integration try weather.forecast --input city=Rotterdam --credential weather --tenant TENANT
-3. python manage.py integration lint weather     says what is missing
+1. python manage.py integration new weather --one-file    writes a module and a test that passes; for the library,
+   without --one-file, a folder; for a package of its own, with --package DIR
+2. python manage.py integration lint weather    says what is missing, and which claim of quality.toml is not true
+3. python manage.py integration try weather.forecast --input city=Rotterdam --credential weather --tenant TENANT
+   with --record tests/contract/exchanges/weather.forecast.json it writes the exchange, without secrets; a trigger that
+   is asked takes --cursor JSON, one that is called --body FILE --header 'Name: value' --secret-file FILE --at TIME
+4. python manage.py integration list    with --provider KEY, --kind action or trigger, --quality, --json
 
 Files: __init__.py holds the Provider, client.py how the service is spoken to, actions.py the models and actions,
-icon.svg a drawing of 16 x 16; triggers.py the functions decorated with polling or webhook, each of which starts
-workflows with what is new at the other side: one run for each item. Another package registers through the entry-point
-group orchestrator.integrations.
+icon.svg a drawing of 16 x 16, quality.toml the level that it claims; triggers.py the functions decorated with polling
+or webhook, each of which starts workflows with what is new at the other side: one run for each item. Another package
+registers through the entry-point group orchestrator.integrations.
 
 Rules: URLs stand in client.py only. Raise the class of error that says what to do next. Never put a secret into a
 message. Declare idempotent=True only where sending the same key again does no harm. Use ctx.http, never a client of

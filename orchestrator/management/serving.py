@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import socket
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Any, Final
 
 from django.conf import settings
@@ -14,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from orchestrator import env
 from orchestrator.management.terminal import TerminalCommand
-from orchestrator.supervise import GroupPlan
+from orchestrator.supervise import GroupPlan, WatchPlan
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
@@ -59,6 +61,27 @@ def worker_group(environment: Mapping[str, str], *, workers: int | None) -> Grou
         environment={env.PROCESS_VARIABLE: "worker", **count, **environment},
         silent_seconds=SILENT_SECONDS,
     )
+
+
+def watch_plan() -> WatchPlan | None:
+    """Return what is looked at in development, so that changed integrations are taken; None in production."""
+    if not settings.DEBUG:
+        return None
+    # Here alone: a start in production does not wait for it.
+    from integrations.registry import ENTRY_POINTS
+
+    specs = [importlib.util.find_spec(entry.module.partition(".")[0]) for entry in entry_points(group=ENTRY_POINTS)]
+    outside = {
+        place
+        for spec in specs
+        if spec is not None
+        for place in (spec.submodule_search_locations or filter(None, [spec.origin]))
+    }
+    return WatchPlan(
+        places=[str(env.ROOT / "integrations"), *sorted(outside)],
+        check=["-c", "import sys\nfrom integrations.registry import RegistryError, registry\n"
+               "try:\n    registry.load()\nexcept RegistryError as error:\n    sys.exit(str(error))"],
+    )  # fmt: skip
 
 
 def check_migrated() -> None:

@@ -69,7 +69,7 @@ class Unread(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Read:
+class Read:
     """What a request says: the answer to a handshake, or what is new in it, and what its sender calls it."""
 
     reply: WebhookReply | None = None
@@ -157,7 +157,7 @@ def _secret(trigger: WebhookTrigger, row: Subscription) -> str:
         raise rules.Unverifiable from None
 
 
-def _read(trigger: WebhookTrigger, context: WebhookContext[Any], request: HttpRequest, body: bytes) -> _Read:
+def _read(trigger: WebhookTrigger, context: WebhookContext[Any], request: HttpRequest, body: bytes) -> Read:
     """Check a request and read it, on a thread without a database. Raises BadSignature, Unread, BadRequest."""
     asked = WebhookRequest(
         method=str(request.method),
@@ -165,21 +165,38 @@ def _read(trigger: WebhookTrigger, context: WebhookContext[Any], request: HttpRe
         query=query_of(request.META),
         body=body,
     )
+    return read_request(trigger, context, asked, request.META, now=time.time())
+
+
+def read_request(
+    trigger: WebhookTrigger,
+    context: WebhookContext[Any],
+    asked: WebhookRequest,
+    environ: Mapping[str, Any],
+    *,
+    now: float,
+    is_checked: bool = True,
+) -> Read:
+    """Return what a request says that came at ``now``, once it is checked. Raises BadSignature and Unread.
+
+    ``environ`` has its headers as WSGI has them. Without ``is_checked`` it is read whoever sent it.
+    """
     shake = trigger.handshake
     first = _asked(trigger, partial(shake, context, asked)) if shake and trigger.handshake_first else None
     if first is not None:
-        return _Read(reply=first)
-    _verify(trigger, context, asked, request.META)
+        return Read(reply=first)
+    if is_checked:
+        _verify(trigger, context, asked, environ, now)
     reply = _asked(trigger, partial(shake, context, asked)) if shake and not trigger.handshake_first else None
     if reply is not None:
-        return _Read(reply=reply)
+        return Read(reply=reply)
     items = _asked(trigger, lambda: trigger.events(context, asked))
     if len(items) > MAX_EVENTS:
         raise Unread(f"It holds {len(items):,} events, more than the {MAX_EVENTS} that are taken at once.")
     delivery = _asked(trigger, lambda: trigger.delivery_of(asked))
     if delivery is None and isinstance(trigger.verify, str):
-        delivery = delivery_of(trigger.verify, environ=request.META, body=_json_or_none(asked))
-    return _Read(items=items, delivery=delivery)
+        delivery = delivery_of(trigger.verify, environ=environ, body=_json_or_none(asked))
+    return Read(items=items, delivery=delivery)
 
 
 def _asked(trigger: WebhookTrigger, ask: Callable[[], T]) -> T:
@@ -196,7 +213,11 @@ def _asked(trigger: WebhookTrigger, ask: Callable[[], T]) -> T:
 
 
 def _verify(
-    trigger: WebhookTrigger, context: WebhookContext[Any], asked: WebhookRequest, environ: Mapping[str, Any]
+    trigger: WebhookTrigger,
+    context: WebhookContext[Any],
+    asked: WebhookRequest,
+    environ: Mapping[str, Any],
+    now: float,
 ) -> None:
     """Refuse a request that is not signed as declared. Raises BadSignature."""
     wanted = trigger.verify
@@ -211,7 +232,7 @@ def _verify(
     elif wanted != "none":
         own = {"preset": "hmac", **asdict(wanted)} if isinstance(wanted, Hmac) else {"preset": wanted}
         signature = Signature(credential=trigger.key, **own)
-        verify(signature, {"api_key": context.secret}, environ=environ, body=asked.body, now=time.time())
+        verify(signature, {"api_key": context.secret}, environ=environ, body=asked.body, now=now)
 
 
 def _json_or_none(asked: WebhookRequest) -> Any:
@@ -250,7 +271,7 @@ def _replied(reply: WebhookReply) -> Told:
     )
 
 
-def _started(request: HttpRequest, address: Address, read: _Read, clean: Redactor) -> Told:
+def _started(request: HttpRequest, address: Address, read: Read, clean: Redactor) -> Told:
     """Keep a run for each event; all are looked at before the first is kept."""
     if not read.items:
         return Told(body=jsongate.dumps({"status": "ignored", "reason": _(_NOTHING_NEW)}))
@@ -269,7 +290,7 @@ def _all_of(kept: Sequence[Kept]) -> str:
     return jsongate.dumps({"runs": runs})
 
 
-def _arrival(request: HttpRequest, address: Address, read: _Read, index: int, clean: Redactor) -> Arrival:
+def _arrival(request: HttpRequest, address: Address, read: Read, index: int, clean: Redactor) -> Arrival:
     item = read.items[index]
     document = trigger_document(request.META, key=address.key, body=lambda: item.data, kind=address.type.value)
     delivery = f"{read.delivery}:{index}" if read.delivery and index else read.delivery

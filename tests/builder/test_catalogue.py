@@ -172,3 +172,16 @@ def test_hundreds_of_actions_are_pages(browser: Client) -> None:
         found = browser.get(reverse("integrations", args=["acme"]), {"q": "post message", "page": "2"}).text
         assert found.count('class="act"') == 60
         assert "?q=post%20message&amp;page=3" in found
+
+
+def test_a_providers_level_and_the_rules_behind_it_are_shown(browser: Client) -> None:
+    page = browser.get(reverse("integration-provider", args=["acme", "slack"])).text
+    quality = page[page.index('<h2 id="quality">') :]
+    assert ">Gold<" in quality
+    assert "chat.postMessage takes no key" in quality
+    assert quality.count("Kept</span>") == 7
+    rss = browser.get(reverse("integration-provider", args=["acme", "rss"])).text
+    assert ">Bronze<" in rss
+    assert "Not kept" in rss
+    assert 'id="quality"' not in browser.get(reverse("integration-provider", args=["acme", "flow"])).text
+    assert "· Gold</span>" in browser.get(reverse("integrations", args=["acme"])).text

@@ -2,81 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from pydantic import BaseModel, Field
 
 from integrations.registry import registry
 from integrations.sdk import Provider, RunContext, action, ui
-from orchestrator.tenants.access import actor_for_user
+from orchestrator.management import trying
 from orchestrator.tenants.models import Tenant
-from orchestrator.vault.services import credential_create
-from tests.sdk.server import Reply, Server, answer, serving
-
-TOKEN = "xoxb-canary-f00d"
-
-
-def integration(*words: str) -> str:
-    out = StringIO()
-    call_command("integration", *words, stdout=out, stderr=out)
-    return out.getvalue()
-
-
-@contextmanager
-def server(reply: Reply) -> Iterator[Server]:
-    """Serve from a thread: the command brings its own loop."""
-    ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    found: list[Server] = []
-
-    async def run() -> None:
-        async with serving(reply) as made:
-            found.append(made)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
-    thread.start()
-    ready.wait(5)
-    try:
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(5)
-        loop.close()
-
-
-@pytest.fixture
-def slack_at(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that replaces Slack's root, as an operator would."""
-
-    def replace(url: str) -> None:
-        from dataclasses import replace as changed
-
-        monkeypatch.setattr(settings, "ENV", changed(settings.ENV, base_urls={"slack": url}))
-
-    return replace
-
-
-@pytest.fixture
-def credential(tenant: Tenant, owner: Any) -> str:
-    credential_create(
-        actor=actor_for_user(owner, tenant.slug),
-        name="acme-slack",
-        provider="slack",
-        auth_type="bearer_token",
-        secret={"token": TOKEN},
-    )
-    return "acme-slack"
+from tests.registry.terminal import TOKEN, integration, server
+from tests.sdk.server import answer
 
 
 def test_every_action_and_trigger_is_listed_with_what_it_needs() -> None:
@@ -188,7 +129,7 @@ def test_a_failure_is_one_sentence_with_its_kind_and_without_the_secret(credenti
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("slack.nothing",), "no action 'slack.nothing'"),
+        (("slack.nothing",), "no action or trigger 'slack.nothing'"),
         (("hello.world", "--input", "name"), "no equals sign"),
         (("hello.world",), "input: name"),
         (
@@ -206,3 +147,22 @@ def test_what_goes_wrong_is_said_in_one_sentence(words: tuple[str, ...], says: s
         integration("try", *words)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_checked_or_written_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tenant: Tenant
+) -> None:
+    with pytest.raises(CommandError, match=r"no provider and no module 'slak': `manage\.py integration list` shows"):
+        integration("lint", "slak")
+    with pytest.raises(CommandError, match="declares no action: decorate a function of it with @action"):
+        integration("lint", "json")
+    (tmp_path / "a-file").touch()
+    with pytest.raises(CommandError, match="choose a folder that you may write to"):
+        integration("new", "acme_typed", "--package", str(tmp_path / "a-file"))
+
+    def broken(**_: Any) -> None:
+        raise DatabaseError("no such table: vault_credential")
+
+    monkeypatch.setattr(trying, "fresh_credential", broken)
+    with pytest.raises(CommandError, match=r"no such table.*run `python manage\.py setup` once"):
+        integration("try", "hello.world", "--input", "name=a", "--credential", "x", "--tenant", "acme")

@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field
 
 from integrations.registry import registry
 from integrations.sdk import Account, ApiKey, AuthContext, AuthField, AuthKind, Provider, RunContext, action, ui
+from integrations.sdk import lint as linting
 from integrations.sdk.lint import lint, network_at_import
-from integrations.sdk.scaffold import CannotScaffold, as_package, in_library
+from integrations.sdk.scaffold import CannotScaffold, as_package, in_library, in_one_file
 
 
 async def whose(ctx: AuthContext) -> Account:
@@ -138,6 +139,10 @@ def test_an_import_that_calls_out_or_fails_is_found(tmp_path: Path, monkeypatch:
     assert finding.place == "looks_up"
     (finding,) = network_at_import(["fails"])
     assert "ZeroDivisionError" in finding.message
+    (tmp_path / "hangs.py").write_text("while True: pass")
+    monkeypatch.setattr(linting, "IMPORT_SECONDS", 0.2)
+    (finding,) = network_at_import(["hangs"])
+    assert "importing it takes longer than 0.2 s" in finding.message
 
 
 def pytest_of(folder: Path, *, path: str) -> subprocess.CompletedProcess[str]:
@@ -170,13 +175,37 @@ def test_a_new_provider_of_the_library_lies_where_the_others_do(tmp_path: Path) 
         "integrations/providers/acme_corp/client.py",
         "integrations/providers/acme_corp/actions.py",
         "integrations/providers/acme_corp/icon.svg",
+        "integrations/providers/acme_corp/quality.toml",
         "tests/providers/test_acme_corp.py",
         "tests/contract/exchanges/acme_corp.getItem.json",
     }
     for path in tmp_path.rglob("*.py"):
         compile(path.read_text(), str(path), "exec")
+    for again in (in_library, in_one_file):
+        with pytest.raises(CannotScaffold, match="exists already"):
+            again("acme_corp", tmp_path).write()
+
+
+def test_one_file_and_its_test_are_all_of_a_small_integration(tmp_path: Path) -> None:
+    in_one_file("acme_corp", tmp_path).write()
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {"integrations/providers/acme_corp.py", "tests/providers/test_acme_corp.py"}
     with pytest.raises(CannotScaffold, match="exists already"):
         in_library("acme_corp", tmp_path).write()
+
+
+@pytest.mark.parametrize("plan", [in_library, in_one_file])
+@pytest.mark.parametrize("name", ["x", "acme_corp_of_a_long_name"])
+def test_what_is_written_is_as_the_project_checks_it(plan: Any, name: str, tmp_path: Path) -> None:
+    plan(name, tmp_path).write()
+    (tmp_path / "integrations" / "sdk").mkdir()
+    for module in ("__init__", "client", "testing"):
+        (tmp_path / "integrations" / "sdk" / f"{module}.py").touch()
+    config = str(Path(__file__).parents[2] / "pyproject.toml")
+    for words in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *words, "--no-cache", "--config", config, "."]
+        done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("name", ["Acme", "acme-corp", "../evil", "a.b", "", "1acme"])

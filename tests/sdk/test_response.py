@@ -9,6 +9,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from integrations.sdk import Permanent
 from integrations.sdk.client import Answer, Response
@@ -61,3 +62,17 @@ def test_json_is_read_as_the_standard_library_reads_it(body: bytes) -> None:
 def test_what_is_no_json_is_a_permanent_error(body: bytes) -> None:
     with pytest.raises(Permanent, match="not JSON"):
         answered(body).json()
+
+
+class Day(BaseModel):
+    temperature: float
+
+
+def test_a_body_is_read_as_a_model_or_is_of_an_unexpected_form() -> None:
+    def answered(body: bytes) -> Response:
+        return Response.of(Answer(200, [], body), REQUEST)
+
+    assert answered(b'{"temperature": 17.5, "more": 1}').parsed(Day) == Day(temperature=17.5)
+    for body in (b"{}", b"[]", b'{"temperature": "warm"}', b"<html>", b""):
+        with pytest.raises(Permanent):
+            answered(body).parsed(Day)

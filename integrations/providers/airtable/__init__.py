@@ -30,7 +30,6 @@ airtable = Provider(
     category="Data",
     docs_url=client.DOCS_URL,
     tile="db",
-    quality="silver",
     # Of each base, whoever asks; one that asks more is shut out for 30 s.
     rate_limit=RateLimit(requests=5, by_credential=False),
 )

@@ -27,5 +27,4 @@ anthropic = Provider(
     category="AI",
     docs_url=client.DOCS_URL,
     tile="ai",
-    quality="gold",
 )

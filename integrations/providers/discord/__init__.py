@@ -27,5 +27,4 @@ discord = Provider(
     category="Chat",
     docs_url=client.DOCS_URL,
     tile="chat",
-    quality="gold",
 )

@@ -17,5 +17,4 @@ email = Provider(
     icon="mail",
     category="Communication",
     tile="mail",
-    quality="bronze",
 )

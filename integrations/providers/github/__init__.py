@@ -23,5 +23,4 @@ github = Provider(
     category="Development",
     docs_url=client.DOCS_URL,
     tile="gray",
-    quality="gold",
 )

@@ -15,5 +15,4 @@ gmail = Provider(
     docs_url=client.DOCS_URL,
     oauth_family=FAMILY,
     tile="mail",
-    quality="gold",
 )

@@ -15,5 +15,4 @@ google_calendar = Provider(
     docs_url=client.DOCS_URL,
     oauth_family=FAMILY,
     tile="chat",
-    quality="gold",
 )

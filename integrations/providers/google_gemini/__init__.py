@@ -27,5 +27,4 @@ google_gemini = Provider(
     category="AI",
     docs_url=client.DOCS_URL,
     tile="ai",
-    quality="silver",
 )

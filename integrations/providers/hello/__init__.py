@@ -9,5 +9,4 @@ hello = Provider(
     icon="icon.svg",
     category="Start here",
     tile="gray",
-    quality="silver",
 )

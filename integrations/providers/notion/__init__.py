@@ -33,7 +33,6 @@ notion = Provider(
     category="Documents",
     docs_url=client.DOCS_URL,
     tile="db",
-    quality="gold",
     # On average, of each connection, with some bursts beyond.
     rate_limit=RateLimit(requests=3, burst=10),
 )

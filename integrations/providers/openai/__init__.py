@@ -25,5 +25,4 @@ openai = Provider(
     category="AI",
     docs_url=client.DOCS_URL,
     tile="ai",
-    quality="gold",
 )

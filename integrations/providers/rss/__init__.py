@@ -9,5 +9,4 @@ rss = Provider(
     icon="icon.svg",
     category="Web",
     tile="http",
-    quality="bronze",
 )

@@ -39,5 +39,4 @@ slack = Provider(
     category="Chat",
     docs_url=client.DOCS_URL,
     tile="chat",
-    quality="gold",
 )

@@ -26,5 +26,4 @@ stripe = Provider(
     category="Payments",
     docs_url=client.DOCS_URL,
     tile="pay",
-    quality="gold",
 )

@@ -24,5 +24,4 @@ telegram = Provider(
     category="Chat",
     docs_url=client.DOCS_URL,
     tile="chat",
-    quality="gold",
 )

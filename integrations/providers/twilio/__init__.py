@@ -23,5 +23,4 @@ twilio = Provider(
     category="Chat",
     docs_url=client.DOCS_URL,
     tile="chat",
-    quality="gold",
 )

@@ -1,23 +1,18 @@
-"""Weather: the whole of a small integration."""
-
-from typing import Any
-
 from pydantic import BaseModel, Field
 
-from integrations.sdk import ApiKey, Provider, RunContext, action
+from integrations.sdk import Account, ApiKey, AuthContext, Provider, RunContext, action
 
-weather = Provider(
-    key="weather",
-    name="Weather",
-    base_url="https://api.weather.example/v1",
-    auth=[ApiKey(header="X-Api-Key")],
-    tile="http",
-)
+
+async def account(ctx: AuthContext) -> Account:
+    return Account(label=str((await ctx.http.get("account")).raise_for_status().json_object().get("name", "")))
+
+
+weather = Provider(key="weather", name="Weather", base_url="https://weather.example/v1", auth=[ApiKey(test=account)])
 
 
 class ForecastInputs(BaseModel):
     city: str = Field(min_length=1, title="City", examples=["Rotterdam"])
-    days: int = Field(1, ge=1, le=7, title="Days ahead")
+    days: int = Field(1, ge=1, le=7, title="Days ahead", examples=[1])
 
 
 class ForecastOutput(BaseModel):
@@ -32,11 +27,10 @@ class ForecastOutput(BaseModel):
     auth_type="api_key",
     input_schema=ForecastInputs,
     output_schema=ForecastOutput,
+    sample={"temperature": 17.5, "summary": "Rain"},
     idempotent=True,
 )
-async def forecast(ctx: RunContext[ForecastInputs]) -> dict[str, Any]:
-    """Tomorrow's weather for a place."""
+async def forecast(ctx: RunContext[ForecastInputs]) -> ForecastOutput:
+    """The weather of a place, some days ahead."""
     answer = await ctx.http.get("forecast", params=ctx.inputs.model_dump())
-    answer.raise_for_status()
-    day = answer.json()
-    return {"temperature": day["temp"], "summary": day["text"]}
+    return answer.raise_for_status().parsed(ForecastOutput)

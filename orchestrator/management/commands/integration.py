@@ -2,79 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
 import json
 import sys
-import uuid
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from integrations.registry import RegistryError, all_declared_in, http_options, load_module, registry
-from integrations.sdk import Action, DeclarationError, IntegrationError, LogLine, RunContext, StepLog
-from integrations.sdk.auth import AuthView
+from integrations.registry import RegistryError, all_declared_in, load_module, registry
+from integrations.sdk import Action, DeclarationError
 from integrations.sdk.declaration import Declaration
-from integrations.sdk.dialling import dialler
-from integrations.sdk.http import HttpPool
 from integrations.sdk.lint import Finding, lint, network_at_import
-from integrations.sdk.scaffold import CannotScaffold, as_package, in_library
-from orchestrator.egress import egress_policy
-from orchestrator.flow.items import ItemEvaluator
-from orchestrator.flow.values import ExpressionError
-from orchestrator.tenants.models import Tenant
-from orchestrator.vault.redaction import Redactor
-from orchestrator.vault.renewal import fresh_credential
+from integrations.sdk.quality import Assessment, assess, folder_of, quality_findings
+from integrations.sdk.scaffold import CannotScaffold, Plan, as_package, in_library, in_one_file
+from orchestrator.management import listing
+from orchestrator.management.terminal import TerminalCommand
+from orchestrator.management.trying import Trial, tried
 from orchestrator.vault.services import CredentialUnavailable
 
-TRY_SECONDS: Final = 60.0
 
-
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Write, list, check and try integrations."
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, parser_class=ArgumentParser)
-        new = commands.add_parser("new", help="write a new integration with a passing test")
-        new.add_argument("name", help="the provider's key in snake_case")
-        new.add_argument("--package", metavar="DIR", type=Path, help="a package of its own in DIR, not in the library")
-        listing = commands.add_parser("list", help="list every registered action")
-        listing.add_argument("--json", action="store_true", dest="as_json", help="as JSON, with the schemas")
+        _new_arguments(commands.add_parser("new", help="write a new integration with a passing test"))
+        _list_arguments(commands.add_parser("list", help="list every registered action and trigger"))
         checking = commands.add_parser("lint", help="check integrations; exits non-zero on a finding")
         checking.add_argument("modules", nargs="*", help="a module or a provider's key; all if left out")
-        trying = commands.add_parser("try", help="run one action now and print its output")
-        trying.add_argument("key", help="like slack.sendMessage")
-        trying.add_argument("--input", action="append", default=[], metavar="NAME=VALUE", dest="inputs")
-        trying.add_argument("--credential", default="", metavar="NAME", help="a credential of the tenant")
-        trying.add_argument("--tenant", default="", metavar="SLUG")
+        _try_arguments(commands.add_parser("try", help="run one action, poll or request now and print what it gives"))
 
-    def handle(self, *args: Any, command: str, **options: Any) -> None:
+    def work(self, options: dict[str, Any]) -> None:
         handlers: dict[str, Callable[..., None]] = {
             "new": self.new,
-            "list": self.list_actions,
+            "list": self.list_declared,
             "lint": self.lint,
-            "try": self.try_action,
+            "try": self.try_one,
         }
         with _explained():
-            handlers[command](**options)
+            handlers[options["command"]](**options)
 
-    def new(self, *, name: str, package: Path | None, **_: Any) -> None:
-        """Write the files and name the next command."""
-        if package is None:
-            root = Path(settings.BASE_DIR)
-            if not (root / "tests" / "providers").is_dir():
-                raise CommandError("This is an installed product: give --package DIR for a package of your own.")
-            plan = in_library(name, root)
-        else:
-            _refuse_taken(name, package)
-            plan = as_package(name, package)
+    def new(self, *, name: str, package: Path | None, one_file: bool, **_: Any) -> None:
+        """Write the files and name the next commands."""
+        plan = _planned(name, package, one_file=one_file)
         plan.write()
         for path in plan.files:
             self.stdout.write(f"wrote {path}")
@@ -82,23 +57,25 @@ class Command(BaseCommand):
         self.stdout.write(f"Its test passes: python -m pytest {test}")
         if package is not None:
             self.stdout.write(f"Install it beside the product to register it: pip install -e {package}")
+        self.stdout.write(f"Then check it, and start the product again: python manage.py integration lint {name}")
 
-    def list_actions(self, *, as_json: bool, **_: Any) -> None:
-        declared = (*registry.actions(), *registry.triggers())
-        if as_json:
-            self.stdout.write(json.dumps([_described(each) for each in declared], indent=2))
-            return
-        widest = max((len(each.key) for each in declared), default=0)
-        for each in declared:
-            kinds = " or ".join(sorted(each.accepted_auth)) or "no credential"
-            what = "" if isinstance(each, Action) else "trigger, "
-            self.stdout.write(f"{each.key:<{widest}}  {each.description}  ({what}{kinds})")
+    def list_declared(self, *, provider: Sequence[str], kind: str, as_json: bool, quality: bool, **_: Any) -> None:
+        """Print what is registered, or how good its providers are."""
+        chosen = listing.chosen(provider, kind)
+        if quality:
+            found = _assessed(chosen)
+            told = [listing.quality_row(each) for each in found]
+            self.stdout.write(json.dumps(told, indent=2) if as_json else "\n".join(listing.quality_lines(found)))
+        elif as_json:
+            self.stdout.write(json.dumps([listing.described(each) for each in chosen], indent=2))
+        else:
+            self.stdout.write("\n".join(listing.lines(chosen)))
 
     def lint(self, *, modules: Sequence[str], **_: Any) -> None:
         """Print every finding and exit with status 1 if there is one."""
-        everything: list[Declaration] = [*registry.actions(), *registry.triggers()]
-        chosen = [each for name in modules for each in _named(name)] if modules else everything
+        chosen = [each for name in modules for each in _named(name)] if modules else listing.chosen((), "")
         findings: list[Finding] = lint(chosen)
+        findings += [finding for each in _assessed(chosen) for finding in quality_findings(each)]
         findings += network_at_import(sorted({each.origin.rpartition(":")[0] for each in chosen}))
         for finding in findings:
             self.stdout.write(str(finding))
@@ -106,40 +83,39 @@ class Command(BaseCommand):
             raise CommandError(f"{len(findings)} to correct in {_counted(chosen)}.")
         self.stdout.write(f"{_counted(chosen)}, nothing to correct.")
 
-    def try_action(self, *, key: str, inputs: Sequence[str], credential: str, tenant: str, **_: Any) -> None:
-        """Run one action as a step would and print its output as JSON; a secret input takes the value itself."""
-        action = registry.get(key)
-        if action is None:
-            raise CommandError(f"There is no action {key!r}: `manage.py integration list` shows them.")
-        given = _parsed(action, inputs)
-        opened = _open(credential, tenant)
-        # A secret input is given as it is: only a step holds a credential's name in its place.
-        secrets = tuple(str(given[name]) for name in action.secret_inputs if given.get(name))
-        opened = replace(opened, secrets=(*opened.secrets, *secrets))
-        redactor = Redactor(opened.secrets)
-
-        def show(line: LogLine) -> None:
-            self.stderr.write(f"{line.level}: {redactor.text(line.text)}")
-
-        try:
-            output = asyncio.run(_run(action, given, opened, StepLog(show)))
-        except ExpressionError as error:
-            raise CommandError(redactor.text(f"input: {error.message} ({error.where})")) from None
-        except IntegrationError as error:
-            told = " ".join(part for part in (error.message, error.hint) if part)
-            raise CommandError(redactor.text(f"{error.kind}: {told}")) from None
-        self.stdout.write(json.dumps(redactor.clean(output), indent=2, ensure_ascii=False, default=str))
+    def try_one(self, **options: Any) -> None:
+        """Run one action as a step would, or ask or read a trigger as the product does, and print it as JSON."""
+        trial = Trial(**{name: options[name] for name in Trial.__dataclass_fields__})
+        output = tried(trial, lambda text: self.stderr.write(text))
+        self.stdout.write(json.dumps(output, indent=2, ensure_ascii=False, default=str))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """A credential for one call, or none."""
+def _new_arguments(new: ArgumentParser) -> None:
+    new.add_argument("name", help="the provider's key in snake_case")
+    where = new.add_mutually_exclusive_group()
+    where.add_argument("--package", metavar="DIR", type=Path, help="a package of its own in DIR, not in the library")
+    where.add_argument("--one-file", action="store_true", help="one module and its test, not a folder")
 
-    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    egress_allow: tuple[str, ...] = ()
-    tenant_id: str = ""
+
+def _list_arguments(listed: ArgumentParser) -> None:
+    listed.add_argument("--provider", action="append", default=[], metavar="KEY", help="of this provider alone; repeat")
+    listed.add_argument("--kind", choices=("action", "trigger"), default="", help="actions alone, or triggers alone")
+    listed.add_argument("--quality", action="store_true", help="the providers' levels, and what stands behind them")
+    listed.add_argument("--json", action="store_true", dest="as_json", help="as JSON, with the schemas")
+
+
+def _try_arguments(trying: ArgumentParser) -> None:
+    trying.add_argument("key", help="like slack.sendMessage or rss.newItem")
+    trying.add_argument("--input", action="append", default=[], metavar="NAME=VALUE", dest="inputs")
+    trying.add_argument("--credential", default="", metavar="NAME", help="a credential of the tenant")
+    trying.add_argument("--tenant", default="", metavar="SLUG")
+    trying.add_argument("--record", type=Path, metavar="FILE", help="write an action's exchange, without its secrets")
+    trying.add_argument("--cursor", default="", metavar="JSON", help="where a poll goes on, as the one before printed")
+    trying.add_argument("--body", type=Path, metavar="FILE", help="a request to a trigger; - reads the input")
+    trying.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", dest="headers")
+    trying.add_argument("--method", default="", help="of the request; the first that the trigger takes if left out")
+    trying.add_argument("--secret-file", type=Path, metavar="FILE", help="the secret that the request is signed with")
+    trying.add_argument("--at", default="", metavar="TIME", help="when the request came; now if left out")
 
 
 @contextlib.contextmanager
@@ -149,6 +125,16 @@ def _explained() -> Iterator[None]:
         yield
     except (RegistryError, DeclarationError, CannotScaffold, CredentialUnavailable) as error:
         raise CommandError(str(error)) from None
+
+
+def _planned(name: str, package: Path | None, *, one_file: bool) -> Plan:
+    if package is not None:
+        _refuse_taken(name, package)
+        return as_package(name, package)
+    root = Path(settings.BASE_DIR)
+    if not (root / "tests" / "providers").is_dir():
+        raise CommandError("This is an installed product: give --package DIR for a package of your own.")
+    return in_one_file(name, root) if one_file else in_library(name, root)
 
 
 def _refuse_taken(name: str, directory: Path) -> None:
@@ -161,12 +147,41 @@ def _refuse_taken(name: str, directory: Path) -> None:
 def _named(name: str) -> list[Declaration]:
     """Return the actions and triggers of a provider by its key, or those that a module declares."""
     if registry.provider(name) is not None:
-        return [each for each in (*registry.actions(), *registry.triggers()) if each.provider.key == name]
+        return listing.chosen((name,), "")
+    if not _is_module(name):
+        raise CommandError(
+            f"There is no provider and no module {name!r}: `manage.py integration list` shows what is registered."
+        )
     declared = all_declared_in(load_module(name))
     if not declared:
-        raise CommandError(f"{name!r} declares no action.")
+        raise CommandError(f"{name!r} declares no action: decorate a function of it with @action.")
     with registry.temporarily(*(each for each in declared if each not in (*registry.actions(), *registry.triggers()))):
         return declared
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _assessed(declared: Sequence[Declaration]) -> list[Assessment]:
+    """Return how good the providers are, our own steps apart: what those give depends on the workflow."""
+    providers = {id(each.provider): each.provider for each in declared}
+    return [
+        assess(provider, [each for each in declared if each.provider is provider], root=_tests_of(folder_of(provider)))
+        for provider in sorted(providers.values(), key=lambda provider: provider.key)
+        if not provider.origin.startswith("integrations.builtin")
+    ]
+
+
+def _tests_of(folder: Path | None) -> Path | None:
+    """Return the folder that holds the tests of a provider's folder: the project's, or a package's own."""
+    root = Path(settings.BASE_DIR)
+    if folder is None or folder.is_relative_to(root / "integrations"):
+        return root if (root / "tests" / "contract").is_dir() else None
+    return folder.parent if (folder.parent / "tests").is_dir() else None
 
 
 def _counted(declared: Sequence[Declaration]) -> str:
@@ -174,95 +189,3 @@ def _counted(declared: Sequence[Declaration]) -> str:
     triggers = sum(not isinstance(each, Action) for each in declared)
     told = f"{len(declared) - triggers} actions"
     return f"{told}, {triggers} triggers" if triggers else told
-
-
-def _described(action: Declaration) -> dict[str, Any]:
-    return {
-        "key": action.key,
-        "kind": "action" if isinstance(action, Action) else "trigger",
-        "name": action.name,
-        "provider": action.provider.key,
-        "description": action.description,
-        "accepted_auth": sorted(action.accepted_auth),
-        "idempotent": action.idempotent if isinstance(action, Action) else True,
-        "declared_at": action.origin,
-        "input_schema": action.input_json_schema(),
-        "output_schema": action.output_json_schema(),
-    }
-
-
-def _parsed(action: Action, given: Sequence[str]) -> dict[str, Any]:
-    """Return ``name=value`` pairs as inputs; a value that is no text for its field is read as JSON."""
-    inputs: dict[str, Any] = {}
-    properties = action.input_json_schema().get("properties", {})
-    for pair in given:
-        name, separator, value = pair.partition("=")
-        if not separator:
-            raise CommandError(f"--input takes NAME=VALUE, and {pair!r} has no equals sign.")
-        is_text = name in action.secret_inputs or properties.get(name, {}).get("type") == "string"
-        inputs[name] = value if is_text else _json_or_text(value)
-    return inputs
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
-def _open(name: str, slug: str) -> _Opened:
-    if not name and not slug:
-        return _Opened()
-    tenant = Tenant.objects.filter(slug=slug).first()
-    if tenant is None:
-        raise CommandError(
-            f"There is no tenant {slug!r}." if slug else "A credential belongs to a tenant: give --tenant."
-        )
-    reach = tuple(tenant.egress_allow or ())
-    if not name:
-        return _Opened(egress_allow=reach, tenant_id=str(tenant.pk))
-    resolved = fresh_credential(tenant=tenant, name=name)
-    return _Opened(
-        auth=resolved.auth,
-        settings=resolved.settings,
-        secrets=resolved.secrets,
-        egress_allow=reach,
-        tenant_id=str(tenant.pk),
-    )
-
-
-async def _run(action: Action, given: Mapping[str, Any], opened: _Opened, log: StepLog) -> Any:
-    inputs = action.validate_inputs(given)
-    action.check_auth(opened.auth)
-    seconds = action.timeout or TRY_SECONDS
-    deadline, key = datetime.now(UTC) + timedelta(seconds=seconds), uuid.uuid4().hex
-    policy = egress_policy()
-    pool = HttpPool(policy)
-    try:
-        http = pool.client(
-            **http_options(action, opened.auth, opened.settings, settings.ENV.base_urls),
-            egress_allow=opened.egress_allow,
-            deadline=deadline,
-            idempotency_key=key,
-            secrets=opened.secrets,
-        )
-        context: RunContext[Any] = RunContext(
-            inputs=inputs,
-            auth=AuthView(opened.auth),
-            client=lambda: http,
-            log=log,
-            tenant_id=opened.tenant_id,
-            run_id=key,
-            step_key="try",
-            attempt=1,
-            idempotency_key=key,
-            deadline=deadline,
-            evaluator=ItemEvaluator(given, {}) if action.per_item else None,
-            settings=opened.settings,
-            dialler=dialler(policy, egress_allow=opened.egress_allow, deadline=deadline),
-        )
-        async with asyncio.timeout(seconds + 1):
-            return await action.run(context)
-    finally:
-        await pool.aclose()

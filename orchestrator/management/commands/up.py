@@ -34,7 +34,8 @@ class Command(serving.ServingCommand):
         for line in describe(done):
             self.stdout.write(line)
         connections.close_all()
-        become(Plan(groups=[web, worker], ready=address, note=_how_to_sign_in(done.user)), folder=str(env.ROOT))
+        plan = Plan(groups=[web, worker], ready=address, note=_how_to_sign_in(done.user), watch=serving.watch_plan())
+        become(plan, folder=str(env.ROOT))
 
 
 def _how_to_sign_in(user: str) -> str:

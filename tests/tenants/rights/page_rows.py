@@ -27,6 +27,7 @@ PAGES: Final[tuple[Row, ...]] = (
     page("integrations/<str:provider>/<str:action>/", get=VIEWER),
     page("developers/", get=VIEWER),
     page("developers/events/", get=VIEWER),
+    page("developers/library/", get=VIEWER),
     page("developers/reference/", get=VIEWER),
     page("developers/reference.txt", get=VIEWER),
     page("developers/keys/", get=VIEWER, post=VIEWER, sent={"name": "Mine", "scope": "read", "lasts": "30"}),

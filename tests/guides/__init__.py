@@ -1,0 +1,1 @@
+"""The guides for developers, followed line by line."""
