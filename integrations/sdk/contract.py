@@ -71,9 +71,11 @@ def contract_problems(action: Action, exchange: Exchange) -> Iterator[str]:
     if problem:
         yield problem
         return
-    for at in range(len(exchange.before) + 1):
+    for at, reply in enumerate(exchange.in_order()):
+        # Where a list is the answer, an empty one says that nothing was found.
+        fits = ("[]",) if isinstance(reply.answer, list) else ()
         for row in _ROWS:
-            if row.kind == "permanent" and (action.any_provider or exchange.is_content(at)):
+            if row.told in fits or (row.kind == "permanent" and (action.any_provider or exchange.is_content(at))):
                 continue
             became = _became(action, exchange, row, at)
             if became != row.kind:
@@ -94,4 +96,4 @@ def _became(action: Action, exchange: Exchange, row: _Row, at: int) -> str:
 def _run(action: Action, exchange: Exchange, answers: list[httpx.Response]) -> Any:
     kind = next((kind for kind in _SECRETS if kind in action.accepted_auth), None)
     auth = None if kind is None else {"type": kind, **_SECRETS[kind]}
-    return run_action(action, exchange.inputs_for(action), auth=auth, http=answers).output
+    return run_action(action, exchange.inputs_for(action), auth=auth, http=answers, settings=exchange.settings).output

@@ -215,6 +215,8 @@ def load(path: Path) -> Exchange:
     """Return the exchange in a file. Raises BadExchange for one that is none, and for one that holds a secret."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        if "answer" not in document and document.get("status", 200) == 200:
+            raise ValueError("no answer")
         exchange = Exchange(**{**document, "before": [Reply(**each) for each in document.get("before", ())]})
     except OSError as error:
         raise BadExchange(f"{path} cannot be read ({error.strerror}).") from None

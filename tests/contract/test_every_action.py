@@ -14,8 +14,9 @@ import pytest
 
 from integrations.registry import base_url_for, registry
 from integrations.sdk import Action, IntegrationError, Permanent
+from integrations.sdk.exchange import Reply
 from integrations.sdk.testing import ActionResult, make_context, run_action, run_options
-from tests.contract.recorded import EXCHANGES, Answer
+from tests.contract.recorded import EXCHANGES
 
 CANARY = "cánary+f00d/Ω=secret"
 SECRETS = {
@@ -93,7 +94,7 @@ def run_well(action: Action, kind: str = "") -> ActionResult:
     return run_action(action, inputs_for(action), auth=auth, http=exchange.answers(), settings=exchange.settings)
 
 
-def in_turn(action: Action, result: ActionResult) -> Iterator[tuple[httpx.Request, Answer]]:
+def in_turn(action: Action, result: ActionResult) -> Iterator[tuple[httpx.Request, Reply]]:
     """Return each request that was sent with the answer that it got."""
     return zip(result.requests, EXCHANGES[action.key].in_order(), strict=True)
 

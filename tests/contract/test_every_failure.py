@@ -141,7 +141,14 @@ def wrong(action: Action, at: int, row: Row) -> str:
     auth = auth_for(action, kind[0]) if kind else None
     wire = Played(row.answer, iter(EXCHANGES[action.key].answers()[:at]))
     try:
-        run_action(action, inputs_for(action), auth=auth, http=wire, seconds=row.seconds)
+        run_action(
+            action,
+            inputs_for(action),
+            auth=auth,
+            http=wire,
+            seconds=row.seconds,
+            settings=EXCHANGES[action.key].settings,
+        )
     except IntegrationError as error:
         assert_clean(error, error.message, error.hint, error.detail, vars(error), error.__cause__)
         return _misjudged(error, action, at, row)

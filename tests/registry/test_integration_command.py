@@ -31,7 +31,7 @@ def test_every_action_and_trigger_is_listed_with_what_it_needs() -> None:
 
 def test_lint_finds_nothing_in_the_library_nor_in_one_provider() -> None:
     assert "nothing to correct" in integration("lint")
-    assert integration("lint", "slack") == "2 actions, nothing to correct.\n"
+    assert integration("lint", "slack") == "2 actions, 1 trigger, nothing to correct.\n"
 
 
 def test_lint_says_what_to_correct_and_fails() -> None:
@@ -45,7 +45,7 @@ def test_lint_says_what_to_correct_and_fails() -> None:
         return None
 
     out = StringIO()
-    with registry.temporarily(bad), pytest.raises(CommandError, match="to correct in 1 actions"):
+    with registry.temporarily(bad), pytest.raises(CommandError, match="to correct in 1 action"):
         call_command("integration", "lint", "acme", stdout=out)
     assert "looks like a secret" in out.getvalue()
     assert "no docstring" in out.getvalue()

@@ -203,7 +203,12 @@ def test_a_call_that_fails_or_cannot_be_replayed_is_not_recorded(
 
 def test_what_is_listed_is_narrowed_and_complete_as_json() -> None:
     lines = integration("list", "--provider", "slack", "--provider", "rss").splitlines()
-    assert [line.split()[0] for line in lines] == ["slack.listChannels", "slack.sendMessage", "rss.newItem"]
+    assert [line.split()[0] for line in lines] == [
+        "slack.listChannels",
+        "slack.sendMessage",
+        "rss.newItem",
+        "slack.newMessage",
+    ]
     assert lines[2].endswith("(polling trigger, no credential)")
     rows = json.loads(integration("list", "--json", "--kind", "trigger"))
     assert {row["key"] for row in rows} == {found.key for found in registry.triggers()}

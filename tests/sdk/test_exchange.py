@@ -16,6 +16,7 @@ from integrations.sdk.exchange import (
     BadExchange,
     CannotRecord,
     Exchange,
+    Reply,
     load,
     recorded,
     save,
@@ -123,7 +124,7 @@ def test_a_call_becomes_an_exchange_in_the_suites_form(tmp_path: Path) -> None:
     save(made, path)
     assert json.loads(path.read_text()) == {
         "inputs": {"name": "Ada"},
-        "before": [{"id": "7", "session": MASK}],
+        "before": [{"answer": {"id": "7", "session": MASK}}],
         "answer": {"id": "7", "cookie": MASK},
     }
     assert load(path).inputs_for(find) == {"name": "Ada"}
@@ -150,7 +151,7 @@ def test_what_is_no_good_call_is_not_recorded(answers: list[Answer], says: str) 
 
 
 def test_the_rows_of_the_contract_are_tried_at_each_request() -> None:
-    good = Exchange(before=[{"id": "7"}], answer={"id": "7"})
+    good = Exchange(before=[Reply(answer={"id": "7"})], answer={"id": "7"})
     assert list(contract_problems(find, good)) == []
     assert list(contract_problems(find, Exchange(answer={"id": "7"}))) == ["its exchange fails: AssertionError"]
     careless = list(contract_problems(trust, Exchange(answer={"id": "7"})))

@@ -29,5 +29,4 @@ asana = Provider(
     category="Development",
     docs_url=client.DOCS_URL,
     tile="gray",
-    quality="gold",
 )

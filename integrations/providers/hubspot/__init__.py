@@ -29,5 +29,4 @@ hubspot = Provider(
     category="Sales",
     docs_url=client.DOCS_URL,
     tile="db",
-    quality="silver",
 )

@@ -26,5 +26,4 @@ jira = Provider(
     category="Development",
     docs_url=client.DOCS_URL,
     tile="gray",
-    quality="gold",
 )

@@ -30,5 +30,4 @@ linear = Provider(
     category="Development",
     docs_url=client.DOCS_URL,
     tile="gray",
-    quality="gold",
 )

@@ -29,5 +29,4 @@ microsoft_outlook = Provider(
     docs_url=client.DOCS_URL,
     oauth_family="microsoft",
     tile="mail",
-    quality="gold",
 )

@@ -19,5 +19,4 @@ postgres = Provider(
     category="Data",
     docs_url=client.DOCS_URL,
     tile="db",
-    quality="bronze",
 )

@@ -22,5 +22,4 @@ resend = Provider(
     category="Mail",
     docs_url=client.DOCS_URL,
     tile="mail",
-    quality="gold",
 )

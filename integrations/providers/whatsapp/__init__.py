@@ -21,5 +21,4 @@ whatsapp = Provider(
     category="Chat",
     docs_url=client.DOCS_URL,
     tile="chat",
-    quality="silver",
 )

@@ -24,5 +24,4 @@ wordpress = Provider(
     category="Web",
     docs_url=client.DOCS_URL,
     tile="gray",
-    quality="silver",
 )

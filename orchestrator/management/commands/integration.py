@@ -185,7 +185,11 @@ def _tests_of(folder: Path | None) -> Path | None:
 
 
 def _counted(declared: Sequence[Declaration]) -> str:
-    """Return how many there are, as ``16 actions, 2 triggers``."""
+    """Return how many there are, as ``16 actions, 1 trigger``."""
     triggers = sum(not isinstance(each, Action) for each in declared)
-    told = f"{len(declared) - triggers} actions"
-    return f"{told}, {triggers} triggers" if triggers else told
+    told = _number(len(declared) - triggers, "action")
+    return f"{told}, {_number(triggers, 'trigger')}" if triggers else told
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
