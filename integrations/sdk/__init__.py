@@ -22,6 +22,7 @@ from integrations.sdk.limits import RateLimit
 from integrations.sdk.options import Option, Options, OptionsContext
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
 from integrations.sdk.provider import Provider
+from integrations.sdk.state import Scope, State
 from integrations.sdk.types import JSONObject, JSONValue
 from integrations.sdk.webhook import (
     Hmac,
@@ -68,6 +69,8 @@ __all__ = [
     "RateLimited",
     "Retry",
     "RunContext",
+    "Scope",
+    "State",
     "StepLog",
     "Subscription",
     "Timeout",
