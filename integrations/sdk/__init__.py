@@ -43,6 +43,7 @@ from integrations.sdk.paging import (
 )
 from integrations.sdk.polling import Item, Polled, PollingTrigger, polling
 from integrations.sdk.provider import Provider, Site
+from integrations.sdk.state import Scope, State
 from integrations.sdk.types import JSONObject, JSONValue
 from integrations.sdk.webhook import (
     Hmac,
@@ -95,8 +96,10 @@ __all__ = [
     "RateLimited",
     "Retry",
     "RunContext",
+    "Scope",
     "SigningSecret",
     "Site",
+    "State",
     "StepLog",
     "Subscription",
     "Timeout",
