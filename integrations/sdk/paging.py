@@ -349,6 +349,9 @@ def _same_page(response: Response, parameter: str) -> Exception:
     return response.error(
         _("%(host)s answered with the same page twice: it seems not to know the parameter %(parameter).60s.")
         % {"host": status.host_of(response), "parameter": parameter},
-        hint=_("Look up what the parameter is called."),
+        hint=_(
+            "Look up what the parameter is called. Where the last page comes again and again, say how many items a full "
+            "page has."
+        ),
         kind=Permanent,
     )
