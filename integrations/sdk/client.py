@@ -174,8 +174,9 @@ class StepHttp:
 
         ``items`` is where a page's list lies (``data.items``), or a function that finds it; ``check`` raises the error
         that an answer stands for, if not ``raise_for_status``. An address of another origin is asked without the
-        credential. The last page's ``more`` says whether a limit ended the reading. Raises what ``request`` does, and
-        Permanent for pages that lead round in a circle.
+        credential, and a page in the middle that is answered with 429 is waited for, as long as it says and the
+        deadline lets. The last page's ``more`` says whether a limit ended the reading. Raises what ``request`` does,
+        and Permanent for pages that lead round in a circle.
         """
         return paged(self, method, url, paging, items, limits, check or Response.raise_for_status, options)
 

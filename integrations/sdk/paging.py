@@ -13,10 +13,12 @@ provider whose requests and answers are read by functions of its own.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
@@ -24,7 +26,7 @@ import httpx
 
 from integrations.sdk import redirects, status
 from integrations.sdk.egress import origin
-from integrations.sdk.errors import InputError, Permanent
+from integrations.sdk.errors import InputError, Permanent, RateLimited
 from integrations.sdk.headers import HARMLESS, checked
 from integrations.sdk.options import Option, Options
 from integrations.sdk.paths import MISSING, found_at, parsed, put_at
@@ -41,6 +43,8 @@ Fetch: TypeAlias = Callable[[str | None, int], Awaitable[tuple[Sequence[ItemT], 
 
 MAX_PAGES: Final = 1_000
 PAGES_SEARCHED: Final = 3
+# How often one page is waited for, where the server says how long.
+MAX_WAITS: Final = 3
 MAX_CURSOR: Final = 8_000
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LINK: Final = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
@@ -218,7 +222,7 @@ async def paged(
             # Once elsewhere, nothing that is said there leads to the credential again.
             home, options = ("", "", 0), _bare(method, at, options)
             sent = {**options, "params": None}
-        response = check(await http.request(method, address, **sent))
+        response = await _asked(http, check, method, address, sent, waits=0 if number == 1 else MAX_WAITS)
         if number == 1:
             home = origin(http.resolved(url))
         if not response.is_success:
@@ -243,6 +247,28 @@ async def paged(
         at = following
         # Never two pages at once.
         del response, body, found
+
+
+async def _asked(
+    http: StepHttp,
+    check: Callable[[Response], Response],
+    method: str,
+    url: str,
+    options: RequestOptions,
+    *,
+    waits: int,
+) -> Response:
+    """Return a page's answer; one that was asked for too soon is waited for: another attempt would begin anew."""
+    while True:
+        response = await http.request(method, url, **options)
+        try:
+            return check(response)
+        except RateLimited as limited:
+            pause, left = limited.retry_after, (http.deadline - datetime.now(UTC)).total_seconds()
+            if pause is None or pause >= left or waits == 0:
+                raise
+        waits -= 1
+        await asyncio.sleep(pause)
 
 
 async def collected(
@@ -349,6 +375,9 @@ def _same_page(response: Response, parameter: str) -> Exception:
     return response.error(
         _("%(host)s answered with the same page twice: it seems not to know the parameter %(parameter).60s.")
         % {"host": status.host_of(response), "parameter": parameter},
-        hint=_("Look up what the parameter is called."),
+        hint=_(
+            "Look up what the parameter is called. Where the last page comes again and again, say how many items a "
+            "full page has."
+        ),
         kind=Permanent,
     )

@@ -46,7 +46,8 @@ class NotOpenAPI(ValueError):
 class Operation:
     """One request: ``holes`` are the places in its URL to fill in, ``optional`` names what was left out.
 
-    ``left_out`` names what held a secret, ``is_partial`` says that a part of it is described elsewhere.
+    ``left_out`` names what held a secret, ``signed_in`` says in words what it is signed in by, one of them, and
+    ``is_partial`` that a part of it is described elsewhere.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Operation:
     holes: list[str]
     optional: list[str]
     left_out: list[str]
+    signed_in: list[str]
     is_partial: bool
 
 
@@ -78,8 +80,9 @@ def read(data: bytes) -> list[Operation]:
 
 def pack(operations: Sequence[Operation]) -> str:
     """Return operations as a text for a page to carry along. Raises NotOpenAPI for more than a page can carry."""
-    packed = base64.b64encode(zlib.compress(jsongate.dump_bytes([asdict(each) for each in operations]), 9)).decode()
-    if len(packed) > MAX_PACKED:
+    data = jsongate.dump_bytes([asdict(each) for each in operations])
+    packed = base64.b64encode(zlib.compress(data)).decode() if len(data) <= MAX_UNPACKED else ""
+    if not packed or len(packed) > MAX_PACKED:
         raise NotOpenAPI(_("The description has more than a page can carry. Take out the paths that you do not need."))
     return packed
 
@@ -99,7 +102,16 @@ def unpack(text: str) -> list[Operation]:
 
 def _operation(row: Any) -> Operation:
     made = Operation(**row)
-    names = (*made.holes, *made.optional, *made.left_out, made.method, made.path, made.words, made.find)
+    names = (
+        *made.holes,
+        *made.optional,
+        *made.left_out,
+        *made.signed_in,
+        made.method,
+        made.path,
+        made.words,
+        made.find,
+    )
     if not isinstance(made.inputs, dict) or not all(isinstance(name, str) for name in names):
         raise ValueError
     return made
@@ -186,7 +198,8 @@ class _Reader:
             holes=list(dict.fromkeys(_HOLE.findall(url)))[:_MAX_NAMES],
             optional=[_clean(each, 60) for each in (*optional, *more)][:_MAX_NAMES],
             left_out=[_clean(each, 60) for each in left_out][:_MAX_NAMES],
-            is_partial=self._skeletons.has_remote or not is_small,
+            signed_in=self._signed_in(described),
+            is_partial=self._skeletons.has_remote or self._skeletons.is_spent or not is_small,
         )
 
     def _parameters(self, *holders: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -216,6 +229,15 @@ class _Reader:
             value = texts(self._skeletons.value(parameter.get("schema"), known))
             inputs.setdefault(into, {})[name] = value if place == "query" or isinstance(value, str) else ",".join(value)
 
+    def _signed_in(self, described: Mapping[str, Any]) -> list[str]:
+        """Return in words by what an operation may be signed in."""
+        wanted = described.get("security", self._document.get("security"))
+        listed = wanted[:_MAX_NAMES] if isinstance(wanted, list) else []
+        names = dict.fromkeys(name for each in listed if isinstance(each, Mapping) for name in each)
+        schemes = self._skeletons.resolved({"$ref": "#/components/securitySchemes"})
+        said = (_signed_in_by(self._skeletons.resolved(schemes.get(name))) for name in list(names)[:_MAX_NAMES])
+        return [words for words in dict.fromkeys(said) if words]
+
     def _server(self, *holders: Mapping[str, Any]) -> str:
         """Return the address in front of the paths, without a slash at its end; empty where none is whole."""
         for holder in (*reversed(holders), self._document):
@@ -225,6 +247,18 @@ class _Reader:
                 variables = first.get("variables")
                 return _filled(url, variables if isinstance(variables, Mapping) else {}).rstrip("/")
         return ""
+
+
+def _signed_in_by(scheme: Mapping[str, Any]) -> str:
+    """Return a security scheme in words, nothing for one that no credential is of."""
+    kind, name, way = (scheme.get(word) for word in ("type", "name", "scheme"))
+    if kind == "apiKey" and isinstance(name, str):
+        return _("an API key as %(name)s") % {"name": _clean(name, 60)}
+    if kind in ("oauth2", "openIdConnect"):
+        return _("a sign-in (OAuth 2)")
+    if kind == "http" and isinstance(way, str):
+        return {"bearer": _("a bearer token"), "basic": _("a user name and password")}.get(way.lower(), "")
+    return ""
 
 
 def _filled(url: str, variables: Mapping[str, Any]) -> str:

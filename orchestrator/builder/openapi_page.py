@@ -128,12 +128,12 @@ def _filled_in(board: Board, step: StepDefinition, chosen: Operation) -> HttpRes
         return redirect(board.url("workflow-step-openapi", step.key))
     said = _("Filled in from “%(method)s %(path)s”. Undo brings back what stood there.")
     messages.success(board.request, said % {"method": chosen.method, "path": chosen.path})
-    for line in _left_to_do(chosen):
+    for line in _left_to_do(chosen, has_credential=step.credential is not None):
         messages.warning(board.request, line)
     return redirect(f"{board.url('workflow-step', step.key)}#field-url")
 
 
-def _left_to_do(chosen: Operation) -> list[str]:
+def _left_to_do(chosen: Operation, *, has_credential: bool) -> list[str]:
     """Return what a person has to look at, in sentences."""
     found = []
     if "://" not in str(chosen.inputs.get("url", "")):
@@ -144,6 +144,9 @@ def _left_to_do(chosen: Operation) -> list[str]:
     if chosen.left_out:
         said = _("%(names)s was left out: secrets belong in a credential. Choose one in the form, or make it.")
         found.append(said % {"names": ", ".join(chosen.left_out)})
+    if chosen.signed_in and not has_credential:
+        said = _("It is signed in by %(kinds)s: choose a credential in the form, or make it.")
+        found.append(said % {"kinds": _(" or ").join(chosen.signed_in)})
     if chosen.optional:
         found.append(_("Optional, and left out: %(names)s.") % {"names": ", ".join(chosen.optional)})
     if chosen.is_partial:

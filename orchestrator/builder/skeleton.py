@@ -6,6 +6,7 @@ References lead within the description only: nothing is fetched. Depth and size 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -16,6 +17,8 @@ MAX_NODES: Final = 500
 MAX_HOPS: Final = 16
 MAX_EXAMPLE: Final = 4_000
 _MOST_NAMES: Final = 200
+# Looks at parts of a description, for all of its operations together: real ones take some thousands.
+MAX_LOOKS: Final = 100_000
 _EMPTY: Final[Mapping[str, Any]] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
 
@@ -24,8 +27,13 @@ class Skeletons:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
-        self._left = 0
+        self._left, self._looks = 0, MAX_LOOKS
         self.has_remote = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether so much was looked at that nothing more is."""
+        return self._looks < 0
 
     def renew(self) -> None:
         """Begin an operation."""
@@ -34,10 +42,13 @@ class Skeletons:
     def resolved(self, part: Any) -> Mapping[str, Any]:
         """Return an object with its references followed, an empty one where they lead nowhere or out of here."""
         for _hop in range(MAX_HOPS):
+            self._looks -= 1
             if not isinstance(part, Mapping):
                 return {}
             if not isinstance(reference := part.get("$ref"), str):
                 return part
+            if self.is_spent:
+                return {}
             self.has_remote = self.has_remote or not reference.startswith("#")
             part = self._at(reference)
         return {}
@@ -46,7 +57,7 @@ class Skeletons:
         """Return a value of a schema; an ``example`` of the whole gives what it has of that."""
         self._left -= 1
         found = self.resolved(schema)
-        if depth > MAX_DEPTH or self._left < 0:
+        if depth > MAX_DEPTH or self._left < 0 or self.is_spent:
             return None
         properties, required = self.members(found)
         if properties:
@@ -65,11 +76,11 @@ class Skeletons:
         properties: dict[str, Any] = {}
         required: dict[str, None] = {}
         waiting, seen = [schema], 0
-        while waiting and seen < MAX_HOPS:
+        while waiting and seen < MAX_HOPS and not self.is_spent:
             seen += 1
             part = self.resolved(waiting.pop(0))
             own, names = part.get("properties"), part.get("required")
-            properties |= own if isinstance(own, Mapping) else {}
+            properties |= dict(islice(own.items(), _MOST_NAMES)) if isinstance(own, Mapping) else {}
             required |= dict.fromkeys(each for each in _list(names) if isinstance(each, str))
             waiting += _list(part.get("allOf"))
         sent = {name: part for name, part in properties.items() if not self._is_read_only(part)}

@@ -13,7 +13,7 @@ import yaml
 from django.utils.translation import gettext as _
 
 MAX_DEPTH: Final = 64
-MAX_EVENTS: Final = 1_000_000
+MAX_EVENTS: Final = 300_000
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import time
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ info: {title: Things, version: "1"}
 servers:
   - url: https://{region}.api.example.com/v1/
     variables: {region: {default: eu}}
+security: [{key: []}, {token: []}, {gone: []}, 3]
 x-shared: &id {name: id, in: path, required: true, schema: {type: integer, example: 7}}
 paths:
   /things/{id}:
@@ -52,6 +56,7 @@ paths:
           text/plain: {}
           application/json: {schema: {$ref: "#/components/schemas/Thing"}}
 components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Api-Key}, token: {type: http, scheme: Bearer}}
   schemas:
     Base: {required: [kind, id], properties: {kind: {enum: [big, small]}, id: {type: integer, readOnly: true}}}
     Thing:
@@ -98,6 +103,7 @@ def test_an_operation_becomes_inputs_with_what_it_requires_and_says_what_is_left
         "body": {"kind": "big", "name": "Lamp", "owner": {"mail": ""}, "tags": ["new"], "count": 3},
     }
     assert (patch.optional, patch.left_out, patch.is_partial) == (["expand", "note"], ["X-Api-Key"], False)
+    assert patch.signed_in == ["an API key as X-Api-Key", "a bearer token"]
     request.input_schema.model_validate({**patch.inputs, "url": "https://a.example"})
 
 
@@ -177,6 +183,20 @@ def test_a_hostile_schema_is_bounded(name: str) -> None:
     assert len(json.dumps(found.inputs)) < 9_000
 
 
+def test_a_description_of_many_wide_requests_is_bounded_as_a_whole() -> None:
+    media = {"application/json": {"schema": {"$ref": "#/components/schemas/wide"}}}
+    paths = {f"/{number}": {"post": {"requestBody": {"content": media}}} for number in range(400)}
+    began = time.monotonic()
+    found = read(paths, components={"schemas": HOSTILE})
+    assert time.monotonic() - began < 5
+    assert (len(found), found[0].is_partial, found[-1].is_partial) == (400, False, True)
+    with pytest.raises(NotOpenAPI, match="more than 3,000 operations"):
+        read({f"/{number}": {"get": {}} for number in range(3_001)})
+    heavy = [replace(found[0], inputs={"body": "x" * 9_000})] * 1_000
+    with pytest.raises(NotOpenAPI, match="more than a page can carry"):
+        openapi.pack(heavy)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -222,14 +242,9 @@ def test_what_a_page_carries_comes_back_whole_or_not_at_all() -> None:
     operations = openapi.read(YAML.encode())
     packed = openapi.pack(operations)
     assert openapi.unpack(packed) == operations
-    bomb = openapi.base64.b64encode(openapi.zlib.compress(b"[" + b" " * 200_000_000 + b"]")).decode()
-    for text in (
-        "",
-        "x",
-        packed[:-8],
-        bomb,
-        openapi.base64.b64encode(openapi.zlib.compress(b'[{"method": 1}]')).decode(),
-    ):
+    made = (b" " * 9_000_000 + b"[]", b'[{"method": 1}]')
+    bomb, other = (base64.b64encode(zlib.compress(data)).decode() for data in made)
+    for text in ("", "x", packed[:-8], bomb, other):
         with pytest.raises(NotOpenAPI, match="did not come back whole"):
             openapi.unpack(text)
 
@@ -301,7 +316,10 @@ def test_a_step_is_filled_in_without_a_script_and_nothing_else_is_kept(builder: 
     assert (inputs["method"], inputs["accept_status"], inputs["query"]) == ("PATCH", [404], {"dry": "false"})
     assert "form" not in inputs
     told = " ".join(str(message) for message in get_messages(answer.wsgi_request))
-    assert all(text in told for text in ("PATCH /things/{id}", "{id} in the URL", "X-Api-Key", "expand, note"))
+    assert all(
+        text in told
+        for text in ("PATCH /things/{id}", "{id} in the URL", "by an API key as X-Api-Key or a bearer", "expand, note")
+    )
     builder.post(reverse("workflow-undo", args=["acme", workflow.pk]))
     assert workflow.steps.get(key="call").config["inputs"]["url"] == "https://old.example"
 

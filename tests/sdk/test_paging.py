@@ -23,6 +23,7 @@ from integrations.sdk import (
     PageLimits,
     PagePaging,
     Permanent,
+    RateLimited,
     Transient,
     collected,
     first_found,
@@ -209,6 +210,17 @@ def test_a_page_of_too_many_bytes_is_refused_and_the_deadline_is_one_for_all() -
             await anext(pages)
 
     asyncio.run(late())
+
+
+def test_a_page_that_was_asked_for_too_soon_is_waited_for_unless_it_is_the_first_or_too_long() -> None:
+    def soon(seconds: str) -> httpx.Response:
+        return httpx.Response(429, headers={"Retry-After": seconds})
+
+    following = '<?page=2>; rel="next"'
+    pages, sent = read([ok([1], Link=following), soon("0"), soon("0"), ok([2])], paging=LinkPaging())
+    assert (items(pages), len(sent)) == ([1, 2], 4)
+    for answers in ([soon("0")], [ok([1], Link=following), soon("60")], [ok([1], Link=following), *[soon("0")] * 4]):
+        assert isinstance(refused(answers, paging=LinkPaging()), RateLimited)
 
 
 def test_a_cursor_that_comes_twice_is_an_error_that_says_so() -> None:
