@@ -21,7 +21,7 @@ REQUEST = "/components/schemas/TaskCreateRequest"
 AUTH = {"access_token": "x"}
 FULL = {
     "name": "x", "notes": "y", "workspace": "1", "project": "42", "assignee": "ada@example.com",
-    "due": "2026-05-04T17:00:00+02:00", "followers": ["me"], "tags": ["9"], "parent": "7", "custom_fields": {"5": "a"},
+    "due": "2026-05-04T17:00:00+02:00", "followers": ["me"], "tags": "9", "parent": "7", "custom_fields": {"5": "a"},
 }  # fmt: skip
 
 

@@ -57,6 +57,7 @@ def test_what_is_set_goes_along() -> None:
     assert sent(**given, project=42, followers="bob@example.com, 7", tags=[99]) == {
         "name": "Call Ada back", **given, "projects": ["42"], "followers": ["bob@example.com", "7"], "tags": ["99"],
     }  # fmt: skip
+    assert sent(tags=" 9, 10 ")["tags"] == ["9", "10"]
 
 
 def test_a_day_stays_one_and_a_time_goes_out_in_utc() -> None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from integrations import microsoft
 from integrations.providers.microsoft_outlook import microsoft_outlook
 from integrations.providers.microsoft_outlook.actions import send_email
 from integrations.providers.microsoft_outlook.client import ERRORS
@@ -132,7 +133,7 @@ def test_a_missing_scope_is_named() -> None:
 
 
 def test_every_code_has_a_hint() -> None:
-    assert all(len(hint) > 15 for _kind, hint in ERRORS.values())
+    assert all(len(hint) > 15 for _kind, hint in (*ERRORS.values(), *microsoft.ERRORS.values()))
 
 
 @pytest.mark.parametrize("status", [429, 503])

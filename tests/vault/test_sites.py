@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 from pydantic import BaseModel
 from pytest_django import Settings
 
@@ -98,6 +100,33 @@ def test_the_form_asks_for_it_in_the_providers_words() -> None:
     assert schema["required"] == ["site"]
     assert schema["properties"]["site"]["title"] == "Your desk"
     assert schema["properties"]["site"]["description"] == "Like acme.example."
+
+
+def test_a_page_asks_for_it_keeps_it_and_says_what_is_wrong_with_it(client: Client, editor: User) -> None:
+    client.force_login(editor)
+    new = reverse("credential-new", args=["acme"])
+    page = client.get(new, {"provider": "desk", "auth_type": "basic"}).content.decode()
+    assert "Your desk" in page
+    given = {
+        "provider": "desk", "auth_type": "basic", "name": "mine", "secret-username": "ada", "secret-password": "canary",
+    }  # fmt: skip
+    for more in ({}, {"try": "1"}, {"settings-site": "http://acme.example"}, {"settings-site": "x y", "try": "1"}):
+        refused = client.post(new, {**given, **more})
+        assert refused.status_code == 422, more
+        assert "canary" not in refused.content.decode()
+    assert not Credential.unscoped.exists()
+    assert client.post(new, {**given, "settings-site": "acme.example/"}).status_code == 302
+    (credential,) = Credential.unscoped.all()
+    assert credential.settings == {"site": "https://acme.example"}
+
+
+def test_a_credential_that_lost_its_site_is_told_so_when_it_is_checked(actor: Actor, client: Client) -> None:
+    credential = made(actor, site="https://acme.example")
+    Credential.unscoped.filter(pk=credential.pk).update(settings={})
+    client.force_login(actor.user)
+    said = client.post(f"/api/v1/credentials/{credential.pk}/test/", headers={"X-Tenant": "acme"})
+    assert said.status_code == 200, said.content
+    assert "does not say where Desk is" in said.content.decode()
 
 
 def test_a_password_goes_to_another_site_only_when_it_is_entered_again(actor: Actor) -> None:

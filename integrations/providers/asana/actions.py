@@ -27,10 +27,17 @@ def _texts(value: object) -> object:
     return [_text(each) for each in value] if isinstance(value, list) else value
 
 
+def _joined(value: object) -> object:
+    """A list of ids, as an earlier step may give it, is taken as well as a text."""
+    if isinstance(value, list) and all(isinstance(_text(each), str) for each in value):
+        return ", ".join(map(str, value))
+    return _text(value)
+
+
 Gid = Annotated[str, BeforeValidator(_text)]
 Person = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(me|[0-9]{1,32}|[^\s@,;]+@[^\s@,;]+)$")]
 People = Annotated[list[Person], BeforeValidator(_texts)]
-Gids = Annotated[list[Annotated[str, Field(pattern=_GID)]], BeforeValidator(_texts)]
+Gids = Annotated[str, BeforeValidator(_joined)]
 
 
 class CreateTaskInputs(BaseModel):
@@ -75,11 +82,11 @@ class CreateTaskInputs(BaseModel):
         json_schema_extra=ui(advanced=True),
     )
     tags: Gids = Field(
-        default=[],
-        max_length=100,
+        default="",
+        pattern=r"^\s*([0-9]{1,32}(\s*,\s*[0-9]{1,32}){0,99})?\s*$",
         title="Tags",
-        description="Their ids.",
-        examples=[["1200000000000099"]],
+        description="Their ids, separated by commas.",
+        examples=["1200000000000099, 1200000000000100"],
         json_schema_extra=ui(advanced=True),
     )
     parent: Gid | None = Field(
@@ -122,7 +129,8 @@ class CreateTaskInputs(BaseModel):
     def payload(self) -> dict[str, Any]:
         """Return the task's data."""
         due = {"due_on" if len(self.due) == _DAY else "due_at": self.due} if self.due else {}
-        given = self.model_dump(exclude={"project", "due"}) | due
+        tags = [each.strip() for each in self.tags.split(",") if each.strip()]
+        given = self.model_dump(exclude={"project", "due"}) | due | {"tags": tags}
         named = {name: value for name, value in given.items() if value}
         return {**named, **({"projects": [self.project]} if self.project else {})}
 
