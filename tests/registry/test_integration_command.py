@@ -90,7 +90,7 @@ def test_every_action_and_trigger_is_listed_with_what_it_needs() -> None:
 
 def test_lint_finds_nothing_in_the_library_nor_in_one_provider() -> None:
     assert "nothing to correct" in integration("lint")
-    assert integration("lint", "slack") == "2 actions, nothing to correct.\n"
+    assert integration("lint", "slack") == "2 actions, 1 triggers, nothing to correct.\n"
 
 
 def test_lint_says_what_to_correct_and_fails() -> None:
