@@ -124,6 +124,9 @@ def test_slack_takes_a_credential_and_a_channel_in_place_of_an_address(actor: Ac
         actor=actor, kind=SLACK, values={"name": "chat", "credential": "team", "slack_channel": "#a"}
     )
     assert (made.host, made.sealed) == ("", None)
+    credential_create(actor=actor, name="signs", provider="slack", auth_type="api_key", secret={"api_key": "0" * 32})
+    with pytest.raises(Invalid, match="Choose a Slack credential"):
+        services.channel_update(actor=actor, channel=made, changes={"credential": "signs"})
     services.channel_update(actor=actor, channel=made, changes={"url": URL})
     found = made.refresh()
     assert (found.credential, found.slack_channel, found.host) == (None, "", "https://hooks.example.com")

@@ -16,6 +16,7 @@ from integrations.sdk import (
     AuthContext,
     AuthError,
     InputError,
+    IntegrationError,
     OutcomeUnknown,
     Permanent,
     PermissionMissing,
@@ -58,16 +59,23 @@ def test_only_addresses_that_steps_may_reach_are_connected_to(url: str) -> None:
     assert value(url, "inet_server_port()", dial=dial(egress=("127.0.0.1:5432",))) == 5432
 
 
-def test_the_settings_of_this_machine_go_to_no_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_of_this_machine_go_to_no_server(url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {
         "PGPASSWORD": "of the operator", "PGUSER": "operator", "PGDATABASE": "other", "PGOPTIONS": "-c work_mem=77MB",
         "PGHOSTADDR": "192.0.2.1", "PGPASSFILE": "/etc/passwd", "PGSSLMODE": "verify-full",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, text)
     assert value(url, "current_user || current_setting('work_mem')") == "postgres4MB"
-    with Relay(password=True) as relay, pytest.raises(AuthError):
-        ran(url, "SELECT 1", settings={"port": relay.port})
-    assert relay.passwords == []
+    asking = {"tls": serving(certificate(tmp_path, "localhost")), "password": True}
+    with Relay(**asking) as relay:
+        here = {"host": "localhost", "port": relay.port, "tls": "require"}
+        reach = dial(allow=("localhost",))
+        with pytest.raises(AuthError):
+            ran(url, "SELECT 1", settings=here, dial=reach)
+        assert relay.passwords == []
+        with pytest.raises(IntegrationError):
+            ran(url, "SELECT 1", settings=here, dial=reach, auth={"username": "ada", "password": PASSWORD})
+        assert relay.passwords == [PASSWORD.encode()]
 
 
 def test_a_password_in_the_clear_is_not_sent_without_tls(url: str) -> None:

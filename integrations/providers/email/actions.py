@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from integrations.mails import Mail, encoded, parse_addresses
 from integrations.providers.email import email
@@ -37,14 +38,6 @@ class SendInputs(BaseModel):
         examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
     )
     subject: str = Field(title="Subject", max_length=2000, examples=["Your order is on its way"])
-    text: str = Field(
-        default="",
-        max_length=MAX_TEXT,
-        title="Message",
-        description="Plain text.",
-        examples=["Hello Ada,\n\nit left today."],
-        json_schema_extra=ui(format="textarea"),
-    )
     html: str = Field(
         default="",
         max_length=MAX_TEXT,
@@ -52,6 +45,15 @@ class SendInputs(BaseModel):
         description="Shown in place of the plain text where the reader can.",
         examples=["<p>Hello Ada,</p><p>it left today.</p>"],
         json_schema_extra=ui(format="html", advanced=True),
+    )
+    text: str = Field(
+        default="",
+        validate_default=True,
+        max_length=MAX_TEXT,
+        title="Message",
+        description="Plain text.",
+        examples=["Hello Ada,\n\nit left today."],
+        json_schema_extra=ui(format="textarea"),
     )
     cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
     bcc: Addresses = Field(
@@ -77,11 +79,12 @@ class SendInputs(BaseModel):
         json_schema_extra=ui(advanced=True),
     )
 
-    @model_validator(mode="after")
-    def says_something(self) -> Self:
-        if not self.text and not self.html:
-            raise ValueError(_("the mail has neither a text nor HTML"))
-        return self
+    @field_validator("text")
+    @classmethod
+    def says_something(cls, value: str, info: ValidationInfo) -> str:
+        if not value and not info.data.get("html"):
+            raise PydanticCustomError("empty", "{said}", {"said": _("The mail has neither a text nor HTML.")})
+        return value
 
 
 class SendOutput(BaseModel):

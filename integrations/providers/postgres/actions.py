@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic_core import PydanticCustomError
 
 from integrations.providers.postgres import postgres
 from integrations.providers.postgres.client import driver, found
@@ -55,11 +56,15 @@ class ExecuteQueryInputs(BaseModel):
     @classmethod
     def is_only_sql(cls, value: str) -> str:
         if _EXPRESSION.search(value):
-            raise ValueError(
-                _("data does not go into the SQL, where it could become a part of it: write $1 and add a parameter")
+            raise PydanticCustomError(
+                "expression",
+                "{said}",
+                {"said": _("Data in the SQL could become a part of it: write $1 and add a parameter.")},
             )
         if "\x00" in value:
-            raise ValueError(_("it has a NUL character, which PostgreSQL does not take"))
+            raise PydanticCustomError(
+                "nul", "{said}", {"said": _("It has a NUL character, which PostgreSQL does not take.")}
+            )
         return value
 
 

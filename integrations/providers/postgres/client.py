@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from integrations.sdk import Account, AuthContext, InputError, Permanent
+from integrations.sdk import Account, AuthContext, InputError, Permanent, Transient
 from integrations.words import gettext as _
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ async def found(
             _("The credential names no server or no database."), hint=_("Enter both in the credential's form.")
         )
     port = int(settings.get("port") or DEFAULT_PORT)
+    reached = await asyncio.to_thread(addresses, host, port)
+    if not reached:
+        # Without one the library would look for itself.
+        raise Transient(_("Could not connect to %(name)s: its name is not known.") % {"name": host})
     return Place(
         host=host,
         port=port,
@@ -53,7 +57,7 @@ async def found(
         tls=str(settings.get("tls") or VERIFIED),
         user=str(auth["username"]),
         password=str(auth["password"]),
-        addresses=await asyncio.to_thread(addresses, host, port),
+        addresses=reached,
     )
 
 
