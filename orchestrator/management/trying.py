@@ -290,12 +290,17 @@ def _json(value: str, option: str) -> Any:
 
 def _headers(given: Sequence[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in given:
+    lines = [line for each in given for line in (_lines(Path(each[1:])) if each.startswith("@") else [each])]
+    for line in lines:
         name, separator, value = line.partition(":")
         if not separator or not name.strip():
             raise CommandError("--header takes 'Name: value', and one that was given has no colon.")
         headers[name.strip().lower()] = value.strip()
     return headers
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in _file(path).decode("utf-8", "replace").splitlines() if line.strip()]
 
 
 def _environ(headers: Mapping[str, str]) -> dict[str, str]:

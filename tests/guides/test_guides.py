@@ -76,10 +76,15 @@ def walked(guides: list[list[Step]], tmp_path: Path) -> Walked:
 
 
 def _check_out(folder: Path) -> None:
-    """Copy what is tracked, or would be, to a folder."""
+    """Copy what is tracked, or would be, to a folder; all but what is made where nothing tells what is tracked."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in names:
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        shutil.copytree(
+            ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv*", "var", "__pycache__", "*.egg-info")
+        )
+        return
+    for name in done.stdout.split("\0"):
         if name and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)

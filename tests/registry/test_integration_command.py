@@ -156,6 +156,8 @@ def test_what_cannot_be_checked_or_written_says_what_to_do(
         integration("lint", "slak")
     with pytest.raises(CommandError, match="declares no action: decorate a function of it with @action"):
         integration("lint", "json")
+    with pytest.raises(CommandError, match=r"a provider 'http' already, declared at integrations\.builtin\.http"):
+        integration("new", "http", "--one-file")
     (tmp_path / "a-file").touch()
     with pytest.raises(CommandError, match="choose a folder that you may write to"):
         integration("new", "acme_typed", "--package", str(tmp_path / "a-file"))

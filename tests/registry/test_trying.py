@@ -98,6 +98,11 @@ def test_a_request_in_a_file_is_checked_and_read_as_the_product_does(tmp_path: P
     assert (read["checked"], read["delivery"]) == (True, "d-1")
     (item,) = read["items"]
     assert item["data"]["payload"]["issue"] == {"number": 7}
+    headers = [word for word in words if word.startswith("X-")]
+    (tmp_path / "headers").write_text("\r\n".join([*headers, ""]))
+    named = [word for word in words if word != "--header" and word not in headers]
+    from_file = [*named, "--header", f"@{tmp_path}/headers", "--secret-file", str(tmp_path / "secret")]
+    assert told(integration(*from_file)) == read
     unchecked = integration(*words)
     assert "The signature was not checked: give the secret in a file" in unchecked
     assert told(unchecked) == {**read, "checked": False}

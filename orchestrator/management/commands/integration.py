@@ -112,7 +112,14 @@ def _try_arguments(trying: ArgumentParser) -> None:
     trying.add_argument("--record", type=Path, metavar="FILE", help="write an action's exchange, without its secrets")
     trying.add_argument("--cursor", default="", metavar="JSON", help="where a poll goes on, as the one before printed")
     trying.add_argument("--body", type=Path, metavar="FILE", help="a request to a trigger; - reads the input")
-    trying.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", dest="headers")
+    trying.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        dest="headers",
+        help="of the request, or @FILE with one a line",
+    )
     trying.add_argument("--method", default="", help="of the request; the first that the trigger takes if left out")
     trying.add_argument("--secret-file", type=Path, metavar="FILE", help="the secret that the request is signed with")
     trying.add_argument("--at", default="", metavar="TIME", help="when the request came; now if left out")
@@ -128,6 +135,12 @@ def _explained() -> Iterator[None]:
 
 
 def _planned(name: str, package: Path | None, *, one_file: bool) -> Plan:
+    with contextlib.suppress(RegistryError):  # what is broken already is no reason not to write something new
+        if (known := registry.provider(name)) is not None:
+            raise CommandError(
+                f"There is a provider {name!r} already, declared at {known.origin}: choose another name, or add your "
+                "action there."
+            )
     if package is not None:
         _refuse_taken(name, package)
         return as_package(name, package)
