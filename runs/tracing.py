@@ -26,7 +26,7 @@ from integrations.registry import registry
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.flow.names import TriggerType
 from runs import traceparents
-from runs.engine.frame import LOOP
+from runs.engine.frame import LOOPS
 from runs.engine.memo import Memo
 from runs.engine.records import Attempt, Failure, RunOrder
 from runs.models import Run, StepRun
@@ -264,7 +264,7 @@ def _said(failure: Failure | None) -> str:
 
 def _steps_above(definition: WorkflowDefinition) -> dict[str, tuple[str, bool]]:
     return {
-        inner.key: (step.key, step.action == LOOP)
+        inner.key: (step.key, step.action in LOOPS)
         for _, step in definition.walk()
         for lane in step.lanes.values()
         for inner in lane

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar, Unpack
 
 from pydantic import BaseModel
 
+from integrations.sdk.chat import Tokens
 from integrations.sdk.context import RunContext
 from integrations.sdk.declaration import DECLARED, About, Declaration, declare, parts_of
 from integrations.sdk.fields import secret_problems
@@ -23,6 +24,7 @@ __all__ = ["DECLARED", "Action", "action"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Summary: TypeAlias = Callable[[Any], str]
+TokensOf: TypeAlias = Callable[[Any], Tokens]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -37,7 +39,8 @@ class Action(Declaration):
     they arrive as written, and ``ctx.evaluate`` gives their value for one item;
     ``passes_on`` names inputs that it does not look into, so that values of many megabytes stay packed in them;
     ``opens`` is how many bytes of JSON one value of the others may have; ``options`` are functions that list the
-    choices of a text input, by its name (``integrations.sdk.options``).
+    choices of a text input, by its name (``integrations.sdk.options``); ``tokens`` reads from an output what a language
+    model took for it.
     """
 
     idempotent: bool
@@ -46,6 +49,7 @@ class Action(Declaration):
     pure: bool
     effect: Effect
     summary: Summary | None
+    tokens: TokensOf | None
     lanes: tuple[str, ...] | None
     per_item: tuple[str, ...]
     passes_on: tuple[str, ...]
@@ -98,6 +102,7 @@ def action(
     effect: Effect = "none",
     reads_when: Callable[[ModelT], bool] | None = None,
     summary: Summary | None = None,
+    tokens: TokensOf | None = None,
     lanes: Sequence[str] | None = None,
     per_item: Sequence[str] = (),
     passes_on: Sequence[str] = (),
@@ -132,6 +137,7 @@ def action(
             pure=pure,
             effect=effect,
             summary=summary,
+            tokens=tokens,
             lanes=None if lanes is None else tuple(lanes),
             per_item=tuple(per_item),
             passes_on=tuple(passes_on),

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
+from integrations.sdk.prices import Price, price_of
 from orchestrator.types import JSONValue
 from runs.engine.records import Attempt, Failure, ResolvedAs
 
@@ -222,6 +223,8 @@ class Ports:
     calls: Calls
     links: Links
     trace: Trace | None = None
+    # What a model costs; None where nobody knows.
+    price: Callable[[str], Price | None] = price_of
 
 
 class StepFailed(Exception):
