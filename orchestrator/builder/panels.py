@@ -131,7 +131,7 @@ class Mending:
 
 @dataclass(frozen=True, kw_only=True)
 class StepPanel:
-    """The form of one step; ``loop`` is the name of the innermost loop around it.
+    """The form of one step; ``loop`` is the name of the innermost loop around it, ``tool_of`` of the agent it serves.
 
     ``extract_url`` is where a lane of it is moved into its own workflow, empty while none holds a step.
 
@@ -170,6 +170,7 @@ class StepPanel:
     lanes: LanePanel | None
     called: Called | None
     extract_url: str
+    tool_of: str
     loop: str
     previous_url: str
     next_url: str
