@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from orchestrator import env_otel
+from orchestrator import env_otel, env_prices
 from orchestrator.env_mail import is_sender
 from orchestrator.env_urls import is_network, is_web_address
 
@@ -70,6 +70,7 @@ class Environment:
     email_url: str | None = field(repr=False)
     email_from: str | None = None
     telemetry: Mapping[str, str] = field(default_factory=dict, repr=False)
+    model_prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def uses_sqlite(self) -> bool:
@@ -110,6 +111,9 @@ def load() -> Environment:
     telemetry = env_otel.telemetry(values)
     if problem := env_otel.wrong(telemetry):
         raise ConfigurationError(problem)
+    model_prices, problem = env_prices.prices(_json_object(env_prices.NAME, values))
+    if problem:
+        raise ConfigurationError(problem)
     return Environment(
         data_dir=data_dir,
         debug=_boolean("DEBUG", values.get("DEBUG", "off")),
@@ -130,6 +134,7 @@ def load() -> Environment:
         email_url=email_url,
         email_from=email_from,
         telemetry=telemetry,
+        model_prices=model_prices,
     )
 
 

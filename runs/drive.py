@@ -29,6 +29,7 @@ from runs.adapters import (
     RunControl,
     RunLinks,
     answers_of,
+    model_price,
 )
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
@@ -211,6 +212,7 @@ class RunDrive:
             ),
             links=RunLinks(run_id=self.claim.run_id),
             trace=self._trace,
+            price=model_price(),
         )
         self._interpreter = Interpreter(order=order, ports=ports)
         self._has_calls = _has_calls(order.definition)

@@ -10,11 +10,30 @@ from integrations.builtin.ai import AgentInputs
 from integrations.sdk.chat import Tokens
 from integrations.sdk.prices import Price
 from integrations.words import gettext as _
+from orchestrator.types import JSONValue
 from runs.engine.records import Failure
 from runs.states import FailureKind
 
 # Of all messages together, in characters of JSON: they are sent, and kept, with every question.
 MOST_SAID = 2_000_000
+
+
+def usage_of(tokens: Tokens, price: Callable[[str], Price | None]) -> dict[str, JSONValue]:
+    """Return what is recorded of a model's answer: its tokens and, where its price is known, what they cost.
+
+    ``{"model", "input_tokens", "output_tokens", "cached_tokens", "cost", "price_as_of"}``: ``cost`` in US dollars is
+    null where the price is not known; ``price_as_of`` is the day of the price list, or ``operator``.
+    """
+    found = price(tokens.model)
+    as_of = None if found is None else "operator" if found.as_of is None else found.as_of.isoformat()
+    return {
+        "model": tokens.model[:200],
+        "input_tokens": tokens.input,
+        "output_tokens": tokens.output,
+        "cached_tokens": tokens.cached,
+        "cost": None if found is None else round(found.of(tokens), 9),
+        "price_as_of": as_of,
+    }
 
 
 @dataclass(kw_only=True)

@@ -19,6 +19,7 @@ from orchestrator.workflows.models import Workflow
 from runs import answers, services
 from runs.models import Run
 from runs.pages.run import RunPage
+from runs.selectors import run_document
 from tests.models import MESSAGES_PATH, PATH, call, completions, messages
 from tests.runs.ground import drive, make_workflow, rows, start, statuses, step
 from tests.upstream import Answered, Upstream, upstream
@@ -79,6 +80,16 @@ def test_a_model_of_openai_uses_tools_and_each_use_has_a_row(tenant: Tenant, cal
     assert [tool["function"]["name"] for tool in first["tools"]] == ["look", "send"]
     assert "url" not in first["tools"][0]["function"]["parameters"]["properties"]
     assert [message["role"] for message in second["messages"]] == ["user", "assistant", "tool", "tool"]
+    usage = {row.path: row.usage for row in rows(run) if row.usage}
+    assert usage.keys() == {"agent[0].agent_model", "agent[3].agent_model"}
+    assert usage["agent[0].agent_model"] == {
+        "model": "gpt-4o-mini", "input_tokens": 100, "output_tokens": 10, "cached_tokens": 0, "cost": 0.000021,
+        "price_as_of": "2025-11-28",
+    }  # fmt: skip
+    assert run_document(run)["usage"] == {
+        "answers": 2, "input_tokens": 200, "output_tokens": 20, "cached_tokens": 0, "cost": 0.000042, "unpriced": [],
+        "models": ["gpt-4o-mini"], "complete": True,
+    }  # fmt: skip
     assert all(SECRET not in repr((row.inputs, row.output, row.error)) for row in rows(run))
 
 
@@ -99,6 +110,17 @@ def test_any_endpoint_like_openais_can_be_asked_without_a_credential(tenant: Ten
     run = run_of(tenant, step)
     assert (run.status, run.output["usage"]["cost"]) == ("succeeded", None)
     assert "authorization" not in called.calls[0].headers
+    usage = run_document(run)["usage"]
+    assert (usage["cost"], usage["unpriced"]) == (None, ["mine"])
+
+
+def test_the_operators_own_price_comes_first(tenant: Tenant, called: Upstream, settings: Any) -> None:
+    prices = {"gpt-4o-mini": {"input": 1.0, "output": 2.0}}
+    settings.ENV = dataclasses.replace(settings.ENV, model_prices=prices)
+    called.answers[PATH] = completions(["Hello."])
+    run = run_of(tenant, agent(called, max_cost=1))
+    assert run.output["usage"]["cost"] == 0.00012
+    assert rows(run)[1].usage["price_as_of"] == "operator"
 
 
 def test_html_from_a_proxy_fails_the_agent_clearly(tenant: Tenant, called: Upstream) -> None:
@@ -152,7 +174,11 @@ def test_the_runs_page_shows_the_moves_as_rows_below_the_agent(
         ("agent[1].look", "Send a request", ""),
     ]
     assert "4 of 4 done" in [row.words for row in page.timeline.rows]
+    assert {fact.label: fact.text for fact in page.facts}["Models"] == "220 tokens, 0.000042 US dollars"
+    text = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[0].agent_model").content.decode()
+    assert "110 tokens, 0.000021 US dollars, prices of 2025-11-28" in text
     assert browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].look").status_code == 200
+    assert "Move 2 of 4" in browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1]").content.decode()
 
 
 def test_a_run_starts_again_from_the_agent_wherever_in_it_one_points(tenant: Tenant, called: Upstream) -> None:
