@@ -56,6 +56,9 @@ def tool_problems(path: str, step: StepDefinition, facts: ActionFacts | None, ca
     elif not may_be_tool(facts.key, facts.provider, facts.lanes):
         message = _("%(name)s cannot be a tool: it decides how the run goes on, or waits.")
         yield error(f"{path}.action", message % {"name": facts.name}, "no_tool")
+    elif step.credential is not None and facts.provider == "http" and "url" not in step.config.inputs:
+        message = _("The model chooses the address that the credential is sent to. Fill in the URL.")
+        yield warning(f"{path}.config.inputs.url", message, "tool_address")
 
 
 def tool_facts(step: StepDefinition, facts: ActionFacts) -> ActionFacts:

@@ -30,6 +30,7 @@ from orchestrator.flow.tools import APPROVAL, CALL, LANE, LONGEST_KEY, MODEL
 from orchestrator.large import LARGE_BYTES, Large, is_large, opened
 from orchestrator.types import JSONValue
 from runs.engine.attempt import resolve
+from runs.engine.classify import failure_of
 from runs.engine.controls import Entered
 from runs.engine.dialects import DIALECTS, Message, Result, ToolCall, said
 from runs.engine.frame import Frame
@@ -281,21 +282,25 @@ class _Agent:
         return Result(call=call, text=heard(output))
 
     async def _asked(self, tool: Tool, step: StepDefinition, frame: Frame) -> Mapping[str, Any] | None:
-        """Return the inputs that a person is asked about, None where nobody is.
+        """Return the inputs that a person is asked about, None where nobody is, or was before.
 
-        Not of a call that its action would refuse: that has no effect.
+        Of a call that its action would refuse nobody is asked: it fails here. Raises StepFailed.
         """
-        if self.inputs.approval == "never":
+        engine, path, action = self.entered.engine, frame.path(step.key), tool.action
+        ports = engine.ports
+        if self.inputs.approval == "never" or ports.journal.attempts(path):
             return None
-        ports, action = self.entered.engine.ports, tool.action
         if action.secret_inputs:
             # What a call does is not known without them.
             is_asked = self.inputs.approval == "always" or action.effect not in ("read", "search")
             return frame.scope[ARGUMENTS] if is_asked else None
         try:
             call, rendered = await evaluated(ports, partial(resolve, ports, step, frame.scope))
-        except Exception:
-            return None
+        except Exception as error:
+            record = engine.new(step, path, frame, StepStatus.FAILED)
+            record.failure, record.finished_at = failure_of(error, ports.redactor), record.started_at
+            ports.journal.record(record, ride=True)
+            raise StepFailed(path, record.failure) from error
         reads = action.reads(call.inputs) or (action.pure and action.key != CALL)
         return rendered if self.inputs.approval == "always" or not reads else None
 

@@ -256,12 +256,37 @@ def test_before_a_tool_that_does_more_than_read_a_person_is_asked_and_a_rejectio
     assert world.statuses("agent[2].put") == ["succeeded"]
 
 
+def test_of_a_call_that_its_action_refuses_nobody_is_asked() -> None:
+    world = world_with(([call("post", 1, to="ada")], "I could not."), actions=[letter])
+    given(world.run(agent(step("post", "sim.letter", inputs={}), approval="always")))
+    assert [row.path for row in world.rows() if row.action == "flow.approve"] == []
+    assert world.statuses("agent[1].post") == ["failed"]
+    assert heard(world)[0].startswith("Error (input): text: ")
+
+
 def test_a_question_that_nobody_answers_in_time_is_a_rejection() -> None:
     world = world_with(([call("send", 1, value="c")], "Nobody was there."))
     world.answer = lambda world, row: None
     found = given(world.run(agent(TOOLS[2], approval="always", approval_timeout=60)))
     assert found["text"] == "Nobody was there."
     assert heard(world) == ["Nobody approved this call in time, so the tool was not used."]
+
+
+def test_a_crash_at_any_await_of_agents_side_by_side_repeats_nothing() -> None:
+    inner = agent(*TOOLS, approval="writes").definition.steps[0].model_dump(mode="json")
+    run = order(step("each", "flow.foreach", inputs={"items": [1, 2], "concurrency": 2}, lanes={"body": [inner]}))
+    whole = world_with(THREE)
+    assert isinstance(whole.run(run), Succeeded)
+    for crash_at in range(1, whole.places + 1, 3):
+        world = world_with(THREE, seed=crash_at)
+        world.crash_at = crash_at
+        outcome = world.run(run)
+        times = Counter(path for path, _key in world.effects)
+        assert not [path for path, count in times.items() if path.endswith("send") and count > 1]
+        if isinstance(outcome, Failed):
+            assert outcome.failure.kind is FailureKind.OUTCOME_UNKNOWN
+        else:
+            assert len(times) == 4
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -17,6 +17,7 @@ CREDENTIALS: Final = {
     "revoked": CredentialFacts(provider="slack", auth_type="bearer_token", health="reconnect"),
     "ending": CredentialFacts(provider="slack", auth_type="bearer_token", health="expiring"),
     "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
+    "any": CredentialFacts(provider="http", auth_type="bearer_token"),
     "hook": CredentialFacts(provider="webhook", auth_type="api_key"),
 }
 TRIGGERS: Final = [{"key": "hand", "type": "manual", "config": {}}]

@@ -45,6 +45,10 @@ def test_an_agent_whose_tools_leave_their_inputs_to_the_model_has_no_problem() -
         ([agent(LOOK, output_schema=LIST)], ("error", "steps[0].config.inputs.output_schema.type", "json_schema")),
         ([agent({**LOOK, "key": "agent_model"})], ("error", f"{WHERE}.key", "agent_key")),
         ([agent(LOOK, key="a" * 60)], ("error", "steps[0].key", "agent_key")),
+        (
+            [agent(step("t", "http.request", credential="any", inputs={}))],
+            ("warning", f"{WHERE}.config.inputs.url", "tool_address"),
+        ),
         ([agent()], ("warning", "steps[0].lanes.tools", "no_tools")),
         (
             [agent(LOOK, post(inputs={"channel": "{{ steps.look.output.body }}"}))],

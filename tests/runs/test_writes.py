@@ -160,6 +160,7 @@ def test_every_column_of_an_attempt_is_written(tenant: Tenant) -> None:
         output=[1.5, None],
         failure=failure,
         logs=lines,
+        usage={"model": "m", "input_tokens": 3},
         idempotency_key="key",
         row_id=new_id(),
     )
@@ -183,6 +184,7 @@ def test_every_column_of_an_attempt_is_written(tenant: Tenant) -> None:
         "output_ref": None,
         "error": failure.as_document(),
         "logs": list(lines),
+        "usage": {"model": "m", "input_tokens": 3},
         "idempotency_key": "key",
         "retry_at": full.retry_at,
         "started_at": full.started_at,
