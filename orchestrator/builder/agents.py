@@ -47,8 +47,6 @@ def asking_action(step: StepDefinition, action: Action | None) -> Action | None:
 
 def takes(action: Action, provider: str) -> bool:
     """Whether an action takes a provider's credentials."""
-    if action.provider.key == "http" and action.key != "http.request":
-        return provider == "http"
     return provider not in NEVER_SENT if action.any_provider else provider == action.provider.key
 
 

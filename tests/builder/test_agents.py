@@ -74,6 +74,12 @@ def test_a_tools_form_says_that_what_is_empty_is_the_models(browser: Client, wor
     assert "A tool of" not in shown(browser, "workflow-step", workflow, "before")
 
 
+def test_tools_are_not_moved_into_a_workflow_of_their_own(browser: Client, workflow: Workflow) -> None:
+    assert "extract" not in shown(browser, "workflow-step", workflow, "agent")
+    text = shown(browser, "workflow-step-extract", workflow, "agent", query="?lane=tools")
+    assert "What steps.agent holds are tools of its model" in text
+
+
 def test_what_a_tools_form_saves_is_fixed_and_the_rest_is_left_out(
     browser: Client, workflow: Workflow, actor: Actor
 ) -> None:
