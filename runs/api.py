@@ -117,6 +117,7 @@ class RunUsage(BaseModel):
     output_tokens: int
     cached_tokens: int
     cost: float | None
+    price_as_of: str | None
     unpriced: list[str]
     models: list[str]
     complete: bool

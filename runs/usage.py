@@ -21,8 +21,9 @@ _COUNTS: Final = ("input_tokens", "output_tokens", "cached_tokens")
 def run_usage(run: Run) -> dict[str, Any] | None:
     """Return what a run used of language models, None for one without such a step; one query where there is one.
 
-    ``{"answers", "input_tokens", "output_tokens", "cached_tokens", "cost", "unpriced", "models", "complete"}``: the
-    ``cost`` is in US dollars, of those answers whose price is known; ``unpriced`` are the models whose price is not.
+    ``{"answers", "input_tokens", "output_tokens", "cached_tokens", "cost", "price_as_of", "unpriced", "models",
+    "complete"}``: ``cost`` is in US dollars, of those answers whose price is known, by a list not older than
+    ``price_as_of``; ``unpriced`` are the models whose price is not.
     """
     if not any(_asks_model(step.action) for step in walk(tree_of(run.version))):
         return None
@@ -30,10 +31,12 @@ def run_usage(run: Run) -> dict[str, Any] | None:
     found: list[Any] = list(rows.order_by().values_list("usage", flat=True)[: MOST_READ + 1])
     counted = found[:MOST_READ]
     costs = [usage["cost"] for usage in counted if usage.get("cost") is not None]
+    days = {str(usage["price_as_of"]) for usage in counted if usage.get("price_as_of")}
     return {
         "answers": len(counted),
         **{name: sum(usage.get(name) or 0 for usage in counted) for name in _COUNTS},
         "cost": round(sum(costs), 9) if costs else None,
+        "price_as_of": min(days, default=None),
         "unpriced": sorted({str(usage.get("model")) for usage in counted if usage.get("cost") is None}),
         "models": sorted({str(usage.get("model")) for usage in counted}),
         "complete": len(found) <= MOST_READ,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -147,6 +148,19 @@ def test_a_large_result_is_cut_for_the_model_and_whole_on_record() -> None:
     given(world.run(agent(TOOLS[0])))
     assert heard(world)[0].endswith("… cut here: 10013 more characters were left out. Ask for less.")
     assert world.rows("agent[1].look")[0].output == {"value": "x" * 30_000}
+
+
+def test_what_is_huge_is_not_shown_to_the_model_nor_taken_from_it() -> None:
+    world = world_with(([call("look", 1)], "Too much."))
+    world.behave("look", lambda world, ctx: {"rows": ["x" * 1_000] * 2_000})
+    given(world.run(agent(TOOLS[0])))
+    assert re.fullmatch(r"The tool gave \d{7} bytes, which is too much to show. Ask it for less.", heard(world)[0])
+    outcome = world_with(("x" * 2_000_000,)).run(agent(TOOLS[0]))
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.message == "The model's answer is too large to go on with."
+    wordy = world_with(([call("look", 1, value="x" * 300_000)], "Less."))
+    given(wordy.run(agent(TOOLS[0])))
+    assert heard(wordy) == ["The arguments have more than 200000 characters. Send less."]
 
 
 def test_a_tool_can_be_another_workflow_but_nothing_else_that_arranges_the_run() -> None:

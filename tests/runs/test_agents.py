@@ -87,8 +87,8 @@ def test_a_model_of_openai_uses_tools_and_each_use_has_a_row(tenant: Tenant, cal
         "price_as_of": "2025-11-28",
     }  # fmt: skip
     assert run_document(run)["usage"] == {
-        "answers": 2, "input_tokens": 200, "output_tokens": 20, "cached_tokens": 0, "cost": 0.000042, "unpriced": [],
-        "models": ["gpt-4o-mini"], "complete": True,
+        "answers": 2, "input_tokens": 200, "output_tokens": 20, "cached_tokens": 0, "cost": 0.000042,
+        "price_as_of": "2025-11-28", "unpriced": [], "models": ["gpt-4o-mini"], "complete": True,
     }  # fmt: skip
     assert all(SECRET not in repr((row.inputs, row.output, row.error)) for row in rows(run))
 
@@ -174,7 +174,9 @@ def test_the_runs_page_shows_the_moves_as_rows_below_the_agent(
         ("agent[1].look", "Send a request", ""),
     ]
     assert "4 of 4 done" in [row.words for row in page.timeline.rows]
-    assert {fact.label: fact.text for fact in page.facts}["Models"] == "220 tokens, 0.000042 US dollars"
+    assert {fact.label: fact.text for fact in page.facts}[
+        "Models"
+    ] == "220 tokens, 0.000042 US dollars, prices of 2025-11-28"
     text = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[0].agent_model").content.decode()
     assert "110 tokens, 0.000021 US dollars, prices of 2025-11-28" in text
     assert browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].look").status_code == 200
