@@ -28,7 +28,7 @@ def agent_of(steps: Sequence[StepDefinition], key: str) -> StepDefinition | None
 
 def left_to_the_model(fields: Sequence[Field], action: Action | None) -> tuple[Field, ...]:
     """Return a tool's fields: those that are empty are the model's to fill in, so none of these is required."""
-    held = (*action.per_item, *action.secret_inputs) if action else ()
+    held = action.as_written if action else ()
     words = _("Empty: the model fills it in.")
     return tuple(
         field

@@ -83,8 +83,9 @@ def _tool(catalog: Catalog, step: StepDefinition) -> Tool:
     action = found.action
     if not may_be_tool(action.key, action.provider.key, action.lanes):
         raise InputError(_("The step %(key)r cannot be a tool: it decides how the run goes on.") % {"key": step.key})
-    held = (*action.per_item, *action.secret_inputs)
-    return Tool(step=step, action=action, schema=tool_schema(action.input_json_schema(), step.config.inputs, held))
+    # What is not evaluated before a call cannot be given by a reference, and is no model's to write.
+    schema = tool_schema(action.input_json_schema(), step.config.inputs, action.as_written)
+    return Tool(step=step, action=action, schema=schema)
 
 
 def references(arguments: Mapping[str, Any]) -> dict[str, str]:
