@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from orchestrator import env_otel
+from orchestrator import env_otel, env_prices
 from orchestrator.env_mail import is_sender
 from orchestrator.env_urls import is_network, is_web_address
 
@@ -72,6 +72,7 @@ class Environment:
     email_url: str | None = field(repr=False)
     email_from: str | None = None
     telemetry: Mapping[str, str] = field(default_factory=dict, repr=False)
+    model_prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def uses_sqlite(self) -> bool:
@@ -112,6 +113,9 @@ def load() -> Environment:
     telemetry = env_otel.telemetry(values)
     if problem := env_otel.wrong(telemetry):
         raise ConfigurationError(problem)
+    model_prices, problem = env_prices.prices(_json_object(env_prices.NAME, values))
+    if problem:
+        raise ConfigurationError(problem)
     return Environment(
         data_dir=data_dir,
         debug=_boolean("DEBUG", values.get("DEBUG", "off")),
@@ -133,6 +137,7 @@ def load() -> Environment:
         email_url=email_url,
         email_from=email_from,
         telemetry=telemetry,
+        model_prices=model_prices,
     )
 
 

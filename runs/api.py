@@ -106,6 +106,31 @@ class ProgressBody(BaseModel):
     text: str
 
 
+class Usage(BaseModel):
+    """What an answer of a language model took; ``cost`` in US dollars is null where the model's price is not known."""
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: float | None
+    price_as_of: str | None
+
+
+class RunUsage(BaseModel):
+    """What a run used of language models; ``cost`` is of those answers whose price is known."""
+
+    answers: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: float | None
+    price_as_of: str | None
+    unpriced: list[str]
+    models: list[str]
+    complete: bool
+
+
 class StepBody(BaseModel):
     """One attempt of one step; a value over 64 KB is ``{"truncated": true, "size", "url"}``."""
 
@@ -120,6 +145,7 @@ class StepBody(BaseModel):
     error: StepErrorBody | None
     logs: JSONValue
     progress: ProgressBody | None
+    usage: Usage | None
     started_at: datetime
     finished_at: datetime | None
     duration_ms: int | None
@@ -150,6 +176,7 @@ class RunBody(RunSummary):
     payload: JSONValue
     output: JSONValue
     waiting_for: WaitingFor | None
+    usage: RunUsage | None
     rerun_of: str | None
     steps: list[StepBody]
     steps_next: str | None

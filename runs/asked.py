@@ -21,8 +21,10 @@ from pydantic import ValidationError
 from integrations.builtin.flow import ApproveInputs, CallbackInputs
 from orchestrator.errors import NotFound
 from orchestrator.flow.names import KEY_PATTERN
+from orchestrator.flow.tools import AGENT, APPROVAL
 from orchestrator.types import JSONValue
 from runs.clock import database_now
+from runs.engine.frame import LOOPS
 from runs.links import path_of, run_id_of
 from runs.models import Answer, Payload, Run, StepRun
 from runs.paths import key_of_path
@@ -103,8 +105,12 @@ def places(definition: Mapping[str, Any] | None) -> dict[str, Place]:
             key, action, config = str(step.get("key")), str(step.get("action")), step.get("config") or {}
             asks = config.get("on_lost") == "ask"
             found[key] = Place(name=str(step.get("name") or key), action=action, loops=loops, asks=asks)
+            inside = (*loops, key) if action in LOOPS else loops
+            if action == AGENT:
+                question = f"{key}{APPROVAL}"
+                found[question] = Place(name=found[key].name, action="flow.approve", loops=inside, asks=False)
             for inner in (step.get("lanes") or {}).values():
-                collect(inner, (*loops, key) if action == "flow.foreach" else loops)
+                collect(inner, inside)
 
     collect((definition or {}).get("steps"), ())
     return found

@@ -29,6 +29,7 @@ from runs.adapters import (
     RunControl,
     RunLinks,
     answers_of,
+    model_price,
 )
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
@@ -218,6 +219,7 @@ class RunDrive:
             states=RunStates(
                 claim=self.claim, owner=self._shared.owner, readers=self._shared.readers, put=self._shared.put
             ),
+            price=model_price(),
         )
         self._interpreter = Interpreter(order=order, ports=ports)
         self._has_calls = _has_calls(order.definition)

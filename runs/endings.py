@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from orchestrator.flow.names import TriggerType
+from orchestrator.flow.tools import AGENT
 from orchestrator.workflows.models import Trigger, Workflow, WorkflowVersion
 from runs import limits, tracing
 from runs.engine.classify import interrupted
@@ -26,6 +27,8 @@ from runs.states import RUN_TERMINAL, FailureKind, RunKind, RunStatus, StepStatu
 
 # Triggers that are told of one batch of failures.
 MOST_LISTENING: Final = 200
+# Steps that the engine runs itself: nothing of theirs can be lost.
+_HELD_OPEN: Final = Q(action__startswith="flow.") | Q(action=AGENT)
 _ALIVE: Final = [status.value for status in RunStatus if status not in RUN_TERMINAL]
 _OPEN: Final = [StepStatus.RUNNING.value, StepStatus.WAITING.value]
 
@@ -90,7 +93,7 @@ def end_open_steps(run_ids: Iterable[int], *, now: datetime, lost: bool = False)
     """End what is still open in runs that have ended without a driver; ``lost``: their worker went away."""
     rows = StepRun.unscoped.filter(run__in=list(run_ids), status__in=_OPEN)
     if lost:
-        rows.filter(status=StepStatus.RUNNING).exclude(action__startswith="flow.").update(
+        rows.filter(status=StepStatus.RUNNING).exclude(_HELD_OPEN).update(
             status=StepStatus.LOST,
             failure_kind=FailureKind.OUTCOME_UNKNOWN,
             error=interrupted().as_document(),

@@ -71,6 +71,7 @@ def _attempt(row: StepRun, *, inputs: JSONValue, output: JSONValue) -> Attempt:
         failure=Failure.from_document(row.error) if row.error else None,
         idempotency_key=row.idempotency_key,
         retry_at=row.retry_at,
+        usage=row.usage,
         row_id=row.pk,
         stored=True,
     )

@@ -87,7 +87,17 @@ def loop_states(
     small = [row for row in rows if row["status"] in _OPEN and (row["last"] or 0) < _COUNTED]
     done |= _count_done(run, {row["pk"]: (row["path"], loops[row["path"]]) for row in small})
     sizes = _sizes(run, [row["inputs_ref"] for row in rows if row["inputs_ref"] and row["status"] not in _DONE])
-    return {row["path"]: _state(row, counts.get(row["path"], {}), given=given, done=done, sizes=sizes) for row in rows}
+    return {
+        row["path"]: _state(
+            row,
+            counts.get(row["path"], {}),
+            given=given,
+            done=done,
+            sizes=sizes,
+            is_agent=loops[row["path"]].is_agent,
+        )
+        for row in rows
+    }
 
 
 def _holders(run: Run, loops: Mapping[str, StepOutline]) -> Iterable[Mapping[str, Any]]:
@@ -113,13 +123,17 @@ def _state(
     given: Collection[str],
     done: Mapping[int, int],
     sizes: Mapping[int, int],
+    is_agent: bool,
 ) -> LoopState:
     begun = 0 if row["last"] is None else row["last"] + 1
     ours = _given_items(row["path"], given)
     failed, at_work = counts.get("failed", 0), counts.get("at_work", 0)
     values = _items(row["given"]) or []
     total = len(values) if row["inputs_ref"] is None else sizes.get(row["inputs_ref"])
-    if row["status"] in _DONE and row["inputs_ref"] is not None:
+    if is_agent:
+        # How many moves it takes shows at its end.
+        total = begun if row["status"] not in _OPEN else None
+    elif row["status"] in _DONE and row["inputs_ref"] is not None:
         # It went through all of them, so the list need not be read to know how long it is.
         total = max([begun, *(item + 1 for item in ours)])
     rest = max(0, begun - failed - at_work - counts.get("stopped", 0) - sum(item < begun for item in ours))
@@ -180,7 +194,8 @@ def _count_done(run: Run, loops: Mapping[int, tuple[str, StepOutline]]) -> dict[
     asked = {pk: loop for pk, loop in loops.items() if loop[1].body}
     if not asked:
         return {}
-    last = [step.body[-1] for _, step in asked.values()]
+    # An agent runs one of its steps at each turn, after a question to a person perhaps.
+    last = [last for _, step in asked.values() for last in _last_of(step)]
     came = Q(key__in=[step.key for step in last], status__in=_DONE)
     passed = [step.key for step in last if step.goes_on]
     if passed:
@@ -188,6 +203,12 @@ def _count_done(run: Run, loops: Mapping[int, tuple[str, StepOutline]]) -> dict[
     rows = _inside(run).filter(came, loop__in=[path for path, _ in asked.values()]).order_by().values("loop")
     counted = {row["loop"]: row["count"] for row in rows.annotate(count=Count("pk"))}
     return {pk: counted.get(path, 0) for pk, (path, _) in asked.items()}
+
+
+def _last_of(loop: StepOutline) -> Sequence[StepOutline]:
+    if not loop.is_agent:
+        return loop.body[-1:]
+    return [step for step in loop.body if step.action != "flow.approve"]
 
 
 def failed_items(run: Run, path: str, loop: StepOutline, *, start: int, limit: int) -> list[int]:

@@ -181,6 +181,7 @@ class StepRun(TenantOwned):
     output_ref = models.BigIntegerField(null=True)
     error = JSONTextField(null=True, default=None, help_text='{"kind", "message", "hint", "retryable"}')
     logs = JSONTextField(null=True, default=None, help_text='[{"at", "level", "message"}], bounded')
+    usage = JSONTextField(null=True, default=None, help_text="What a language model took; null where none was asked.")
     idempotency_key = models.CharField(max_length=64, blank=True, default="")
     progress = JSONTextField(
         null=True, default=None, help_text='{"done", "total", "text"} of the last that the action told.'
@@ -208,6 +209,7 @@ class StepRun(TenantOwned):
                 name="steprun_loop_unsettled",
             ),
             models.Index(fields=("run",), condition=Q(status=StepStatus.WAITING.value), name="steprun_waiting"),
+            models.Index(fields=("run",), condition=Q(usage__isnull=False), name="steprun_usage"),
         )
 
     def __str__(self) -> str:

@@ -15,10 +15,11 @@ from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
 from integrations.words import declared
+from orchestrator.flow.tools import AGENT, APPROVAL, LANE, MODEL, model_action
 from orchestrator.types import JSONValue
 from orchestrator.words import called
 from orchestrator.workflows.models import WorkflowVersion
-from runs.engine.frame import LOOP
+from runs.engine.frame import LOOP, LOOPS
 from runs.paths import item_path
 
 TRIGGER: Final = "@trigger"  # the timeline's first row; no step can have this key
@@ -28,6 +29,8 @@ DECIDES: Final = ("flow.if", "flow.switch")
 # Steps whose time is spent waiting.
 WAITS: Final = ("flow.wait", "flow.approve", "flow.callback", "workflow.call")
 CALL: Final = "workflow.call"
+# The lane of an agent's own rows; no lane of a document is called so.
+OWN: Final = "@model"
 # How many items of each loop are looked at for a sample, by how deep a step is in loops.
 _FIRST_ITEMS: Final = (0, 5, 2, 1)
 _KEPT: Final = 64
@@ -36,6 +39,8 @@ _LANE_WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("flow.if", "else"): noop("Else"),
     ("flow.switch", "default"): noop("Anything else"),
     (LOOP, "body"): noop("For each item"),
+    (AGENT, LANE): noop("Tools"),
+    (AGENT, OWN): noop("Model"),
 }
 
 
@@ -67,12 +72,18 @@ class StepOutline:
 
     @property
     def is_loop(self) -> bool:
-        return self.action == LOOP
+        """Whether what it holds has a row for each turn: a loop's for each item, an agent's for each of its moves."""
+        return self.action in LOOPS
+
+    @property
+    def is_agent(self) -> bool:
+        return self.action == AGENT
 
     @property
     def body(self) -> tuple[StepOutline, ...]:
-        """Return what a loop runs for each item."""
-        return next((lane.steps for lane in self.lanes if lane.name == "body"), ())
+        """Return what a loop runs for each item; an agent runs one of them at each turn."""
+        names = (OWN, LANE) if self.is_agent else ("body",)
+        return tuple(step for name in names for lane in self.lanes if lane.name == name for step in lane.steps)
 
     @property
     def goes_on(self) -> bool:
@@ -152,7 +163,8 @@ def _steps(given: Any, numbers: Iterator[int], depth: int, loops: tuple[str, ...
 
 def _step(step: Mapping[str, Any], numbers: Iterator[int], depth: int, loops: tuple[str, ...]) -> StepOutline:
     number, key, action = next(numbers), str(step.get("key", "")), str(step.get("action", ""))
-    inside = (*loops, key) if action == LOOP else loops
+    inside = (*loops, key) if action in LOOPS else loops
+    own = _own_steps(step, number, depth + 1, inside) if action == AGENT else ()
     return StepOutline(
         number=number,
         key=key,
@@ -162,11 +174,38 @@ def _step(step: Mapping[str, Any], numbers: Iterator[int], depth: int, loops: tu
         credential=str(step.get("credential") or ""),
         config=_mapping(step.get("config")),
         loops=loops,
-        lanes=tuple(
-            LaneOutline(name=name, words=lane_words(action, name), steps=_steps(inner, numbers, depth + 1, inside))
-            for name, inner in _mapping(step.get("lanes")).items()
+        lanes=(
+            *own,
+            *(
+                LaneOutline(name=name, words=lane_words(action, name), steps=_steps(inner, numbers, depth + 1, inside))
+                for name, inner in _mapping(step.get("lanes")).items()
+            ),
         ),
     )
+
+
+def _own_steps(step: Mapping[str, Any], number: int, depth: int, loops: tuple[str, ...]) -> tuple[LaneOutline]:
+    """Return what an agent runs beside its tools and no document mentions: questions to its model, and to a person."""
+    inputs = _mapping(_mapping(step.get("config")).get("inputs"))
+    named = (
+        (MODEL, model_action(str(inputs.get("provider", "openai"))), str(inputs.get("model") or "")),
+        (APPROVAL, "flow.approve", ""),
+    )
+    steps = tuple(
+        StepOutline(
+            number=number,
+            key=f"{step.get('key')}{suffix}",
+            name=step_name(name, action, suffix),
+            action=action,
+            depth=depth,
+            credential=str(step.get("credential") or "") if suffix == MODEL else "",
+            config={},
+            loops=loops,
+            lanes=(),
+        )
+        for suffix, action, name in named
+    )
+    return (LaneOutline(name=OWN, words=lane_words(AGENT, OWN), steps=steps),)
 
 
 def lane_words(action: str, lane: str) -> str:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
+from orchestrator.flow.tools import AGENT, LANE
 from runs import selectors
 from runs.engine.frame import LOOP, readable_inside
 from runs.models import Run
@@ -51,7 +52,7 @@ def outcomes_before(run: Run, definition: WorkflowDefinition, start: str) -> Out
     ``start`` is a key, or a path like ``each[3].send``. A key inside a loop means the iteration that failed, else the
     loop as a whole. Raises NotFound for a step that is not there, Invalid where something before it has no outcome.
     """
-    parts = _parts(start)
+    parts = _to_agent(definition, _parts(start))
     chain = _chain(definition, parts[-1][0])
     if chain is None:
         raise NotFound(_("This workflow has no step %(start).80r.") % {"start": start})
@@ -74,6 +75,17 @@ def _parts(start: str) -> list[tuple[str, int | None]]:
             )
         parts.append((found[1], None if found[2] is None else int(found[2])))
     return parts
+
+
+def _to_agent(definition: WorkflowDefinition, parts: list[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
+    """Return the path of the agent that a path leads into: a conversation starts again as a whole."""
+    found = [step for _, step in definition.walk() if step.action == AGENT]
+    agents = {step.key: {held.key for held in step.lanes.get(LANE, ())} for step in found}
+    for index, (key, _item) in enumerate(parts):
+        if key in agents:
+            return [*parts[:index], (key, None)]
+    around = next((key for key, held in agents.items() if parts[-1][0] in held), None)
+    return parts if around is None else [*parts[:-1], (around, None)]
 
 
 def _chain(definition: WorkflowDefinition, key: str) -> list[_Level] | None:

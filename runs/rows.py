@@ -53,6 +53,7 @@ class StepRow(NamedTuple):
     output_ref: int | None
     error: str | None
     logs: str | None
+    usage: str | None
     idempotency_key: str
     retry_at: Moment
     started_at: Moment
@@ -68,6 +69,7 @@ class StepEnd(NamedTuple):
     output_ref: int | None
     error: str | None
     logs: str | None
+    usage: str | None
     retry_at: Moment
     finished_at: Moment
     id: int

@@ -19,6 +19,7 @@ from orchestrator.workflows.models import Workflow
 from runs.attempts import attempts_after
 from runs.models import Payload, Run, StepRun
 from runs.states import RunKind, StepStatus
+from runs.usage import run_usage
 from runs.values import SEED_LEVELS, PayloadSource, lean, opened, unfolded
 
 STEPS_A_PAGE: Final = 200
@@ -77,7 +78,7 @@ def run_summary(run: Run) -> dict[str, Any]:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most five queries."""
+    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most six queries."""
     steps, more = _steps_after(run, cursor=0, path=None)
     sizes = _sizes(run, [run.trigger_ref, run.output_ref, *_refs(steps)])
     trigger = _shown(run, run.trigger, run.trigger_ref, sizes)
@@ -88,6 +89,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "payload": trigger if run.trigger_ref is not None else _body(run.trigger),
         "output": _shown(run, run.output, run.output_ref, sizes),
         "waiting_for": run.waiting_for,
+        "usage": run_usage(run),
         "rerun_of": str(run.rerun_of_id) if run.rerun_of_id else None,
         "steps": [step_document(run, step, sizes) for step in steps],
         "steps_next": _steps_url(run, steps[-1].pk, None) if more else None,
@@ -130,6 +132,7 @@ def step_document(run: Run, step: StepRun, sizes: Mapping[int, int]) -> dict[str
         "error": step.error,
         "logs": step.logs or [],
         "progress": step.progress,
+        "usage": step.usage,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
         "duration_ms": duration_ms(step.started_at, step.finished_at),

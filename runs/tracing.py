@@ -25,8 +25,9 @@ from django.db import transaction
 from integrations.registry import registry
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.flow.names import TriggerType
+from orchestrator.flow.tools import AGENT, APPROVAL, MODEL
 from runs import traceparents
-from runs.engine.frame import LOOP
+from runs.engine.frame import LOOPS
 from runs.engine.memo import Memo
 from runs.engine.records import Attempt, Failure, RunOrder
 from runs.models import Run, StepRun
@@ -263,8 +264,10 @@ def _said(failure: Failure | None) -> str:
 
 
 def _steps_above(definition: WorkflowDefinition) -> dict[str, tuple[str, bool]]:
-    return {
-        inner.key: (step.key, step.action == LOOP)
+    agents = [step.key for _, step in definition.walk() if step.action == AGENT]
+    own = {f"{key}{suffix}": (key, True) for key in agents for suffix in (MODEL, APPROVAL)}
+    return own | {
+        inner.key: (step.key, step.action in LOOPS)
         for _, step in definition.walk()
         for lane in step.lanes.values()
         for inner in lane

@@ -29,9 +29,18 @@ class Call:
         return json.loads(self.body)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """An answer that is not 200 with JSON."""
+
+    status: int = 200
+    content_type: str = "text/html"
+    body: bytes = b""
+
+
 @dataclass(kw_only=True)
 class Upstream:
-    """Answers every request with JSON: that of ``answers`` by path, else an echo.
+    """Answers every request with JSON: that of ``answers`` by path, which may be a function of the call, else an echo.
 
     ``?slow=SECONDS`` waits first, ``?away=N`` answers the first N requests of a path with 503, ``?gated=N`` keeps those
     of a path from the Nth on, counted from 0, without an answer until ``gate`` is set.
@@ -102,12 +111,15 @@ def _handler(found: Upstream) -> type[BaseHTTPRequestHandler]:
             if before >= int(query.get("gated", [sys.maxsize])[0]):
                 found.gate.wait()
             is_away = before < int(query.get("away", ["0"])[0])
-            body = json.dumps(found.answers.get(parts.path, {"path": parts.path, "query": query})).encode()
-            self.send_response(503 if is_away else 200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
+            given = found.answers.get(parts.path, {"path": parts.path, "query": query})
+            given = given(call) if callable(given) else given
+            if not isinstance(given, Answered):
+                given = Answered(content_type="application/json", body=json.dumps(given).encode())
+            self.send_response(503 if is_away else given.status)
+            self.send_header("Content-Type", given.content_type)
+            self.send_header("Content-Length", str(len(given.body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(given.body)
 
         do_GET = do_POST = do_PUT = answer  # noqa: N815
 

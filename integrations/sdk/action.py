@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, Unpack
 
 from pydantic import BaseModel
 
+from integrations.sdk.chat import Tokens
 from integrations.sdk.context import RunContext
 from integrations.sdk.declaration import DECLARED, About, Declaration, declare, parts_of
 from integrations.sdk.errors import DeclarationError
@@ -29,6 +30,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]*")
 Summary: TypeAlias = Callable[[Any], str]
+TokensOf: TypeAlias = Callable[[Any], Tokens]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,8 @@ class Action(Declaration):
     ``rate_limit`` is what its requests are bound to, the provider's where it has none, and ``rate_limit_key`` gives of
     the inputs what they are counted for; ``retry`` is how often it is tried where a step does not say;
     ``sensitive`` are paths in its output, like ``keys[].secret``, of which nothing is kept and nothing shown;
-    ``idempotency_header`` is where the key goes with a request that changes something, empty for nowhere.
+    ``idempotency_header`` is where the key goes with a request that changes something, empty for nowhere;
+    ``tokens`` reads from an output what a language model took for it.
     """
 
     idempotent: bool
@@ -71,6 +74,7 @@ class Action(Declaration):
     pure: bool
     effect: Effect
     summary: Summary | None
+    tokens: TokensOf | None
     lanes: tuple[str, ...] | None
     per_item: tuple[str, ...]
     verbatim: tuple[str, ...]
@@ -129,6 +133,7 @@ def action(
     effect: Effect = "none",
     reads_when: Callable[[ModelT], bool] | None = None,
     summary: Summary | None = None,
+    tokens: TokensOf | None = None,
     lanes: Sequence[str] | None = None,
     per_item: Sequence[str] = (),
     verbatim: Sequence[str] = (),
@@ -172,6 +177,7 @@ def action(
             pure=pure,
             effect=effect,
             summary=summary,
+            tokens=tokens,
             lanes=None if lanes is None else tuple(lanes),
             per_item=tuple(per_item),
             verbatim=tuple(verbatim),

@@ -23,8 +23,10 @@ from integrations.words import declared
 from orchestrator.builder import curl
 from orchestrator.builder.add_rows import row_html
 from orchestrator.builder.add_search import terms
+from orchestrator.builder.agents import tools
 from orchestrator.builder.reference import ActionRow, FieldRow, action_row, action_url, repeat_words
-from orchestrator.builder.spoken import Words, action_category, fit, step_title, words_of
+from orchestrator.builder.spoken import Words, action_category, fit, words_of
+from orchestrator.builder.spots import spot_of
 from orchestrator.builder.step_facts import input_schema
 from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
@@ -37,7 +39,6 @@ from orchestrator.vault.sharing import usable
 from orchestrator.workflows import services
 from orchestrator.workflows.copies import step_paste
 from orchestrator.workflows.models import Step, Workflow
-from runs.outline import lane_words
 
 MAX_PASTED: Final = 1_000_000
 FALLBACK_ACTION: Final = "http.request"
@@ -56,21 +57,6 @@ _FIRST: Final[Mapping[str, str]] = {
     "AI": "spark",
     "People": "user",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spot:
-    """Where the new step goes: behind a step, first in a step's lane, or first of all (nothing set)."""
-
-    after: str = ""
-    parent: str = ""
-    lane: str = ""
-    words: str = ""
-
-    @property
-    def query(self) -> str:
-        given = {"after": self.after} if self.after else {"parent": self.parent, "lane": self.lane}
-        return urlencode(given if any(given.values()) else {"first": "1"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,9 +211,10 @@ def _menu(request: HttpRequest, actor: Actor, workflow: Workflow, *, error: str 
     given = request.POST if request.method == "POST" else request.GET
     query, open_category = given.get("q", "").strip()[:100], given.get("category", "")[:100]
     wanted, credentials = terms(query), usable(actor, credential_list(actor.tenant))
-    spot = _spot(workflow, given)
+    spot = spot_of(workflow, given)
     address = reverse("step-add", args=[actor.tenant.slug, workflow.pk])
-    entries = [_entry(action, wanted) for action in registry.actions()]
+    offered = tools(registry.actions()) if spot.is_tool else registry.actions()
+    entries = [_entry(action, wanted) for action in offered]
     categories = _categories(f"{address}?{spot.query}", wanted, open_category, entries)
     current = next(entry.key for entry in categories if entry.current)
     groups = _groups(credentials, wanted, current, entries)
@@ -259,28 +246,8 @@ def _preview(request: HttpRequest, actor: Actor, workflow: Workflow) -> HttpResp
     if action is None:
         raise NotFound(_("There is no such action."))
     about = _about(actor.tenant, action, usable(actor, credential_list(actor.tenant)))
-    context = {"workflow": workflow, "preview": about, "spot": _spot(workflow, request.GET)}
+    context = {"workflow": workflow, "preview": about, "spot": spot_of(workflow, request.GET)}
     return fragment(request, actor, "builder/add_preview.html", context)
-
-
-def _spot(workflow: Workflow, given: Mapping[str, str]) -> Spot:
-    """Return where the step goes; without a word about it, the end of the workflow."""
-    rows = list(Step.objects.for_tenant(workflow.tenant_id).filter(workflow=workflow).order_by("position", "id"))
-    named = {row.key: row for row in rows}
-    after, parent = given.get("after", ""), given.get("parent", "")
-    if not after and not parent and "first" not in given:
-        after = next((row.key for row in reversed(rows) if row.parent_id is None), "")
-    if after in named:
-        return Spot(after=after, words=_("After “%(name)s”") % {"name": _title(named[after])})
-    lane = given.get("lane", "")[:63]
-    if parent in named and lane:
-        values = {"name": _title(named[parent]), "lane": lane_words(named[parent].action, lane)}
-        return Spot(parent=parent, lane=lane, words=_("In “%(name)s”, first in %(lane)s") % values)
-    return Spot(words=_("As the first step"))
-
-
-def _title(row: Step) -> str:
-    return step_title(row.name, row.action, row.key)
 
 
 def _entry(action: Action, wanted: Sequence[str]) -> Entry:

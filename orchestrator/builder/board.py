@@ -18,6 +18,7 @@ from django.utils.translation import gettext_noop as noop
 from integrations.registry import registry
 from integrations.sdk import Action
 from orchestrator.builder import broken, reads, step_form
+from orchestrator.builder.agents import agent_of, asking_action, left_to_the_model, takes
 from orchestrator.builder.called import called_by, extract_url
 from orchestrator.builder.changes import option_label, step_title
 from orchestrator.builder.choices import offering
@@ -44,7 +45,6 @@ from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.control import unused_options
 from orchestrator.flow.definition import StepDefinition, TriggerDefinition, WorkflowDefinition
 from orchestrator.flow.names import TriggerType
-from orchestrator.flow.secret_inputs import NEVER_SENT
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404
 from orchestrator.tenants.models import Role, Tenant
 from orchestrator.types import JSONValue
@@ -278,7 +278,10 @@ class Board:
         )
         drawn = choosing(self, key, drawn)
         credential = (posted or {}).get("credential", step.credential)
-        choices = self._credentials(action, credential)
+        agent, asking = agent_of(self.definition.steps, key), asking_action(step, action)
+        if agent is not None:
+            drawn = left_to_the_model(drawn, action)
+        choices = self._credentials(asking, credential)
         drawn = offering(self, step, drawn, next((each.pk for each in choices if each.selected), 0))
         unused = unused_options(step.action)
         order = list(self.numbers)
@@ -293,11 +296,11 @@ class Board:
             description=words_of(action).description if action else "",
             tile=step.action,
             registered=action is not None,
-            takes_credential=bool(action and action.accepted_auth),
-            credential_required=bool(action and action.auth_required),
+            takes_credential=bool(asking and asking.accepted_auth),
+            credential_required=bool(asking and asking.auth_required),
             credentials=choices,
-            new_credential_url=self._new_credential_url(action, key),
-            connect=connect_of(self, action, key, credential),
+            new_credential_url=self._new_credential_url(asking, key),
+            connect=connect_of(self, asking, key, credential),
             provider_name=words_of(action).provider if action else "",
             fields=tuple(each for each in drawn if not _is_folded(each)),
             folded=tuple(each for each in drawn if _is_folded(each)),
@@ -317,6 +320,7 @@ class Board:
             called=called_by(self, step),
             extract_url=extract_url(self, step) if any(step.lanes.values()) else "",
             describes_url=self.url("workflow-step-openapi", key) if step.action == HTTP_ACTION else "",
+            tool_of=self.title(agent) if agent else "",
             loop=next((self.title(loop) for loop in reversed(self._loops_around(key))), ""),
             previous_url=self.url("workflow-step", order[place - 1]) if place else "",
             next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",
@@ -360,8 +364,7 @@ class Board:
         found = [
             CredentialChoice(name=row.name, words=row.name, selected=row.name == chosen, health=face_of(row), pk=row.pk)
             for row in self.credentials
-            if row.auth_type in action.accepted_auth
-            and (row.provider not in NEVER_SENT if action.any_provider else row.provider == action.provider.key)
+            if row.auth_type in action.accepted_auth and takes(action, row.provider)
         ]
         if chosen and all(choice.name != chosen for choice in found):
             found.append(CredentialChoice(name=chosen, words=self.unfit(chosen), selected=True))

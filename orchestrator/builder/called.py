@@ -12,6 +12,7 @@ from django.urls import reverse
 from orchestrator.flow.calls import CALL
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.names import SLUG_PATTERN
+from orchestrator.flow.tools import AGENT
 from orchestrator.workflows.models import Workflow
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def called_by(board: Board, step: StepDefinition) -> Called | None:
 
 
 def extract_url(board: Board, step: StepDefinition, lane: str = "") -> str:
-    """Return where a lane of a step is moved into its own workflow; without one it is chosen there."""
+    """Return where a lane of a step is moved into its own workflow; without one it is chosen there.
+
+    Empty for an agent, whose tools no workflow runs one after the other.
+    """
+    if step.action == AGENT:
+        return ""
     url = board.url("workflow-step-extract", step.key)
     return f"{url}?{urlencode({'lane': lane})}" if lane else url

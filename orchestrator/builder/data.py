@@ -12,6 +12,7 @@ from integrations.registry import registry
 from orchestrator.builder import picker
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.skeleton import skeleton
+from orchestrator.flow.tools import AGENT
 from orchestrator.tenants.models import Role
 from orchestrator.types import JSONValue
 from runs.engine.frame import ANSWERED, LOOP, readable_inside
@@ -46,6 +47,9 @@ def place_of(steps: Sequence[StepDefinition], key: str, loops: tuple[StepDefinit
             return Place(before=tuple(_earlier(steps[:index])), loops=loops)
         for inner in step.lanes.values():
             found = place_of(inner, key, (*loops, step) if step.action == LOOP else loops)
+            if found is not None and step.action == AGENT:
+                # A model may use its tools in any order.
+                found = Place(before=(), loops=found.loops)
             if found is not None:
                 return Place(before=(*_earlier(steps[:index]), *found.before), loops=found.loops)
     return None

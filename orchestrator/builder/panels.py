@@ -144,7 +144,7 @@ class FieldFold:
 
 @dataclass(frozen=True, kw_only=True)
 class StepPanel:
-    """The form of one step; ``loop`` is the name of the innermost loop around it.
+    """The form of one step; ``loop`` is the name of the innermost loop around it, ``tool_of`` of the agent it serves.
 
     ``extract_url`` is where a lane of it is moved into its own workflow, empty while none holds a step, and
     ``describes_url`` where an HTTP step is filled in from a description.
@@ -185,6 +185,7 @@ class StepPanel:
     called: Called | None
     extract_url: str
     describes_url: str
+    tool_of: str
     loop: str
     previous_url: str
     next_url: str

@@ -16,6 +16,7 @@ from orchestrator.builder.spoken import input_schema_of
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.schemas import translated
 from orchestrator.flow.scoping import LOOP
+from orchestrator.flow.tools import AGENT
 
 HTTP_ACTION: Final = "http.request"
 # What an unregistered step can say: it runs as an HTTP or a sandbox step.
@@ -57,6 +58,8 @@ def after_words(step: StepDefinition) -> str:
     """Return what stands beside the place behind a step that holds lanes."""
     if not lane_names(step):
         return ""
+    if step.action == AGENT:
+        return _("after the agent")
     return _("after the loop") if step.action == LOOP else _("after all lanes")
 
 

@@ -11,8 +11,9 @@ from orchestrator.errors import Problem
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.facts import ActionFacts
 from orchestrator.flow.json_schemas import schema_problems
-from orchestrator.flow.scoping import Seen
+from orchestrator.flow.scoping import LOOPS, Seen
 from orchestrator.flow.telling import error, is_literal, joined, texts, warning
+from orchestrator.flow.tools import AGENT
 
 # Options that mean nothing on a step, and what is meant instead: of the timeout, and of the retry.
 _INSIDE: Final = gettext_noop("the steps inside have their own limits, and the workflow one for all")
@@ -28,6 +29,10 @@ _UNUSED: Final[Mapping[str, tuple[str, str]]] = {
     "flow.switch": (_INSIDE, _SAME_AGAIN),
     "flow.foreach": (_INSIDE, _RETRIES_INSIDE),
     "flow.parallel": (_INSIDE, _RETRIES_INSIDE),
+    AGENT: (
+        gettext_noop("how long it takes is what its limits say"),
+        gettext_noop("its questions and its tools have their own retries"),
+    ),
     "flow.wait": (_BY_INPUTS, _SAME_AGAIN),
     "flow.approve": (
         gettext_noop("how long it waits is its input timeout, Answer within"),
@@ -100,9 +105,10 @@ def _always_ends(step: StepDefinition) -> bool:
 def after_lanes(step: StepDefinition, lanes: Mapping[str, Mapping[str, Seen]]) -> dict[str, Seen]:
     """Return the steps inside a step that can be read after it; ``lanes`` has those of each lane.
 
-    A loop's cannot, as there is one for each item. Those of a lane that may not run, or not to its end, may be null.
+    A loop's or an agent's cannot, as there is one for each turn. Those of a lane that may not run, or not to its end,
+    may be null.
     """
-    if step.action == "flow.foreach":
+    if step.action in LOOPS:
         return {}
     all_run = step.action == "flow.parallel" and not may_be_skipped(step) and not _goes_on(step)
     return {

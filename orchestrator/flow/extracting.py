@@ -23,9 +23,10 @@ from orchestrator.flow.expressions import ExpressionError, compile_template, fin
 from orchestrator.flow.facts import Catalog, WorkflowFacts
 from orchestrator.flow.items import as_template
 from orchestrator.flow.passing import Payload, rewritten, rewritten_value
-from orchestrator.flow.scoping import LINKED, LOOP, STEP_NAMES, WORKFLOW_NAMES
+from orchestrator.flow.scoping import LINKED, LOOP, LOOPS, STEP_NAMES, WORKFLOW_NAMES
 from orchestrator.flow.summary import summary_reference
 from orchestrator.flow.telling import error, is_literal
+from orchestrator.flow.tools import AGENT
 from orchestrator.types import JSONValue
 
 STOP: Final = "flow.stop"
@@ -115,6 +116,9 @@ class _Extraction:
         self.problems: list[Problem] = []
 
     def made(self, calls_above: int) -> Extracted:
+        if self.holder.action == AGENT:
+            message = _("What steps.%(key)s holds are tools of its model: no workflow runs them one after the other.")
+            self.refuse(self.prefix, message % {"key": self.holder.key}, "tools")
         moved = self._moved(self.prefix, self.steps, frozenset(), in_loop=False)
         self._check_last()
         self._check_calls(calls_above)
@@ -408,8 +412,8 @@ def _held(step: StepDefinition) -> Iterator[str]:
 
 
 def _readable_inside(step: StepDefinition) -> Iterator[str]:
-    """Yield the keys in a step's lanes that can be read after it: those of a loop cannot."""
-    if step.action != LOOP:
+    """Yield the keys in a step's lanes that can be read after it: those of a loop or an agent cannot."""
+    if step.action not in LOOPS:
         for inner in step.lanes.values():
             for held in inner:
                 yield held.key

@@ -41,8 +41,10 @@ def output_schema(
             return {"type": "array", "items": _bare(inner), "$defs": inner.get("$defs", {})}
         case "flow.parallel":
             return _by_lane(lanes)
+        case "ai.agent":
+            return _with_part(facts.output_schema or _OPEN, "data", step.config.inputs.get("output_schema"))
         case "flow.approve":
-            return _with_form(facts.output_schema or _OPEN, step.config.inputs.get("form"))
+            return _with_part(facts.output_schema or _OPEN, "form", step.config.inputs.get("form"))
     return facts.output_schema
 
 
@@ -64,11 +66,11 @@ def _by_lane(lanes: Mapping[str, Schema | None]) -> Schema:
     return {"type": "object", "properties": properties, "additionalProperties": False, "$defs": definitions}
 
 
-def _with_form(schema: Schema, form: Any) -> Schema:
-    """Return an approval's output with the form that the step itself asks."""
-    if not isinstance(form, Mapping) or not is_literal(form) or schema_problems(form):
+def _with_part(schema: Schema, name: str, part: Any) -> Schema:
+    """Return an output's schema with what the step itself asks for: a form, or an answer as data."""
+    if not isinstance(part, Mapping) or not is_literal(part) or schema_problems(part):
         return schema
-    return _with(schema, "form", form)
+    return _with(schema, name, part)
 
 
 def _with(schema: Schema, name: str, inner: Schema) -> Schema:

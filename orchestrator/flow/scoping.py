@@ -13,6 +13,7 @@ from orchestrator.flow.compiler import Reference
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.schemas import at_path
 from orchestrator.flow.telling import close, error, nearest, unknown, warning
+from orchestrator.flow.tools import AGENT
 
 ROOTS: Final = ("trigger", "steps", "item", "index", "run", "workflow", "vars")
 TRIGGER_NAMES: Final = ("type", "key", "body", "headers", "query", "method", "received_at", "raw")
@@ -20,6 +21,8 @@ STEP_NAMES: Final = ("output", "error", "status")
 RUN_NAMES: Final = ("id", "url", "started_at", "links", "kind")
 WORKFLOW_NAMES: Final = ("id", "name", "slug", "version")
 LOOP: Final = "flow.foreach"
+# What is in the lanes of these runs any number of times, and cannot be read from outside.
+LOOPS: Final = (LOOP, AGENT)
 # The steps that others can answer, each at an address of its own.
 LINKED: Final = ("flow.approve", "flow.callback")
 _NOTHING_KNOWN: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
@@ -142,6 +145,9 @@ class References:
     def _out_of_reach(self, key: str, where: str, place: Place) -> Problem:
         """Return why a step that exists cannot be read at a place: a loop, another lane, or only its order."""
         loop = self._loop_between(key, place)
+        if loop is not None and loop.action == AGENT:
+            message = _("steps.%(key)s is a tool of steps.%(agent)s, so nothing but its model reads what it gives.")
+            return error(where, message % {"key": key, "agent": loop.key}, "tool")
         if loop is not None and loop.key in place.before:
             return error(
                 where,
@@ -172,13 +178,13 @@ class References:
         )
 
     def _loop_between(self, key: str, place: Place) -> StepDefinition | None:
-        """Return the outermost loop around a step that is not around a place as well."""
+        """Return the outermost loop or agent around a step that is not around a place as well."""
         here = {lane.holder.key for lane in place.lanes}
         return next(
             (
                 lane.holder
                 for lane in self.around[key]
-                if lane.holder.action == LOOP and lane.holder.key not in here
+                if lane.holder.action in LOOPS and lane.holder.key not in here
             ),
             None,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
+from orchestrator.flow.agents import agent_problems, credential_facts, is_tool, tool_facts, tool_problems
 from orchestrator.flow.calls import call_problems, listed_problems, settings_problems
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.control import after_lanes, control_problems, lane_problems, may_be_skipped, unreachable
@@ -39,6 +40,7 @@ from orchestrator.flow.telling import (
     texts,
     warning,
 )
+from orchestrator.flow.tools import AGENT
 from orchestrator.flow.triggers import trigger_problems
 
 _NO_WORKFLOWS: Final[Mapping[str, WorkflowFacts]] = MappingProxyType({})
@@ -148,7 +150,8 @@ class _Checker:
         """Check one lane; return the steps before it and in it, and those inside these that can be read after them."""
         before = dict(place.before)
         for index, step in enumerate(steps):
-            here = replace(place, before=before)
+            # A model may use its tools in any order, or none of them.
+            here = place if is_tool(place) else replace(place, before=before)
             before |= yield from self._whole_step(f"{prefix}[{index}]", step, here)
         yield from unreachable(prefix, steps)
         return before
@@ -179,13 +182,19 @@ class _Checker:
 
     def _step(self, path: str, step: StepDefinition, facts: ActionFacts | None, place: Place) -> Iterator[Problem]:
         prefix, inputs = f"{path}.config.inputs", step.config.inputs
-        if facts is None:
+        if is_tool(place):
+            yield from tool_problems(path, step, facts, self.catalog)
+            facts = tool_facts(step, facts) if facts else None
+        elif facts is None:
             yield from self._unregistered(path, step)
-        else:
+        if facts is not None:
             yield from lane_problems(path, step, facts)
             yield from control_problems(path, step)
             yield from self._loop(path, step)
-            yield from self._credential(path, step, facts)
+            if step.action == AGENT:
+                yield from agent_problems(path, step)
+            asked = credential_facts(step, facts, self.catalog)
+            yield from self._credential(path, step, asked) if asked else ()
             yield from self._inputs(prefix, step, facts, place)
             yield from self._per_item(prefix, inputs, facts, place)
             yield from self._secrets(prefix, inputs, facts)

@@ -38,6 +38,7 @@ from runs.engine.memo import Memo
 from runs.engine.ports import Found, OpenCredential, Ports, SecretsAway
 from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.secret_inputs import NOTHING_OPEN, open_inputs
+from runs.engine.spending import usage_of
 from runs.engine.timing import Late, within
 from runs.engine.values import is_quick
 from runs.states import FailureKind, StepStatus
@@ -285,6 +286,8 @@ class StepAttempt:
             record.output = clean(value)
         else:
             record.output, record.packed_output = await keep(self._ports, value)
+        if action.tokens is not None and isinstance(value, Mapping):
+            record.usage = usage_of(action.tokens(value), self._ports.price)
         return None
 
     async def _close(self, gate: Gate, error: RateLimited) -> None:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
+from orchestrator.flow.tools import AGENT
 from orchestrator.types import JSONValue
 from runs.engine.memo import Memo
 from runs.engine.strands import Group
 
 LOOP: Final = "flow.foreach"
+# What their lanes hold has a row for each turn of a loop, or each use of an agent's tool.
+LOOPS: Final = frozenset({LOOP, AGENT})
 # Steps that others answer at an address of their own.
 ANSWERED: Final = frozenset({"flow.approve", "flow.callback"})
 
@@ -58,8 +61,8 @@ class Frame:
 
 
 def readable_inside(step: StepDefinition) -> Iterator[StepDefinition]:
-    """Yield the steps in a step's lanes that can be read from outside: those of a loop cannot."""
-    if step.action != LOOP:
+    """Yield the steps in a step's lanes that can be read from outside: those of a loop or an agent cannot."""
+    if step.action not in LOOPS:
         for inner in (found for lane in step.lanes.values() for found in lane):
             yield inner
             yield from readable_inside(inner)
@@ -74,7 +77,7 @@ def _links_by_loop(definition: WorkflowDefinition) -> Links:
             if step.action in ANSWERED:
                 found.setdefault(loop, []).append((step.key, step.action))
             for inner in step.lanes.values():
-                collect(inner, step.key if step.action == LOOP else loop)
+                collect(inner, step.key if step.action in LOOPS else loop)
 
     collect(definition.steps, "")
     return {loop: tuple(keys) for loop, keys in found.items()}

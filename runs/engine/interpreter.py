@@ -17,8 +17,10 @@ from typing import Any
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import evaluate_condition, render
+from orchestrator.flow.tools import AGENT
 from orchestrator.large import Unready, give_room, is_large, opened
 from orchestrator.types import JSONValue
+from runs.engine.agent import run_agent
 from runs.engine.attempt import StepAttempt, resolve
 from runs.engine.classify import (
     failure_of,
@@ -55,6 +57,8 @@ SECRETS_LOOK = timedelta(minutes=1)
 # More attempts of one step than this are not made for want of a turn: hours, where so many wait.
 MOST_TURNS = 1_000
 _DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
+# An agent's conversation is driven by steps of its own, as the others' lanes are.
+_CONTROLS = {**CONTROLS, AGENT: Control(run=run_agent)}
 _SKIPPED = Given(status=StepStatus.SKIPPED)
 _OPEN = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 # Ends that expressions read; what was cancelled with its lane reads as skipped.
@@ -87,7 +91,7 @@ class Interpreter:
         except Ended as ended:
             if is_large(ended.output):
                 # A part of what the step gave has to be stored by itself.
-                ended.output = (await self._kept(ended.output))[0]
+                ended.output = (await self.kept(ended.output))[0]
             # With the run's own end, in one write: found ended without it, they would be taken for passed.
             for record in self._stopped_in:
                 self._end(record, *ended.of_lanes())
@@ -208,7 +212,7 @@ class Interpreter:
                 ended = await evaluated(self.ports, partial(self._before_first, step, path, frame), missing)
             if ended is not None:
                 return ended
-        control = CONTROLS.get(step.action)
+        control = _CONTROLS.get(step.action)
         if control is not None:
             record = attempts[-1] if attempts else None
             return await self._control(control, step, path, frame, record, given)
@@ -286,7 +290,7 @@ class Interpreter:
         record = entered.record
         try:
             output = await control.run(entered)
-            record.output, record.packed_output = await self._kept(output)
+            record.output, record.packed_output = await self.kept(output)
             self._end(record, StepStatus.SUCCEEDED)
         except StepFailed as failed:
             inside = "" if failed.path == path else failed.path
@@ -328,7 +332,7 @@ class Interpreter:
                     call, rendered = await evaluated(
                         self.ports, partial(resolve, self.ports, step, frame.scope), missing
                     )
-                record.inputs, record.packed_inputs = await self._kept(rendered)
+                record.inputs, record.packed_inputs = await self.kept(rendered)
                 record.output = given.output if given else control.decide(step, call.inputs)
                 inputs = call.inputs
             else:
@@ -350,7 +354,8 @@ class Interpreter:
         record.finished_at = self.ports.clock.now()
         self.ports.journal.record(record, ride=True)
 
-    async def _kept(self, value: Any) -> tuple[JSONValue, Packed | None]:
+    async def kept(self, value: Any) -> tuple[JSONValue, Packed | None]:
+        """Return a value as it is recorded. Raises BadJSON."""
         if is_quick(value):
             return self.ports.redactor.clean(value), None
         try:
@@ -447,7 +452,7 @@ class Interpreter:
             return None
         try:
             output = await evaluated(self.ports, partial(render, self.order.definition.output, frame.scope))
-            return (await self._kept(output))[0]
+            return (await self.kept(output))[0]
         except Exception as error:
             raise StepFailed("output", failure_of(error, self.ports.redactor)) from error
 

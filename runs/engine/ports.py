@@ -14,6 +14,7 @@ from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.dialling import Dialler
 from integrations.sdk.limits import Gate
+from integrations.sdk.prices import Price, price_of
 from integrations.sdk.state import Store
 from orchestrator.types import JSONValue
 from runs.engine.records import Attempt, Failure, ResolvedAs
@@ -253,6 +254,8 @@ class Ports:
     trace: Trace | None = None
     gates: Gates | None = None
     states: States | None = None
+    # What a model costs; None where nobody knows.
+    price: Callable[[str], Price | None] = price_of
 
 
 class StepFailed(Exception):

@@ -77,8 +77,9 @@ class Failure:
 class Attempt:
     """One attempt of one step, as it is journaled. Values in it are redacted JSON.
 
-    ``loop`` and ``item`` say which iteration of which loop it belongs to, ``stored`` whether its row exists;
-    ``packed_…`` is a large value as it is to be stored, where that is at hand already; ``progress`` is how far it is.
+    ``loop`` and ``item`` say which iteration of which loop it belongs to, ``stored`` whether its row exists, ``usage``
+    what a language model took for it, see ``runs.engine.spending``; ``packed_…`` is a large value as it is to be
+    stored, where that is at hand already; ``progress`` is how far it is.
     """
 
     path: str
@@ -100,6 +101,7 @@ class Attempt:
     loop: str = ""
     item: int | None = None
     stored: bool = False
+    usage: Mapping[str, JSONValue] | None = None
     packed_inputs: Packed | None = None
     packed_output: Packed | None = None
     progress: Mapping[str, JSONValue] | None = None

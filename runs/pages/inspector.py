@@ -22,13 +22,14 @@ from runs.outline import TRIGGER, StepOutline, action_words
 from runs.overview import milliseconds
 from runs.pages.entries import Picked, Search, picked_of, search
 from runs.pages.files import with_files
-from runs.pages.lines import item_label, item_rows, item_status, outcome
+from runs.pages.lines import item_label, item_rows, item_status, move_label, outcome
 from runs.pages.reading import Attempt, Reading
 from runs.pages.timeline import Link
 from runs.pages.values import Value, trigger_value, values_of, with_entries, with_small_values
 from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, place_words, trigger_words
 from runs.paths import is_item, items_around
 from runs.states import FailureKind, StepStatus
+from runs.usage import usage_words
 
 TABS: Final = ("attempts", "data", "log", "setup")
 ATTEMPTS_SHOWN: Final = 50
@@ -99,6 +100,7 @@ class Inspector:
     tabs: tuple[Tab, ...]
     mark: str
     resolved: str = ""
+    usage: str = ""
     attempts: tuple[AttemptLine, ...] = ()
     more_attempts: int = 0
     error: StepError | None = None
@@ -168,8 +170,9 @@ def _of_item(reading: Reading, loop: StepOutline) -> Inspector:
     state = reading.loops.get(path)
     rows = [found for found in _outcomes(reading, loop, path, item) if found is not None]
     total = state.total if state else None
-    name = _("Item %(number)s") % {"number": f"{item + 1:,}"}
-    label = item_label(state, item) if state else ""
+    name = (_("Move %(number)s") if loop.is_agent else _("Item %(number)s")) % {"number": f"{item + 1:,}"}
+    moved = move_label(reading, item_rows(reading, path, item)) if loop.is_agent else ""
+    label = moved or (item_label(state, item) if state else "")
     status = item_status(reading, loop, path, item) if state else "not_run"
     here = state is not None and item < len(state.values)
     return Inspector(
@@ -210,6 +213,7 @@ def _of_step(reading: Reading, step: StepOutline) -> Inspector:
         words=" · ".join(part for part in words if part),
         status=status,
         resolved=_(RESOLVED_WORDS[full.resolved_as]) if full and full.resolved_as in RESOLVED_WORDS else "",
+        usage=usage_words(full.usage) if full and full.usage else "",
         tab=tab,
         tabs=_tabs(reading, tab, len(attempts), len(log)),
         attempts=tuple(_attempt(reading, row, chosen) for row in shown),

@@ -152,8 +152,8 @@ def item_line(scene: Scene, loop: StepOutline, path: str, item: int) -> Line:
         scene,
         own,
         number=None,
-        name=_("Item %(number)s") % {"number": f"{item + 1:,}"},
-        label=item_label(state, item),
+        name=(_("Move %(number)s") if loop.is_agent else _("Item %(number)s")) % {"number": f"{item + 1:,}"},
+        label=move_label(scene.reading, rows) if loop.is_agent else item_label(state, item),
         indent=scene.reading.indent(loop) + 1,
         status=status,
         took=duration(milliseconds(rows[0].started_at, max(ends))) if rows else "",
@@ -205,6 +205,7 @@ def item_status(reading: Reading, loop: StepOutline, path: str, item: int) -> st
     if own in reading.given:
         return reading.given[own]
     outcomes = [outcome(reading.attempts.get(f"{own}.{step.key}", ())) for step in loop.body]
+    came = outcomes if loop.is_agent else outcomes[-1:]
     ends = [status for step, status in zip(loop.body, outcomes, strict=True) if status in _BAD and not step.goes_on]
     waits = any(row.status == StepStatus.WAITING for row in item_rows(reading, path, item))
     if ends:
@@ -215,7 +216,7 @@ def item_status(reading: Reading, loop: StepOutline, path: str, item: int) -> st
         return "not_run"
     if StepStatus.CANCELLED in outcomes:
         return StepStatus.CANCELLED
-    if outcomes[-1] in (StepStatus.SUCCEEDED, StepStatus.SKIPPED, *_BAD):
+    if any(status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED, *_BAD) for status in came):
         return StepStatus.SUCCEEDED
     return StepStatus.RUNNING if reading.loops[path].is_open else StepStatus.CANCELLED
 
@@ -226,6 +227,12 @@ def item_label(state: LoopState, item: int) -> str:
     if isinstance(value, dict):
         return next(scalars(value), "")[:_LABEL]
     return str(value)[:_LABEL] if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def move_label(reading: Reading, rows: Sequence[Attempt]) -> str:
+    """Return what an agent did at a turn: the name of its model or of the tool."""
+    step = reading.steps.get(rows[-1].key) if rows else None
+    return step.name[:_LABEL] if step is not None else ""
 
 
 def outcome(attempts: Sequence[Attempt]) -> str:

@@ -37,6 +37,7 @@ from runs.pages.waiting import Waits, waits_of
 from runs.pages.words import KIND_WORDS, again_words, failure_words, place_words, run_title, trigger_words
 from runs.paths import items_around, key_of_path
 from runs.states import RunKind, RunStatus, StepStatus
+from runs.usage import run_usage, usage_words
 
 _OPEN: Final = (StepStatus.RUNNING, StepStatus.WAITING)
 # The window's icon, and what its title begins with, for who has it in the background; ● is on its way.
@@ -232,6 +233,8 @@ def _facts(actor: Actor, reading: Reading) -> tuple[Fact, ...]:
     facts.append(Fact(label=_("Trigger"), text=trigger_words(run.trigger_type), url=url))
     facts.append(_version(run))
     facts += _attempts(reading)
+    usage = run_usage(run)
+    facts += [Fact(label=_("Models"), text=usage_words(usage))] if usage and usage["answers"] else []
     facts += _relatives(actor, run)
     facts.append(Fact(label=_("Run"), text=str(run.pk)))
     return tuple(facts)

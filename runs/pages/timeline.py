@@ -293,7 +293,13 @@ class _Rows:
             # What an earlier run gave of an item is its outcome alone: there is nothing to say of its steps.
             if page and item in page.unfolded and own not in self.reading.given:
                 live = state.is_open and item_status(self.reading, loop, path, item) in OPEN
-                yield from self.sequence(loop.body, f"{own}.", level + 1, live=live)
+                yield from self.sequence(self._body(loop, own), f"{own}.", level + 1, live=live)
+
+    def _body(self, loop: StepOutline, own: str) -> Sequence[StepOutline]:
+        """Return what an item has lines for: of an agent only what it used, as nothing else was to come."""
+        if not loop.is_agent:
+            return loop.body
+        return [step for step in loop.body if f"{own}.{step.key}" in self.reading.attempts]
 
     def _loop_links(self, path: str, state: LoopState, page: ItemsPage | None) -> tuple[Link, ...]:
         """Return what leads to other items of a loop."""

@@ -24,11 +24,11 @@ from tests.runs.loops_ground import BAD, GOOD, loop_run
 pytestmark = pytest.mark.django_db(transaction=True)
 RUN = {
     "id", "workflow", "version", "status", "trigger", "payload", "output", "error", "created_at", "started_at",
-    "finished_at", "steps", "revision", "kind", "waiting_for", "rerun_of",
+    "finished_at", "steps", "revision", "kind", "waiting_for", "rerun_of", "usage",
 }  # fmt: skip
 STEP = {
     "path", "key", "action", "resolved_as", "attempt", "status", "inputs", "output", "error", "logs", "started_at",
-    "finished_at", "duration_ms", "progress",
+    "finished_at", "duration_ms", "progress", "usage",
 }  # fmt: skip
 
 

@@ -176,6 +176,9 @@ def _names() -> list[str]:
         ("INTEGRATIONS_RATE_LIMITS", '{"slack": true}'),
         ("INTEGRATIONS_OAUTH_TOKEN_URLS", '{"slack": 5}'),
         ("INTEGRATIONS_OAUTH_CLIENTS", '{"google": {"client_id": "x"}}'),
+        ("MODEL_PRICES", '{"gpt-x": 5}'),
+        ("MODEL_PRICES", '{"gpt-x": {"input": 1}}'),
+        ("MODEL_PRICES", '{"gpt-x": {"input": -1, "output": 2}}'),
         ("EMAIL_URL", "http://mail"),
         ("EMAIL_URL", "smtp://"),
         ("EMAIL_URL", "smtp://mail?tls=perhaps"),
@@ -222,7 +225,9 @@ def test_good_values_are_read(load: Callable[..., env.Environment]) -> None:
         INTEGRATIONS_BASE_URLS='{"slack": "http://127.0.0.1:9001/slack/api/"}',
         INTEGRATIONS_RATE_LIMITS='{"airtable": 0.5, "slack": null}',
         EMAIL_URL="smtp://user:p%40ss@mail.example.com:587?tls=1",
+        MODEL_PRICES='{"gpt-x": {"input": 1, "output": 2.5}}',
     )
+    assert found.model_prices == {"gpt-x": {"input": 1.0, "output": 2.5}}
     assert found.base_url == PUBLIC
     assert len(found.egress_allow) == 6
     assert found.rate_limits == {"airtable": 0.5, "slack": None}

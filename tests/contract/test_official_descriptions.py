@@ -13,7 +13,7 @@ import pytest
 
 from integrations.providers.gmail.actions import SendEmailOutput, send_email
 from integrations.providers.gmail.client import SEND_SCOPE
-from integrations.providers.openai.actions import chat_completion, create_embedding
+from integrations.providers.openai.actions import ChatCompletionInputs, chat_completion, create_embedding
 from integrations.providers.slack.actions import SendMessageInputs, list_channels, send_message
 from integrations.providers.slack.client import ERRORS
 from integrations.sdk import IntegrationError
@@ -222,6 +222,23 @@ def test_the_test_of_a_google_token_is_what_google_describes() -> None:
                 {"role": "assistant", "content": "Hello."},
             ]
         },
+        {
+            "prompt": "hi",
+            "tools": [{"name": "look", "description": "Look.", "input_schema": {"type": "object", "properties": {}}}],
+            "tool_choice": "look",
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {
+                    "role": "assistant",
+                    "tool_calls": [
+                        {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "c1", "content": "Seen."},
+            ]
+        },
     ],
 )
 def test_a_question_to_openai_is_what_openai_describes(inputs: dict[str, Any]) -> None:
@@ -237,6 +254,12 @@ def test_a_question_to_openai_is_what_openai_describes(inputs: dict[str, Any]) -
     assert set(body) <= set(described)
     assert not [name for name in body if described[name].get("deprecated")]
     assert request.headers["authorization"] == "Bearer sk-1"
+
+
+def test_a_schema_for_an_answer_of_openai_is_what_openai_describes() -> None:
+    spec = description("openai/openapi.trim.json")
+    asked = ChatCompletionInputs(prompt="hi", output_schema={"type": "object", "properties": {"a": {"type": "string"}}})
+    validate(asked.payload(), spec, "/components/schemas/CreateChatCompletionRequest")
 
 
 def test_a_body_that_openai_would_refuse_does_not_pass() -> None:

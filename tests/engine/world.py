@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
-from integrations.builtin import flow, workflow
+from integrations.builtin import ai, flow, workflow
 from integrations.registry import declared_in
 from integrations.sdk import Action, Provider, RunContext, action
 from orchestrator.flow.definition import WorkflowDefinition
@@ -256,6 +256,11 @@ LOOP = asyncio.new_event_loop()
 _acting: list[World] = []
 
 
+def acting() -> World:
+    """Return the world that a simulated action is called in."""
+    return _acting[-1]
+
+
 @contextmanager
 def acting_in(world: World) -> Iterator[None]:
     _acting.append(world)
@@ -312,7 +317,7 @@ async def post(ctx: RunContext[Anything]) -> Any:
     return await _acting[-1].act(ctx, effect=True)
 
 
-ACTIONS = (pure, put, send, read, call, post, *declared_in(flow), *declared_in(workflow))
+ACTIONS = (pure, put, send, read, call, post, *declared_in(flow), *declared_in(workflow), *declared_in(ai))
 OPEN = (StepStatus.RUNNING, StepStatus.WAITING)
 
 
@@ -355,6 +360,11 @@ class Journal:
 
     # Never: what is recorded here waits for no disk.
     is_full: ClassVar[bool] = False
+
+    async def catch_up(self) -> None:
+        await self.world.place()
+        self.world.commit()
+        await self.world.place()
 
     async def begin(self, attempt: Attempt, *, durable: bool) -> None:
         self.world.keep(attempt)

@@ -20,6 +20,7 @@ CREDENTIALS: Final = {
     "ending": CredentialFacts(provider="slack", auth_type="bearer_token", health="expiring"),
     "mail": CredentialFacts(provider="gmail", auth_type="oauth2"),
     "db": CredentialFacts(provider="postgres", auth_type="basic"),
+    "any": CredentialFacts(provider="http", auth_type="bearer_token"),
     "hook": CredentialFacts(provider="webhook", auth_type="api_key"),
 }
 TRIGGERS: Final = [{"key": "hand", "type": "manual", "config": {}}]

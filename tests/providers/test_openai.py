@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from integrations.builtin.chat import endpoint_completion
 from integrations.providers.openai import openai
 from integrations.providers.openai.actions import chat_completion, create_embedding
 from integrations.sdk import AuthError, InputError, IntegrationError, NotFound, Permanent, RateLimited, Transient
@@ -209,3 +210,65 @@ def test_texts_that_cannot_be_turned_into_vectors_are_refused(inputs: dict[str, 
 def test_vectors_that_do_not_fit_the_texts_are_permanent(response: httpx.Response) -> None:
     with pytest.raises(Permanent, match="unexpected form"):
         run_action(create_embedding, {"text": "hi"}, auth=KEY, http=[response])
+
+
+TOOL = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+SCHEMA = {"type": "object", "properties": {"good": {"type": "boolean"}}}
+
+
+def test_tools_and_the_one_to_choose_go_along_as_functions() -> None:
+    body = asked(prompt="hi", tools=[{**TOOL, "description": "The weather."}], tool_choice="get_weather")
+    function = {"name": "get_weather", "parameters": TOOL["input_schema"], "description": "The weather."}
+    assert body["tools"] == [{"type": "function", "function": function}]
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "get_weather"}}
+    assert asked(prompt="hi", tools=[TOOL], tool_choice="any")["tool_choice"] == "required"
+    with pytest.raises(InputError, match="the tool to choose"):
+        run_action(chat_completion, {"prompt": "hi", "tools": [TOOL], "tool_choice": "other"}, auth=KEY, http=[])
+
+
+def test_a_result_of_a_tool_goes_along_with_the_call_that_it_is_of() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    said = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "Sun."}]
+    assert asked(messages=said)["messages"] == said
+    for wrong in ({"role": "tool", "content": "Sun."}, {"role": "user"}):
+        with pytest.raises(InputError):
+            run_action(chat_completion, {"messages": [wrong]}, auth=KEY, http=[])
+
+
+def test_a_tool_that_is_asked_for_is_read_also_where_its_inputs_are_none() -> None:
+    def called(arguments: Any) -> Any:
+        call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}
+        response = answer(None, tool_calls=[call])
+        inputs = {"prompt": "hi", "tools": [TOOL], "output_schema": SCHEMA}
+        output: Any = run_action(chat_completion, inputs, auth=KEY, http=[response]).output
+        assert output["data"] is None
+        return output["tool_calls"][0]
+
+    assert called('{"city": "Paris"}') == {"id": "c1", "name": "get_weather", "input": {"city": "Paris"}}
+    assert called("")["input"] == {}
+    assert called({"city": "Rome"})["input"] == {"city": "Rome"}
+    for broken in ('{"city": ', "[1]", '{"a": NaN}'):
+        assert called(broken) == {"id": "c1", "name": "get_weather", "input": None, "raw": broken}
+
+
+def test_an_answer_by_a_schema_is_data() -> None:
+    result = run_action(
+        chat_completion, {"prompt": "hi", "output_schema": SCHEMA}, auth=KEY, http=[answer('{"good": true}')]
+    )
+    sent = json.loads(result.request.content)["response_format"]
+    assert sent == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    output: Any = result.output
+    assert output["data"] == {"good": True}
+    with pytest.raises(Permanent, match="not the JSON"):
+        run_action(chat_completion, {"prompt": "hi", "output_schema": SCHEMA}, auth=KEY, http=[answer("Sure!")])
+
+
+def test_an_endpoint_of_ones_own_is_asked_as_openai_is() -> None:
+    inputs = {"endpoint": "https://models.example.com/v1/", "model": "mine", "prompt": "hi", "max_tokens": 5}
+    auth = {"type": "bearer_token", "token": "t-1", "provider": "http"}
+    request = run_action(endpoint_completion, inputs, auth=auth, http=[answer()]).request
+    assert str(request.url) == "https://models.example.com/v1/chat/completions"
+    assert request.headers["authorization"] == "Bearer t-1"
+    assert json.loads(request.content) == {
+        "model": "mine", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]
+    }  # fmt: skip

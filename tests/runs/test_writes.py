@@ -161,6 +161,7 @@ def test_every_column_of_an_attempt_is_written(tenant: Tenant) -> None:
         failure=failure,
         logs=lines,
         progress={"done": 1, "total": 2, "text": "half"},
+        usage={"model": "m", "input_tokens": 3},
         idempotency_key="key",
         row_id=new_id(),
     )
@@ -185,6 +186,7 @@ def test_every_column_of_an_attempt_is_written(tenant: Tenant) -> None:
         "error": failure.as_document(),
         "logs": list(lines),
         "progress": {"done": 1, "total": 2, "text": "half"},
+        "usage": {"model": "m", "input_tokens": 3},
         "idempotency_key": "key",
         "retry_at": full.retry_at,
         "started_at": full.started_at,

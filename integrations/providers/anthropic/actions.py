@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from integrations.providers.anthropic import anthropic
 from integrations.providers.anthropic.client import create
 from integrations.providers.anthropic.options import models
-from integrations.sdk import Permanent, RunContext, action, ui
+from integrations.sdk import RunContext, action, ui
+from integrations.sdk.chat import (
+    SCHEMA_EXAMPLE,
+    TOOL_CHOICES,
+    Tokens,
+    Tool,
+    ToolCall,
+    check_one_question,
+    check_tool_choice,
+    count,
+    data_of,
+    tool_choice_field,
+    tools_field,
+)
 from integrations.sdk.client import Response
-from integrations.words import gettext as _
 
 # What an answer that is no refusal ends with before it is whole.
 _CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded"})
@@ -25,18 +36,6 @@ class Message(BaseModel):
     role: Literal["user", "assistant"] = Field(title="Who speaks", examples=["user"])
     content: str | list[dict[str, JsonValue]] = Field(
         title="Message", examples=["Say hello."], json_schema_extra=ui(format="textarea")
-    )
-
-
-class Tool(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$", title="Name", examples=["get_weather"])
-    description: str | None = Field(default=None, title="What it is for", examples=["Get the weather of a city."])
-    input_schema: dict[str, JsonValue] = Field(
-        title="Its inputs, as a JSON schema",
-        examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
-        json_schema_extra=ui(format="json"),
     )
 
 
@@ -83,32 +82,11 @@ class CreateMessageInputs(BaseModel):
         default=None,
         title="Answer as JSON of this schema",
         description="A JSON schema of an object, with additionalProperties false. The answer is then in “data”.",
-        examples=[
-            {
-                "type": "object",
-                "properties": {"sentiment": {"type": "string", "enum": ["good", "bad"]}},
-                "required": ["sentiment"],
-                "additionalProperties": False,
-            }
-        ],
+        examples=[SCHEMA_EXAMPLE],
         json_schema_extra=ui(format="json", advanced=True),
     )
-    tools: list[Tool] | None = Field(
-        default=None,
-        min_length=1,
-        title="Tools",
-        description="What the model may ask for. It only names the tool and its inputs: later steps run it.",
-        examples=[[{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}]],
-        json_schema_extra=ui(advanced=True),
-    )
-    tool_choice: str | None = Field(
-        default=None,
-        min_length=1,
-        title="Which tool",
-        description="auto, any, none, or the name of the tool that it must ask for.",
-        examples=["auto", "get_weather"],
-        json_schema_extra=ui(advanced=True, show_if="tools"),
-    )
+    tools: list[Tool] | None = tools_field()
+    tool_choice: str | None = tool_choice_field()
     stop_sequences: list[str] | None = Field(
         default=None,
         title="Stop at",
@@ -119,17 +97,8 @@ class CreateMessageInputs(BaseModel):
 
     @model_validator(mode="after")
     def one_question(self) -> Self:
-        if bool(self.prompt) == bool(self.messages):
-            raise ValueError("give either a prompt or messages, and not both")
-        return self
-
-    @model_validator(mode="after")
-    def a_choice_of_a_tool_that_is_there(self) -> Self:
-        if self.tool_choice is not None and self.tool_choice not in {
-            *(("auto", "any", "none") if self.tools else ()),
-            *(tool.name for tool in self.tools or ()),
-        }:
-            raise ValueError("the tool to choose is auto, any, none or the name of one of the tools")
+        check_one_question(self.prompt, self.messages)
+        check_tool_choice(self.tool_choice, self.tools)
         return self
 
     def payload(self) -> dict[str, Any]:
@@ -137,7 +106,7 @@ class CreateMessageInputs(BaseModel):
         plain = {"model", "max_tokens", "system", "stop_sequences", "tools"}
         body = self.model_dump(exclude_none=True, include=plain, mode="json")
         if self.tool_choice is not None:
-            named = self.tool_choice not in ("auto", "any", "none")
+            named = self.tool_choice not in TOOL_CHOICES
             body["tool_choice"] = {"type": "tool", "name": self.tool_choice} if named else {"type": self.tool_choice}
         if self.output_schema is not None:
             body["output_config"] = {"format": {"type": "json_schema", "schema": self.output_schema}}
@@ -152,12 +121,6 @@ class Usage(BaseModel):
     output_tokens: int = Field(default=0, title="Tokens of the answer")
 
 
-class ToolCall(BaseModel):
-    id: str = Field(title="Id", description="Names the call in the message that brings its result.")
-    name: str = Field(title="Tool")
-    input: dict[str, JsonValue] = Field(title="Inputs")
-
-
 class CreateMessageOutput(BaseModel):
     text: str = Field(title="Answer", description="Empty where the model only asks for tools.")
     data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
@@ -169,6 +132,18 @@ class CreateMessageOutput(BaseModel):
     id: str = Field(title="Id")
     usage: Usage = Field(default_factory=Usage, title="Usage")
     content: list[dict[str, JsonValue]] = Field(title="Content", description="Anthropic's own list of blocks.")
+
+
+def _tokens(output: Any) -> Tokens:
+    """What was read from the cache, or written to it, is not among Anthropic's input tokens."""
+    usage = output.get("usage")
+    cached = count(usage, "cache_read_input_tokens")
+    return Tokens(
+        model=str(output.get("model") or ""),
+        input=count(usage, "input_tokens") + count(usage, "cache_creation_input_tokens") + cached,
+        output=count(usage, "output_tokens"),
+        cached=cached,
+    )
 
 
 @action(
@@ -195,6 +170,7 @@ class CreateMessageOutput(BaseModel):
     options={"model": models},
     synonyms=("claude", "chat", "llm", "prompt", "summarise", "classify", "write", "ai", "extract"),
     summary=lambda output: f"{output['usage'].get('output_tokens', 0)} tokens",
+    tokens=_tokens,
 )
 async def create_message(ctx: RunContext[CreateMessageInputs]) -> dict[str, Any]:
     """Ask a Claude model and get its answer, as text, as data or as a call of a tool."""
@@ -209,7 +185,7 @@ async def create_message(ctx: RunContext[CreateMessageInputs]) -> dict[str, Any]
     wanted = ctx.inputs.output_schema is not None and ended not in ("tool_use", "refusal", "pause_turn")
     return {
         "text": text,
-        "data": _data(response, text, ended) if wanted else None,
+        "data": data_of(response, text, cut_short=ended in _CUT_SHORT, longer="max_tokens") if wanted else None,
         "tool_calls": _calls(blocks, response),
         "stop_reason": ended,
         "model": str(answer.get("model") or ctx.inputs.model),
@@ -217,28 +193,6 @@ async def create_message(ctx: RunContext[CreateMessageInputs]) -> dict[str, Any]
         "usage": answer.get("usage") or {},
         "content": blocks,
     }
-
-
-def _data(response: Response, text: str, ended: object) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError):
-        pass
-    if ended in _CUT_SHORT:
-        raise Permanent(
-            _("The model's answer was cut before its JSON was complete."),
-            hint=_("Allow a longer answer (max_tokens), or ask for less."),
-        )
-    raise response.error(
-        _("The model's answer is not the JSON that was asked for."),
-        hint=_("Look at the answer in the step's attempt, and make the prompt or the schema clearer."),
-        kind=Permanent,
-    )
-
-
-def _refused(constant: str) -> NoReturn:
-    """JSON has no NaN and no Infinity, and what is kept of a step is JSON."""
-    raise ValueError(constant)
 
 
 def _calls(blocks: Sequence[dict[str, Any]], response: Response) -> list[dict[str, Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -11,6 +10,7 @@ from integrations.providers.google_gemini import google_gemini
 from integrations.providers.google_gemini.client import generate
 from integrations.providers.google_gemini.options import models
 from integrations.sdk import Permanent, RunContext, action, ui
+from integrations.sdk.chat import Tokens, check_one_question, count, data_of
 from integrations.sdk.client import Response
 from integrations.words import gettext as _
 
@@ -89,8 +89,7 @@ class GenerateContentInputs(BaseModel):
 
     @model_validator(mode="after")
     def one_question(self) -> Self:
-        if bool(self.prompt) == bool(self.contents):
-            raise ValueError("give either a prompt or contents, and not both")
+        check_one_question(self.prompt, self.contents, "contents")
         return self
 
     def payload(self) -> dict[str, Any]:
@@ -127,6 +126,17 @@ class GenerateContentOutput(BaseModel):
     candidates: list[dict[str, JsonValue]] = Field(title="Candidates", description="Google's own list of answers.")
 
 
+def _tokens(output: Any) -> Tokens:
+    """What the model thought is billed as its answer, and not among the answer's tokens."""
+    usage = output.get("usage")
+    return Tokens(
+        model=str(output.get("model") or ""),
+        input=count(usage, "promptTokenCount"),
+        output=count(usage, "candidatesTokenCount") + count(usage, "thoughtsTokenCount"),
+        cached=count(usage, "cachedContentTokenCount"),
+    )
+
+
 @action(
     provider=google_gemini,
     key="google_gemini.generateContent",
@@ -151,6 +161,7 @@ class GenerateContentOutput(BaseModel):
     options={"model": models},
     synonyms=("google", "chat", "llm", "prompt", "summarise", "classify", "write", "ai", "extract"),
     summary=lambda output: f"{output['usage'].get('totalTokenCount', 0)} tokens",
+    tokens=_tokens,
 )
 async def generate_content(ctx: RunContext[GenerateContentInputs]) -> dict[str, Any]:
     """Ask a Gemini model and get its answer, as text or as data."""
@@ -189,20 +200,4 @@ def _text(candidate: dict[str, Any], response: Response) -> str:
 
 
 def _data(response: Response, text: str, ended: object) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError):
-        pass
-    hint = "Make the prompt or the schema clearer."
-    if ended == "MAX_TOKENS":
-        hint = "Allow a longer answer (max_output_tokens), or ask for less."
-    raise response.error(
-        _("The model's answer is not the JSON that was asked for (it ended with %(ended)s).") % {"ended": ended},
-        hint=hint,
-        kind=Permanent,
-    )
-
-
-def _refused(constant: str) -> NoReturn:
-    """JSON has no NaN and no Infinity, and what is kept of a step is JSON."""
-    raise ValueError(constant)
+    return data_of(response, text, cut_short=ended == "MAX_TOKENS", longer="max_output_tokens")

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from integrations.providers.openai import openai
 from integrations.providers.openai.client import chat, embed
 from integrations.sdk import RunContext, action, ui
+from integrations.sdk.completions import SAMPLE, ChatCompletionOutput, Question, Usage, completion, tokens
 
 
-class ChatMessage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    role: Literal["system", "developer", "user", "assistant"] = Field(title="Who speaks", examples=["user"])
-    content: str | list[dict[str, JsonValue]] = Field(
-        title="Message", examples=["Say hello."], json_schema_extra=ui(format="textarea")
-    )
-
-
-class ChatCompletionInputs(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    prompt: str | None = Field(
-        default=None,
-        title="Prompt",
-        description="What you ask the model. For a whole conversation use Messages instead.",
-        examples=["Summarise in one sentence: …"],
-        json_schema_extra=ui(format="textarea"),
-    )
-    messages: list[ChatMessage] | None = Field(
-        default=None,
-        min_length=1,
-        title="Messages",
-        description="A conversation, in place of a prompt.",
-        examples=[[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hello."}]],
-        json_schema_extra=ui(advanced=True),
-    )
-    system: str | None = Field(
-        default=None,
-        title="Instructions",
-        description="How the model should behave, said before the prompt.",
-        examples=["You answer in plain English."],
-        json_schema_extra=ui(format="textarea", advanced=True),
-    )
+class ChatCompletionInputs(Question):
     model: str = Field(
         default="gpt-4o-mini",
         min_length=1,
         title="Model",
         description="Any chat model that your account may use.",
         examples=["gpt-4o-mini", "gpt-4o"],
-    )
-    temperature: float | None = Field(
-        default=None,
-        ge=0,
-        le=2,
-        title="Temperature",
-        description="0 is steady, 2 is wild. Some models take only their own.",
-        examples=[0.2],
-        json_schema_extra=ui(advanced=True),
     )
     max_completion_tokens: int | None = Field(
         default=None,
@@ -69,60 +28,11 @@ class ChatCompletionInputs(BaseModel):
         examples=[500],
         json_schema_extra=ui(advanced=True),
     )
-    response_format: Literal["text", "json_object"] | None = Field(
-        default=None,
-        title="Answer as",
-        description="For json_object the prompt must ask for JSON in words, too.",
-        examples=["text"],
-        json_schema_extra=ui(advanced=True),
-    )
-    stop: list[str] | None = Field(
-        default=None,
-        max_length=4,
-        title="Stop at",
-        description="The answer ends before any of these texts.",
-        examples=[["END"]],
-        json_schema_extra=ui(advanced=True),
-    )
-
-    @model_validator(mode="after")
-    def one_question(self) -> Self:
-        if bool(self.prompt) == bool(self.messages):
-            raise ValueError("give either a prompt or messages, and not both")
-        return self
 
     def payload(self) -> dict[str, Any]:
         """Return the body of the request; what is not set is left to the model."""
-        body = self.model_dump(
-            exclude_none=True, include={"model", "temperature", "max_completion_tokens", "stop"}, mode="json"
-        )
-        if self.response_format:
-            body["response_format"] = {"type": self.response_format}
-        return {**body, "messages": self._conversation()}
-
-    def _conversation(self) -> list[dict[str, Any]]:
-        before = [{"role": "system", "content": self.system}] if self.system else []
-        if self.messages:
-            return before + [message.model_dump(mode="json") for message in self.messages]
-        return [*before, {"role": "user", "content": self.prompt}]
-
-
-class Usage(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    prompt_tokens: int = Field(default=0, title="Tokens of the question")
-    completion_tokens: int = Field(default=0, title="Tokens of the answer")
-    total_tokens: int = Field(default=0, title="Tokens in all")
-
-
-class ChatCompletionOutput(BaseModel):
-    content: str | None = Field(title="Answer", description="Null when the model refused or called a tool.")
-    refusal: str | None = Field(default=None, title="Refusal", description="What the model said in place of an answer.")
-    finish_reason: str | None = Field(default=None, title="Why it ended", description="stop, length or content_filter.")
-    model: str = Field(title="Model")
-    id: str = Field(title="Id")
-    usage: Usage = Field(default_factory=Usage, title="Usage")
-    choices: list[dict[str, JsonValue]] = Field(title="Choices", description="OpenAI's own list of answers.")
+        own = self.model_dump(exclude_none=True, include={"model", "max_completion_tokens"}, mode="json")
+        return own | self.question()
 
 
 @action(
@@ -132,47 +42,23 @@ class ChatCompletionOutput(BaseModel):
     auth_type="api_key",
     input_schema=ChatCompletionInputs,
     output_schema=ChatCompletionOutput,
-    sample={
-        "content": "Hello!",
-        "refusal": None,
-        "finish_reason": "stop",
-        "model": "gpt-4o-mini-2024-07-18",
-        "id": "chatcmpl-123",
-        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "Hello!", "refusal": None},
-                "finish_reason": "stop",
-                "logprobs": None,
-            }
-        ],
-    },
+    sample=SAMPLE,
     # A repeated question costs tokens and changes nothing.
     idempotent=True,
     effect="read",
     timeout=120,
     synonyms=("gpt", "chat", "llm", "prompt", "summarise", "classify", "write", "ai"),
     summary=lambda output: f"{output['usage'].get('total_tokens', 0)} tokens",
+    tokens=tokens,
 )
 async def chat_completion(ctx: RunContext[ChatCompletionInputs]) -> dict[str, Any]:
-    """Ask a language model and get its answer."""
-    response = await chat(ctx.http, ctx.inputs.payload())
-    answer = response.json_object()
-    choices = answer.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
-    if not isinstance(first, dict) or not isinstance(message, dict):
-        raise response.unexpected()
-    return {
-        "content": message.get("content"),
-        "refusal": message.get("refusal"),
-        "finish_reason": first.get("finish_reason"),
-        "model": str(answer.get("model") or ctx.inputs.model),
-        "id": str(answer.get("id") or ""),
-        "usage": answer.get("usage") or {},
-        "choices": choices,
-    }
+    """Ask a language model and get its answer, as text, as data or as a call of a tool."""
+    return completion(
+        await chat(ctx.http, ctx.inputs.payload()),
+        model=ctx.inputs.model,
+        wants_data=ctx.inputs.output_schema is not None,
+        longer="max_completion_tokens",
+    )
 
 
 class CreateEmbeddingInputs(BaseModel):
@@ -248,6 +134,7 @@ class CreateEmbeddingOutput(BaseModel):
     timeout=120,
     synonyms=("vector", "semantic", "search", "similar", "meaning", "rag", "ai"),
     summary=lambda output: f"{len(output['embeddings'])} of {len(output['embedding'])} numbers",
+    tokens=tokens,
 )
 async def create_embedding(ctx: RunContext[CreateEmbeddingInputs]) -> dict[str, Any]:
     """Turn texts into vectors that lie close together where the texts mean alike."""

@@ -1,0 +1,138 @@
+"""What actions that ask language models have in common: the question, tools, answers as data, and what was used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from integrations.sdk.client import Response
+from integrations.sdk.errors import Permanent
+from integrations.sdk.fields import ui
+from integrations.words import gettext as _
+
+TOOL_CHOICES: Final = ("auto", "any", "none")
+SCHEMA_EXAMPLE: Final[dict[str, JsonValue]] = {
+    "type": "object",
+    "properties": {"sentiment": {"type": "string", "enum": ["good", "bad"]}},
+    "required": ["sentiment"],
+    "additionalProperties": False,
+}
+
+
+class Tool(BaseModel):
+    """What a model may ask for. It only names the tool and its inputs; who asked runs it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$", title="Name", examples=["get_weather"])
+    description: str | None = Field(default=None, title="What it is for", examples=["Get the weather of a city."])
+    input_schema: dict[str, JsonValue] = Field(
+        title="Its inputs, as a JSON schema",
+        examples=[{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}],
+        json_schema_extra=ui(format="json"),
+    )
+
+
+class ToolCall(BaseModel):
+    """A tool that a model asks for."""
+
+    id: str = Field(title="Id", description="Names the call in the message that brings its result.")
+    name: str = Field(title="Tool")
+    input: dict[str, JsonValue] | None = Field(
+        title="Inputs", description="Null where the model wrote no JSON object; what it wrote is in raw then."
+    )
+    raw: str | None = Field(default=None, title="Inputs as written", description="Where they are no JSON object.")
+
+
+def tools_field() -> Any:
+    """Return the field ``tools`` of an action."""
+    return Field(
+        default=None,
+        min_length=1,
+        title="Tools",
+        description="What the model may ask for. It only names the tool and its inputs: later steps run it.",
+        examples=[[{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}]],
+        json_schema_extra=ui(advanced=True),
+    )
+
+
+def tool_choice_field() -> Any:
+    """Return the field ``tool_choice`` of an action."""
+    return Field(
+        default=None,
+        min_length=1,
+        title="Which tool",
+        description="auto, any, none, or the name of the tool that it must ask for.",
+        examples=["auto", "get_weather"],
+        json_schema_extra=ui(advanced=True, show_if="tools"),
+    )
+
+
+def check_one_question(prompt: object, messages: object, named: str = "messages") -> None:
+    """Raise ValueError unless there is either a prompt or a conversation."""
+    if bool(prompt) == bool(messages):
+        raise ValueError(f"give either a prompt or {named}, and not both")
+
+
+def check_tool_choice(choice: str | None, tools: Sequence[Tool] | None) -> None:
+    """Raise ValueError for the choice of a tool that is not there."""
+    if choice is not None and choice not in {
+        *(TOOL_CHOICES if tools else ()),
+        *(tool.name for tool in tools or ()),
+    }:
+        raise ValueError("the tool to choose is auto, any, none or the name of one of the tools")
+
+
+def json_of(text: str) -> Any:
+    """Return a text as JSON. Raises ValueError, also for NaN and for bottomless nesting."""
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _refused(constant: str) -> NoReturn:
+    """JSON has no NaN and no Infinity, and what is kept of a step is JSON."""
+    raise ValueError(constant)
+
+
+def data_of(response: Response, text: str, *, cut_short: bool, longer: str) -> Any:
+    """Return an answer as the data that was asked for; ``longer`` is the input that allows a longer one.
+
+    Raises Permanent when it is no JSON.
+    """
+    try:
+        return json_of(text)
+    except ValueError:
+        pass
+    if cut_short:
+        raise Permanent(
+            _("The model's answer was cut before its JSON was complete."),
+            hint=_("Allow a longer answer (%(longer)s), or ask for less.") % {"longer": longer},
+        )
+    raise response.error(
+        _("The model's answer is not the JSON that was asked for."),
+        hint=_("Look at the answer in the step's attempt, and make the prompt or the schema clearer."),
+        kind=Permanent,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What one answer of a model took. ``input`` counts ``cached`` too, which cost less."""
+
+    model: str
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+def count(usage: object, *names: str) -> int:
+    """Return a number of tokens from what a provider says was used, 0 where it does not say; names lead inwards."""
+    for name in names:
+        usage = usage.get(name) if isinstance(usage, Mapping) else None
+    return usage if isinstance(usage, int) and not isinstance(usage, bool) and usage > 0 else 0

@@ -1,0 +1,113 @@
+"""A step as a tool of a model: what the model is told of it, what it may fill in, and what it hears of it. Pure.
+
+What the author fixed is no part of the tool: the model neither sees nor changes it. What the model gives is data, and
+never an expression: it reaches the step by references into ``arguments``, a name that only the engine sets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from integrations.sdk.action import Action
+from integrations.sdk.errors import InputError
+from integrations.words import gettext as _
+from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.tools import may_be_tool, tool_schema
+from orchestrator.large import Large, is_large
+from runs.engine.dialects import ToolCall
+from runs.engine.ports import Catalog
+from runs.engine.records import Failure
+
+ARGUMENTS: Final = "arguments"
+# Of what a model gives a tool, and of what it hears of one, in characters of JSON.
+MOST_GIVEN: Final = 200_000
+MOST_HEARD: Final = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """``schema`` describes what the model fills in."""
+
+    step: StepDefinition
+    action: Action
+    schema: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.step.key
+
+    def described(self) -> dict[str, Any]:
+        """Return the tool as the actions that ask models take it."""
+        what = self.step.notes or f"{self.step.name or self.action.name}. {self.action.description}"
+        return {"name": self.name, "description": what[:1_000], "input_schema": self.schema}
+
+    def problem(self, call: ToolCall) -> str:
+        """Return what is wrong with a call's arguments before the action itself looks at them, for the model."""
+        if call.input is None:
+            return "The arguments are not a JSON object. Write them again as one."
+        unknown = [name for name in call.input if name not in self.schema["properties"]]
+        if unknown:
+            known = ", ".join(self.schema["properties"]) or "none"
+            return f"There is no argument {', '.join(unknown)[:200]}. The arguments are: {known}."
+        if len(written(call.input)) > MOST_GIVEN:
+            return f"The arguments have more than {MOST_GIVEN} characters. Send less."
+        return ""
+
+    def called(self, arguments: Mapping[str, Any]) -> StepDefinition:
+        """Return the step with the model's arguments beside what is fixed; it fails so that its failure can be told."""
+        inputs = {**references(arguments), **self.step.config.inputs}
+        config = self.step.config.model_copy(update={"inputs": inputs, "on_error": "fail"})
+        return self.step.model_copy(update={"config": config})
+
+    def is_fixed(self, failure: Failure) -> bool:
+        """Whether something that the author fixed is what is wrong: the model cannot do anything about it."""
+        return bool(failure.field) and failure.field in self.step.config.inputs
+
+
+def tools_of(catalog: Catalog, steps: Sequence[StepDefinition]) -> dict[str, Tool]:
+    """Return steps as tools, by name. Raises InputError for one that cannot be a tool."""
+    return {step.key: _tool(catalog, step) for step in steps if not step.config.skip}
+
+
+def _tool(catalog: Catalog, step: StepDefinition) -> Tool:
+    found = catalog.find(step.action, step.config.inputs)
+    if found is None or found.resolved_as != "registry":
+        raise InputError(
+            _("The tool %(key)r has an action that is not registered: %(action)s.")
+            % {"key": step.key, "action": step.action},
+            hint=_("Choose another action, or install the integration on every worker."),
+        )
+    action = found.action
+    if not may_be_tool(action.key, action.provider.key, action.lanes):
+        raise InputError(_("The step %(key)r cannot be a tool: it decides how the run goes on.") % {"key": step.key})
+    # What is not evaluated before a call cannot be given by a reference, and is no model's to write.
+    schema = tool_schema(action.input_json_schema(), step.config.inputs, action.as_written)
+    return Tool(step=step, action=action, schema=schema)
+
+
+def references(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return inputs that give exactly these values, whatever is written in them."""
+    return {name: f"{{{{ {ARGUMENTS}[{json.dumps(name)}] }}}}" for name in arguments}
+
+
+def written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def heard(output: Any) -> str:
+    """Return a tool's output as the model hears it; of much only the beginning."""
+    if is_large(output):
+        size = f"{output.size} bytes" if isinstance(output, Large) else "more than a megabyte"
+        return f"The tool gave {size}, which is too much to show. Ask it for less."
+    text = output if isinstance(output, str) else written(output)
+    if len(text) <= MOST_HEARD:
+        return text
+    return f"{text[:MOST_HEARD]}\n… cut here: {len(text) - MOST_HEARD} more characters were left out. Ask for less."
+
+
+def heard_of(failure: Failure) -> str:
+    """Return a tool's failure as the model hears it; it is redacted already."""
+    return " ".join(part for part in (f"Error ({failure.kind.value}): {failure.message}", failure.hint) if part)
