@@ -30,5 +30,4 @@ microsoft_teams = Provider(
     docs_url=client.DOCS_URL,
     oauth_family=FAMILY,
     tile="chat",
-    quality="gold",
 )
