@@ -17,6 +17,7 @@ from integrations.sdk.errors import Transient
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault import renewal
 from orchestrator.vault.checks import use_noted
+from orchestrator.vault.operators import operators_account
 from orchestrator.vault.services import (
     CredentialUnavailable,
     ResolvedCredential,
@@ -69,6 +70,12 @@ class VaultCredentials:
             self._open[key] = (time.monotonic(), future)
         # Shielded: the run that asked first may be stopped while others wait for the same.
         return await asyncio.shield(future)
+
+    def operators(self, action: str) -> OpenCredential | None:
+        found = operators_account(action)
+        if found is None:
+            return None
+        return OpenCredential(auth=found.auth, settings=found.settings, secrets=found.secrets)
 
     async def _fresh(self, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
         found = await self._readers.read(lambda: _opened(tenant_id, name, credential_id))

@@ -147,7 +147,8 @@ class _Session:
 
     def _mail(self, rest: str) -> bool:
         self._sender, self._recipients = rest.partition("<")[2].partition(">")[0], []
-        return self._say(b"250 ok\r\n" if self._is_in else b"530 sign in first\r\n")
+        is_open = not any(offer.startswith("AUTH") for offer in self._server.offers)
+        return self._say(b"250 ok\r\n" if self._is_in or is_open else b"530 sign in first\r\n")
 
     def _rcpt(self, rest: str) -> bool:
         self._recipients.append(rest.partition("<")[2].partition(">")[0])

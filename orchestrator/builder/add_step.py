@@ -34,6 +34,7 @@ from orchestrator.tenants.models import Role, Tenant
 from orchestrator.tenants.shell import fragment, is_fragment, page
 from orchestrator.types import JSONValue
 from orchestrator.vault.models import Credential, Health
+from orchestrator.vault.operators import needs_credential
 from orchestrator.vault.selectors import credential_list
 from orchestrator.vault.sharing import usable
 from orchestrator.workflows import services
@@ -200,7 +201,7 @@ def step_of(
     )
     fitting = _fitting(action, usable(actor, credential_list(actor.tenant)))
     changes: dict[str, Any] = {"config": {"inputs": inputs}} if inputs else {}
-    if action.auth_required and len(fitting) == 1:
+    if needs_credential(action) and len(fitting) == 1:
         changes["credential"] = fitting[0].name
     if changes:
         step = services.step_update(actor=actor, workflow=workflow, key=step.key, changes=changes)
@@ -306,7 +307,7 @@ def _group_of(
 
 
 def _group(action: Action, fitting: Sequence[Credential]) -> str:
-    if not action.auth_required:
+    if not needs_credential(action):
         return BUILT_IN
     return CONNECTED if fitting else NEEDS
 

@@ -50,6 +50,7 @@ from orchestrator.tenants.models import Role, Tenant
 from orchestrator.types import JSONValue
 from orchestrator.vault.faces import face_of
 from orchestrator.vault.models import Credential
+from orchestrator.vault.operators import needs_credential
 from orchestrator.vault.selectors import credential_list
 from orchestrator.vault.sharing import may_use, usable
 from orchestrator.words import duration
@@ -297,7 +298,7 @@ class Board:
             tile=step.action,
             registered=action is not None,
             takes_credential=bool(asking and asking.accepted_auth),
-            credential_required=bool(asking and asking.auth_required),
+            credential_required=bool(asking and needs_credential(asking)),
             credentials=choices,
             new_credential_url=self._new_credential_url(asking, key),
             connect=connect_of(self, asking, key, credential),

@@ -25,6 +25,7 @@ from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import Credential
+from orchestrator.vault.operators import needs_credential
 from orchestrator.vault.selectors import health_now
 from orchestrator.vault.sharing import may_use, require_use
 from orchestrator.workflows.drafts import credential_ids, draft_definition
@@ -71,7 +72,7 @@ def action_facts(action: Action) -> ActionFacts:
         provider=action.provider.key,
         provider_name=declared(action.provider.name),
         accepted_auth=frozenset(action.accepted_auth),
-        auth_required=action.auth_required,
+        auth_required=needs_credential(action),
         input_schema=action.input_json_schema(),
         output_schema=action.output_json_schema(),
         check_inputs=lambda inputs: _input_problems(action, inputs),

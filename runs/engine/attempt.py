@@ -174,7 +174,7 @@ class StepAttempt:
             except Unready as missing:
                 call, rendered = await evaluated(self._ports, resolving, missing, keeps_room=True)
             self.call, record.resolved_as = call, call.found.resolved_as
-            credential = await self._credential(self._step.credential) if self._step.credential else _NO_CREDENTIAL
+            credential = await self._credential(self._step.credential, call.found.action)
             clean = self._ports.redactor.clean
             if is_quick(rendered):
                 record.inputs = clean(rendered)
@@ -222,7 +222,11 @@ class StepAttempt:
             log.error("Step %s (%s): %s\n%s", self.record.path, self.record.action, type(error).__name__, frames)
         return self.finish(failure)
 
-    async def _credential(self, name: str) -> OpenCredential:
+    async def _credential(self, name: str | None, action: Action) -> OpenCredential:
+        if not name:
+            found = self._ports.credentials.operators(action.key)
+            self._ports.redactor.add(found.secrets if found else ())
+            return found or _NO_CREDENTIAL
         credential = await self._ports.credentials.open(
             tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
         )
@@ -241,7 +245,7 @@ class StepAttempt:
 
     def _tell(self, call: Call, credential: OpenCredential, *, refused: bool) -> None:
         """Pass on what the provider thinks of its own credential. Whoever answers a free address is no judge of it."""
-        if credential is _NO_CREDENTIAL or call.found.action.any_provider:
+        if not self._step.credential or call.found.action.any_provider:
             return
         failure = self.record.failure
         if failure is None:

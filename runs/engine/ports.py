@@ -154,6 +154,9 @@ class Credentials(Protocol):
     async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
         """Return the tenant's credential. Raises NoCredential, SecretsAway."""
 
+    def operators(self, action: str) -> OpenCredential | None:
+        """Return what the operator gives a step of this action that names no credential, None for nothing."""
+
     def taken(self, credential: OpenCredential, *, run_id: int) -> None:
         """Hear that the action's provider took the credential; called after every attempt that succeeds."""
 

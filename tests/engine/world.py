@@ -435,6 +435,9 @@ class Catalog:
 class Vault:
     world: World
 
+    def operators(self, action: str) -> OpenCredential | None:
+        return None
+
     async def open(self, *, tenant_id: int, name: str, credential_id: int | None) -> OpenCredential:
         if self.world.secrets_away:
             self.world.secrets_away -= 1

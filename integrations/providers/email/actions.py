@@ -112,9 +112,17 @@ class SendOutput(BaseModel):
     summary=lambda output: f"to {len(output['recipients'])}",
 )
 def send(ctx: RunContext[SendInputs]) -> dict[str, Any]:
-    """Send a mail by the mail server of a credential, by SMTP. It goes to all its recipients or to none."""
+    """Send a mail by the mail server of a credential, or the operator's, by SMTP: to all its recipients or to none."""
     inputs, place = ctx.inputs, outgoing(ctx.settings)
-    sender = _sender(inputs.from_, str(ctx.auth.get("username") or ""))
+    operators = str(ctx.settings.get("sender") or "")
+    sender = _sender(inputs.from_ or operators, str(ctx.auth.get("username") or ""))
+    if operators and sender.lower() != _sender(operators, "").lower():
+        raise InputError(
+            _("Without a credential mail goes out by the operator's server, and that sends from %(sender)s alone.")
+            % {"sender": _sender(operators, "")},
+            hint=_("Leave out the sender, or choose a credential of your own mail server."),
+            field="from",
+        )
     message_id = _message_id(ctx.idempotency_key, sender)
     # A blind copy is in no header, or it would not be blind.
     mail = Mail(
@@ -123,7 +131,7 @@ def send(ctx: RunContext[SendInputs]) -> dict[str, Any]:
         text=inputs.text,
         html=inputs.html,
         cc=inputs.cc,
-        sender=inputs.from_ or sender,
+        sender=inputs.from_ or operators or sender,
         reply_to=inputs.reply_to,
         message_id=message_id,
         date=ctx.now,

@@ -149,6 +149,8 @@ def _begin(server: smtplib.SMTP, place: Mapping[str, Any], tls: ssl.SSLContext) 
 
 def _sign_in(server: smtplib.SMTP, user: str, password: str) -> None:
     server.ehlo_or_helo_if_needed()
+    if not user and not password:
+        return
     if not server.has_extn("auth"):
         raise Permanent(
             _("This mail server takes no sign-in on this port."), hint=_("Is it the port for sending, 587 or 465?")
