@@ -42,6 +42,7 @@ SAME: Final = frozenset(
         *("Acme", "A", "editor-of-acme", "Leads", "Test", "true", "false", "null"),
         # Keys that are chosen among.
         *("auto", "json", "text", "basic", "starttls", "tls", "none", "full", "api_key"),
+        *("file", "link", "cursor", "page", "offset", "query", "body"),
         # Defaults of fields.
         *("True", "False", "INBOX"),
     }
