@@ -20,6 +20,8 @@ from integrations.providers.gmail.client import SERVICE as GMAIL
 from integrations.providers.gmail.triggers import new_email
 from integrations.providers.google_calendar.actions import CreateEventInputs, Event, create_event, list_events
 from integrations.providers.google_calendar.client import SERVICE as CALENDAR
+from integrations.providers.google_docs.actions import append_text, create_document
+from integrations.providers.google_docs.client import SERVICE as DOCS
 from integrations.providers.google_drive.actions import download_file, upload_file
 from integrations.providers.google_drive.client import FIELDS
 from integrations.providers.google_drive.client import SERVICE as DRIVE
@@ -40,6 +42,7 @@ SPEC_OF: Mapping[str, tuple[str, Service]] = {
     "google_sheets": ("google/sheets.v4.json", SHEETS),
     "google_drive": ("google/drive.v3.json", DRIVE),
     "google_calendar": ("google/calendar.v3.json", CALENDAR),
+    "google_docs": ("google/docs.v1.json", DOCS),
 }
 SHEET = {"spreadsheetId": "1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms", "sheet": "Q1 'new'!/?", "headerRow": 3}
 ROW = {"row": {"Name": "Ada", "Amount": 12.5}, "valueInput": "USER_ENTERED"}
@@ -190,6 +193,8 @@ ACTIONS: list[tuple[Action, dict[str, Any]]] = [
     (search_messages, {"query": "from:ada", "label": "INBOX", "limit": 5}),
     (search_messages, {"body": True}),
     (add_label, {"messageId": "18c2f0a1b2c3d4e5", "label": "Label_12"}),
+    (create_document, {"title": "Minutes"}),
+    (append_text, {"documentId": "1a2B3c4D5e6F7g8H9i0JkLmNoPqRsTuVwXyZ012345678", "text": "Hi"}),
 ]  # fmt: skip
 
 
@@ -234,7 +239,7 @@ def test_a_poll_of_files_is_what_google_describes(cursor: Any) -> None:
     assert [check("google_drive", request)["id"] for request in result.requests] == ["drive.files.list"]
 
 
-@pytest.mark.parametrize("action", [append_row, download_file, create_event, search_messages])
+@pytest.mark.parametrize("action", [append_row, download_file, create_event, search_messages, append_text])
 def test_the_test_of_a_token_is_what_google_describes(action: Action) -> None:
     http = [httpx.Response(200, json={})]
     _, requests = check_account(action.provider, {"type": "oauth2", **AUTH}, http)
