@@ -112,9 +112,16 @@ class _Agent:
             output = self._output(stopped="budget", limit=reached.limit)
             if self.inputs.on_budget == "stop":
                 return output
-            record, engine = self.entered.record, self.entered.engine
-            record.output, record.packed_output = await engine.kept(output)
+            await self._keep(output)
             raise StepFailed(self.entered.path, self.spent.failure(reached.limit)) from None
+        except Permanent:
+            await self._keep(self._output())
+            raise
+
+    async def _keep(self, output: JSONValue) -> None:
+        """Have what a failed agent had, and used, on its row."""
+        record = self.entered.record
+        record.output, record.packed_output = await self.entered.engine.kept(output)
 
     async def _converse(self) -> JSONValue:
         dialect = DIALECTS[self.inputs.provider]

@@ -138,9 +138,12 @@ def test_a_fixed_input_that_is_wrong_is_not_the_models_to_correct() -> None:
     ],
 )
 def test_no_answer_is_a_clear_failure(answer: dict[str, Any], words: str) -> None:
-    outcome = world_with((answer,)).run(agent(*TOOLS))
+    world = world_with((answer,))
+    outcome = world.run(agent(*TOOLS))
     assert isinstance(outcome, Failed)
     assert (outcome.failure.message, outcome.failure.kind, outcome.path) == (words, FailureKind.PERMANENT, "agent")
+    row: Any = world.rows("agent")[0]
+    assert row.output["usage"]["input_tokens"] == 100
 
 
 def test_a_large_result_is_cut_for_the_model_and_whole_on_record() -> None:
