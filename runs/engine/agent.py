@@ -226,7 +226,12 @@ class _Agent:
             config=StepConfig(inputs=dict(references(arguments)), timeout=spent.seconds_left(MODEL_SECONDS)),
         )
         spent.model_calls += 1
-        output, is_new = await self._step(step, self._frame(self._next(), arguments, self.entered.frame.group))
+        try:
+            output, is_new = await self._step(step, self._frame(self._next(), arguments, self.entered.frame.group))
+        except StepFailed as failed:
+            if failed.failure.kind is FailureKind.TIMEOUT and spent.reached() and not isinstance(failed, OutOfTime):
+                raise _Reached(spent.reached()) from failed
+            raise
         if is_new:
             # Before anything is done about it, and before it would have to be paid for again.
             await engine.ports.journal.catch_up()

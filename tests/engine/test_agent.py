@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from datetime import timedelta
@@ -223,6 +224,19 @@ def test_an_agent_ends_at_its_limit_with_what_it_has_or_fails_with_what_it_used(
     assert "questions to the model" in outcome.failure.message
     row: Any = stopped.rows("agent")[0]
     assert row.output["usage"]["model_calls"] == found["usage"]["model_calls"] <= 2
+
+
+def test_a_question_that_takes_what_is_left_of_the_time_ends_at_that_limit() -> None:
+    async def late(world: World, ctx: RunContext[Any]) -> Any:
+        world.now += timedelta(seconds=60)
+        await asyncio.sleep(5)
+
+    world = world_with(())
+    world.behave("agent_model", late)
+    found = given(world.run(agent(max_seconds=0.1, on_budget="stop")))
+    assert (found["limit"], found["text"], found["usage"]["model_calls"]) == ("max_seconds", "", 1)
+    kinds = [row.failure.kind for row in world.rows("agent[0].agent_model") if row.failure is not None]
+    assert kinds == [FailureKind.TIMEOUT] * 3
 
 
 def test_a_limit_in_money_takes_a_price() -> None:
