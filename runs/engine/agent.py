@@ -112,9 +112,16 @@ class _Agent:
             output = self._output(stopped="budget", limit=reached.limit)
             if self.inputs.on_budget == "stop":
                 return output
-            record, engine = self.entered.record, self.entered.engine
-            record.output, record.packed_output = await engine.kept(output)
+            await self._keep(output)
             raise StepFailed(self.entered.path, self.spent.failure(reached.limit)) from None
+        except Permanent:
+            await self._keep(self._output())
+            raise
+
+    async def _keep(self, output: JSONValue) -> None:
+        """Have what a failed agent had, and used, on its row."""
+        record = self.entered.record
+        record.output, record.packed_output = await self.entered.engine.kept(output)
 
     async def _converse(self) -> JSONValue:
         dialect = DIALECTS[self.inputs.provider]
@@ -219,7 +226,12 @@ class _Agent:
             config=StepConfig(inputs=dict(references(arguments)), timeout=spent.seconds_left(MODEL_SECONDS)),
         )
         spent.model_calls += 1
-        output, is_new = await self._step(step, self._frame(self._next(), arguments, self.entered.frame.group))
+        try:
+            output, is_new = await self._step(step, self._frame(self._next(), arguments, self.entered.frame.group))
+        except StepFailed as failed:
+            if failed.failure.kind is FailureKind.TIMEOUT and spent.reached() and not isinstance(failed, OutOfTime):
+                raise _Reached(spent.reached()) from failed
+            raise
         if is_new:
             # Before anything is done about it, and before it would have to be paid for again.
             await engine.ports.journal.catch_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from datetime import timedelta
@@ -138,9 +139,12 @@ def test_a_fixed_input_that_is_wrong_is_not_the_models_to_correct() -> None:
     ],
 )
 def test_no_answer_is_a_clear_failure(answer: dict[str, Any], words: str) -> None:
-    outcome = world_with((answer,)).run(agent(*TOOLS))
+    world = world_with((answer,))
+    outcome = world.run(agent(*TOOLS))
     assert isinstance(outcome, Failed)
     assert (outcome.failure.message, outcome.failure.kind, outcome.path) == (words, FailureKind.PERMANENT, "agent")
+    row: Any = world.rows("agent")[0]
+    assert row.output["usage"]["input_tokens"] == 100
 
 
 def test_a_large_result_is_cut_for_the_model_and_whole_on_record() -> None:
@@ -220,6 +224,19 @@ def test_an_agent_ends_at_its_limit_with_what_it_has_or_fails_with_what_it_used(
     assert "questions to the model" in outcome.failure.message
     row: Any = stopped.rows("agent")[0]
     assert row.output["usage"]["model_calls"] == found["usage"]["model_calls"] <= 2
+
+
+def test_a_question_that_takes_what_is_left_of_the_time_ends_at_that_limit() -> None:
+    async def late(world: World, ctx: RunContext[Any]) -> Any:
+        world.now += timedelta(seconds=60)
+        await asyncio.sleep(5)
+
+    world = world_with(())
+    world.behave("agent_model", late)
+    found = given(world.run(agent(max_seconds=0.1, on_budget="stop")))
+    assert (found["limit"], found["text"], found["usage"]["model_calls"]) == ("max_seconds", "", 1)
+    kinds = [row.failure.kind for row in world.rows("agent[0].agent_model") if row.failure is not None]
+    assert kinds == [FailureKind.TIMEOUT] * 3
 
 
 def test_a_limit_in_money_takes_a_price() -> None:
