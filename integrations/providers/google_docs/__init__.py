@@ -15,5 +15,4 @@ google_docs = Provider(
     docs_url=client.DOCS_URL,
     oauth_family=FAMILY,
     tile="db",
-    quality="gold",
 )
