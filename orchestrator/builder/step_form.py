@@ -238,7 +238,7 @@ def _drawn(
         kind = "json"
     if kind == "pairs" and value is not None and not isinstance(value, dict):
         kind = "json"
-    if kind == "lines" and value is not None and not isinstance(value, list):
+    if kind == "lines" and value is not None and not _is_lines(schema, resolved, value):
         kind = "json"
     default = resolved.get("default", part.get("default"))
     label = str(part.get("title") or resolved.get("title") or name)
@@ -338,6 +338,13 @@ def _kind(schema: Schema, part: Schema) -> str:
     return "area" if "string" in scalars and part.get("format") in _AREAS else "json"
 
 
+def _is_lines(schema: Schema, part: Schema, value: JSONValue) -> bool:
+    """Whether a list reads the same back from its lines."""
+    if not isinstance(value, list):
+        return False
+    return not _is_text(schema, part.get("items", {})) or all(isinstance(each, str) for each in value)
+
+
 def _is_text(schema: Schema, part: Any) -> bool:
     return _resolved(schema, part).get("type") == "string"
 
@@ -433,6 +440,8 @@ def _parsed(schema: Schema, part: Schema, field: str, posted: Mapping[str, Seque
         return text
     if kind == "choice":
         return next((value for value in part["enum"] if _plain(value) == text), text)
+    if kind == "lines":
+        return _lines(text, texts_only=_is_text(schema, part.get("items", {})))
     return _READ[kind](text) if kind in _READ else text
 
 
@@ -470,10 +479,10 @@ def _json(text: str) -> JSONValue:
     return text if is_expression(text) else jsongate.loads(text.encode("utf-8", "surrogatepass"))
 
 
-def _lines(text: str) -> JSONValue:
+def _lines(text: str, *, texts_only: bool) -> JSONValue:
     if is_expression(text):
         return text
-    return [_number_or_text(line) for line in _stripped(text)]
+    return [line if texts_only else _number_or_text(line) for line in _stripped(text)]
 
 
 def _number_or_text(line: str) -> JSONValue:
@@ -485,7 +494,7 @@ def _stripped(text: str) -> Iterator[str]:
     return (line.strip() for line in text.splitlines() if line.strip())
 
 
-_READ: Final = {"number": _number, "switch": _switch, "json": _json, "lines": _lines}
+_READ: Final = {"number": _number, "switch": _switch, "json": _json}
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from integrations.registry import registry
 from integrations.sdk import FileValue
-from orchestrator.builder.step_form import DRAWN_AS, Field, Unreadable, fields, parse
+from orchestrator.builder.step_form import DRAWN_AS, PREFIX, Field, Unreadable, fields, parse
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -155,3 +155,12 @@ def test_a_file_is_a_line_for_what_an_earlier_step_gives_and_json_where_it_is_wr
         assert field.kind == kind
         told = {f"{DRAWN_AS}file": [field.drawn_as]} if field.drawn_as else {}
         assert parse(schema, {**posted(drawn), **told})["file"] == value
+
+
+def test_what_looks_like_a_number_stays_a_text_in_a_list_of_texts() -> None:
+    schema = {"properties": {"labels": {"type": "array", "items": {"type": "string"}},
+                             "ids": {"type": "array", "items": {"type": "integer"}}}}  # fmt: skip
+    found = parse(schema, {f"{PREFIX}labels": ["2024\nbug"], f"{PREFIX}ids": ["7\n8"]})
+    assert found == {"labels": ["2024", "bug"], "ids": [7, 8]}
+    kinds = {field.name: field.kind for field in fields(schema, {"labels": [2024, "bug"], "ids": [7]})}
+    assert kinds == {"labels": "json", "ids": "lines"}
