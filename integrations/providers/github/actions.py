@@ -62,6 +62,7 @@ class CreateIssueOutput(BaseModel):
 @action(
     provider=github,
     key="github.createIssue",
+    scopes=("repo|public_repo",),
     name="Create issue",
     auth_type="bearer_token",
     input_schema=CreateIssueInputs,

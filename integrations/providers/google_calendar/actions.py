@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
+from integrations.google import SCOPES_ROOT
 from integrations.providers.google_calendar import google_calendar
 from integrations.providers.google_calendar.client import PRIMARY, create, listed
 from integrations.providers.google_calendar.options import calendars, readable_calendars
@@ -17,6 +18,8 @@ from integrations.words import gettext as _
 
 MAX_EVENTS: Final = 2500
 MAX_ATTENDEES: Final = 200
+WRITING: Final = f"{SCOPES_ROOT}calendar.events|{SCOPES_ROOT}calendar"
+READING: Final = f"{WRITING}|{SCOPES_ROOT}calendar.readonly|{SCOPES_ROOT}calendar.events.readonly"
 _ADDRESS: Final = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+")
 
 
@@ -144,6 +147,7 @@ def _guests(text: str) -> list[dict[str, str]]:
 @action(
     provider=google_calendar,
     key="google_calendar.createEvent",
+    scopes=(WRITING,),
     name="Create event",
     auth_type="oauth2",
     input_schema=CreateEventInputs,
@@ -194,6 +198,7 @@ class ListEventsOutput(BaseModel):
 @action(
     provider=google_calendar,
     key="google_calendar.listEvents",
+    scopes=(READING,),
     name="List events",
     auth_type="oauth2",
     input_schema=ListEventsInputs,

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from integrations.google import id_of
+from integrations.google import SCOPES_ROOT, id_of
 from integrations.providers.google_drive import google_drive
 from integrations.providers.google_drive.client import (
     EXPORTS,
@@ -27,6 +27,8 @@ from integrations.words import gettext as _
 
 # A file becomes part of a run's data: what is larger belongs elsewhere. Google takes 5 MB in one request.
 MAX_BYTES: Final = 4 * 1024 * 1024
+READING: Final = f"{SCOPES_ROOT}drive|{SCOPES_ROOT}drive.readonly|{SCOPES_ROOT}drive.file"
+WRITING: Final = f"{SCOPES_ROOT}drive|{SCOPES_ROOT}drive.file"
 _MIME_TYPE: Final = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?charset=[A-Za-z0-9_-]+)?$"
 _IS_TEXT: Final = re.compile(r"text/|application/(?:[\w.-]+\+)?(?:json|xml|javascript|yaml|x-yaml|sql)\b")
 FILE: Final[dict[str, Any]] = {
@@ -92,6 +94,7 @@ class DownloadFileOutput(File):
 @action(
     provider=google_drive,
     key="google_drive.downloadFile",
+    scopes=(READING,),
     name="Download file",
     auth_type="oauth2",
     input_schema=DownloadFileInputs,
@@ -214,6 +217,7 @@ class UploadFileInputs(BaseModel):
 @action(
     provider=google_drive,
     key="google_drive.uploadFile",
+    scopes=(WRITING,),
     name="Upload file",
     auth_type="oauth2",
     input_schema=UploadFileInputs,
