@@ -10,8 +10,8 @@ from typing import Final
 
 from integrations.sdk.chat import Tokens
 
-# The day of the price lists that this table was taken from.
-AS_OF: Final = date(2025, 11, 28)
+# The day as of which the lists were compared; a provider may have changed its prices since.
+AS_OF: Final = date(2026, 6, 21)
 _MILLION: Final = 1_000_000
 # Names of single versions: gpt-4o-mini-2024-07-18, claude-haiku-4-5-20251001, gemini-2.5-flash-001, models/gemini-….
 _VERSION: Final = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|-20\d{6}|-\d{3}|-latest)$")
@@ -54,8 +54,12 @@ PRICES: Final[Mapping[str, Price]] = {
     "text-embedding-3-small": Price(input=0.02, output=0.0),
     "text-embedding-3-large": Price(input=0.13, output=0.0),
     # https://platform.claude.com/docs/en/about-claude/pricing
+    "claude-opus-4-8": _price(5.0, 25.0, 0.5),
+    "claude-opus-4-7": _price(5.0, 25.0, 0.5),
+    "claude-opus-4-6": _price(5.0, 25.0, 0.5),
     "claude-opus-4-5": _price(5.0, 25.0, 0.5),
     "claude-opus-4-1": _price(15.0, 75.0, 1.5),
+    "claude-sonnet-4-6": _price(3.0, 15.0, 0.3),
     "claude-sonnet-4-5": _price(3.0, 15.0, 0.3),
     "claude-haiku-4-5": _price(1.0, 5.0, 0.1),
     "claude-3-5-haiku": _price(0.8, 4.0, 0.08),

@@ -25,6 +25,7 @@ from integrations.sdk.dialling import dialler
 from integrations.sdk.exchange import BadExchange, CannotRecord, RecordingWire, recorded, save
 from integrations.sdk.http import HttpPool
 from integrations.sdk.polling import Item
+from integrations.sdk.state import MemoryStore
 from integrations.sdk.webhook import WebhookContext, WebhookRequest
 from orchestrator.egress import egress_policy
 from orchestrator.flow.items import ItemEvaluator
@@ -252,6 +253,7 @@ async def _run(
             evaluator=ItemEvaluator(given, {}) if isinstance(declared, Action) and declared.per_item else None,
             settings=opened.settings,
             dialler=dialler(policy, egress_allow=opened.egress_allow, deadline=deadline),
+            store=MemoryStore,
         )
         async with asyncio.timeout(seconds + 1):
             return await call(context)

@@ -22,6 +22,7 @@ from integrations.sdk import (
     RunContext,
     WebhookContext,
     WebhookRequest,
+    action,
     polling,
     webhook,
 )
@@ -61,6 +62,14 @@ async def new_order(ctx: RunContext[Nothing], cursor: JSONValue) -> Polled:
 def paid(ctx: WebhookContext[Nothing], request: WebhookRequest) -> Any:
     """An order is paid."""
     return request.json()
+
+
+@action(provider=shop, key="shop.count", name="Count", auth_type="none", input_schema=Nothing)
+async def count(ctx: RunContext[Nothing]) -> Any:
+    """Count how often it was run."""
+    before = await ctx.state.workflow.get("count", 0)
+    await ctx.state.workflow.set("count", before + 1)
+    return {"count": await ctx.state.workflow.get("count")}
 
 
 def told(text: str) -> Any:
@@ -234,3 +243,9 @@ def test_levels_are_listed_with_what_stands_behind_them() -> None:
     (row,) = json.loads(integration("list", "--quality", "--json", "--provider", "slack"))
     assert row["level"] == "gold"
     assert {rule["rule"]: rule["state"] for rule in row["rules"]}["exchanges"] == "met"
+
+
+def test_an_action_that_keeps_values_keeps_them_for_the_length_of_a_try() -> None:
+    with registry.temporarily(count):
+        assert told(integration("try", "shop.count")) == {"count": 1}
+        assert told(integration("try", "shop.count")) == {"count": 1}

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from integrations.sdk.prices import AS_OF
 from orchestrator.tenants.access import actor_for_user, system_actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault import services as vault
@@ -84,11 +85,11 @@ def test_a_model_of_openai_uses_tools_and_each_use_has_a_row(tenant: Tenant, cal
     assert usage.keys() == {"agent[0].agent_model", "agent[3].agent_model"}
     assert usage["agent[0].agent_model"] == {
         "model": "gpt-4o-mini", "input_tokens": 100, "output_tokens": 10, "cached_tokens": 0, "cost": 0.000021,
-        "price_as_of": "2025-11-28",
+        "price_as_of": AS_OF.isoformat(),
     }  # fmt: skip
     assert run_document(run)["usage"] == {
         "answers": 2, "input_tokens": 200, "output_tokens": 20, "cached_tokens": 0, "cost": 0.000042,
-        "price_as_of": "2025-11-28", "unpriced": [], "models": ["gpt-4o-mini"], "complete": True,
+        "price_as_of": AS_OF.isoformat(), "unpriced": [], "models": ["gpt-4o-mini"], "complete": True,
     }  # fmt: skip
     assert all(SECRET not in repr((row.inputs, row.output, row.error)) for row in rows(run))
 
@@ -176,9 +177,9 @@ def test_the_runs_page_shows_the_moves_as_rows_below_the_agent(
     assert "4 of 4 done" in [row.words for row in page.timeline.rows]
     assert {fact.label: fact.text for fact in page.facts}[
         "Models"
-    ] == "220 tokens, 0.000042 US dollars, prices of 2025-11-28"
+    ] == f"220 tokens, 0.000042 US dollars, prices of {AS_OF}"
     text = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[0].agent_model").content.decode()
-    assert "110 tokens, 0.000021 US dollars, prices of 2025-11-28" in text
+    assert f"110 tokens, 0.000021 US dollars, prices of {AS_OF}" in text
     assert browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].look").status_code == 200
     assert "Move 2 of 4" in browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1]").content.decode()
 
