@@ -281,13 +281,16 @@ class StepAttempt:
             value, texts = masked(value, action.sensitive)
             # What else names them, the log for one, is masked as well.
             self._ports.redactor.add(texts)
+            if record.progress is not None:
+                text = self._ports.redactor.text(str(record.progress["text"]))
+                record.progress = {**record.progress, "text": text}
         clean = self._ports.redactor.clean
         if is_quick(value):
             record.output = clean(value)
         else:
             record.output, record.packed_output = await keep(self._ports, value)
         if action.tokens is not None and isinstance(value, Mapping):
-            record.usage = usage_of(action.tokens(value), self._ports.price)
+            record.usage = usage_of(action.tokens(value), self._ports.price, self._ports.redactor.text)
         return None
 
     async def _close(self, gate: Gate, error: RateLimited) -> None:
