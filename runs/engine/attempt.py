@@ -21,7 +21,7 @@ from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.dialling import Dialler
 from integrations.sdk.errors import AuthError, InputError, IntegrationError, RateLimited
-from integrations.sdk.limits import Gate, NotYet
+from integrations.sdk.limits import Gate, NotYet, TooLate
 from integrations.sdk.sensitive import masked
 from integrations.sdk.state import MemoryStore, Store
 from integrations.words import gettext as _
@@ -195,7 +195,7 @@ class StepAttempt:
         except (Exception, SystemExit) as error:
             self._failed(error)
             refused = isinstance(error, AuthError)
-            if self._gate is not None and isinstance(error, RateLimited) and not isinstance(error, NotYet):
+            if self._gate is not None and isinstance(error, RateLimited) and not isinstance(error, (NotYet, TooLate)):
                 await self._close(self._gate, error)
         else:
             refused = False
