@@ -235,20 +235,21 @@ class _Agent:
             raise _Reached("max_tool_calls")
         self.spent.tool_calls += len(calls)
         results = [self._misused(call) for call in calls]
-        # What is no use of a tool has no row, and takes no number.
-        numbers = {index: self._next() for index, result in enumerate(results) if result is None}
+        # Each has a number, whether it can be one or not: a release that takes another argument finds the same rows.
+        numbers = {index: self._next() for index in range(len(calls))}
+        used = [index for index, result in enumerate(results) if result is None]
 
         async def use(index: int, number: int, group: Group) -> None:
             results[index] = await self._used(calls[index], number, group)
 
         async def jobs() -> AsyncGenerator[Job, None]:
-            for index, number in numbers.items():
-                yield partial(use, index, number)
+            for index in used:
+                yield partial(use, index, numbers[index])
 
         engine = self.entered.engine
-        if numbers:
+        if used:
             await engine.strands.together(
-                jobs(), at_once=min(AT_ONCE, len(numbers)), on_error="stop", above=self.entered.frame.group
+                jobs(), at_once=min(AT_ONCE, len(used)), on_error="stop", above=self.entered.frame.group
             )
         await engine.ports.clock.breathe()
         return [result for result in results if result is not None]
@@ -340,8 +341,11 @@ class _Agent:
         journal, clock = engine.ports.journal, engine.ports.clock
         recorded, before = list(journal.attempts(path)), clock.now()
         is_new = not recorded or not _is_over(recorded[-1])
+        # A lost attempt was found as such when the next worker came: until then nobody worked.
         self.spent.seconds += sum(
-            (attempt.finished_at - attempt.started_at).total_seconds() for attempt in recorded if attempt.finished_at
+            (attempt.finished_at - attempt.started_at).total_seconds()
+            for attempt in recorded
+            if attempt.finished_at and attempt.status is not StepStatus.LOST
         )
         try:
             output = await engine.sequence((step,), frame)

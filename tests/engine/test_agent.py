@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from integrations.sdk import AuthError, Permanent, RunContext, action
+from integrations.sdk import Action, AuthError, Permanent, RunContext, action
 from runs.engine.records import Failed, Outcome, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.models import agent, asked, call, heard, output, world_with
-from tests.engine.world import OPEN, World, order, provider, step
+from tests.engine.world import OPEN, Crash, World, order, provider, step
 
 THREE = (
     [call("look", 1, value="a"), call("put", 2, value="b")],
@@ -91,7 +91,34 @@ def test_what_a_model_does_wrong_is_told_to_it() -> None:
     assert unfit.startswith("Error (input): text: ")
     assert broken == "The arguments are not a JSON object. Write them again as one."
     rows = [row.path for row in world.rows() if row.loop]
-    assert rows == ["agent[0].agent_model", "agent[1].post", "agent[2].agent_model"]
+    assert rows == ["agent[0].agent_model", "agent[2].post", "agent[4].agent_model"]
+
+
+def test_a_release_that_takes_another_argument_uses_no_tool_twice() -> None:
+    """What could not be called before is called now; what was called before is found where it was."""
+    sent: list[str] = []
+
+    async def sends(ctx: RunContext[Any]) -> Any:
+        """Send a letter."""
+        sent.append(ctx.inputs.to)
+
+    def release(schema: type[Letter]) -> Action:
+        declared = action(provider=provider, key="sim.letter", name="Write", auth_type="none", input_schema=schema)
+        return declared(sends)
+
+    class Urgent(Letter):
+        urgent: bool = False
+
+    def replaced(world: World, ctx: RunContext[Any]) -> Any:
+        if len(sent) == 1:
+            world.catalog["sim.letter"], world.dead = release(Urgent), True
+            raise Crash
+
+    calls = [call("post", 1, to="ada", text="Hi", urgent=True), call("post", 2, to="bob", text="Hi")]
+    world = world_with((calls, [call("put", 3)], "Done."), actions=[release(Letter)])
+    world.behave("put", replaced)
+    given(world.run(agent(step("post", "sim.letter", inputs={}), TOOLS[1])))
+    assert sent == ["bob", "ada"]
 
 
 def failing(error: Exception) -> World:
@@ -276,6 +303,23 @@ def test_of_a_call_that_its_action_refuses_nobody_is_asked() -> None:
     assert [row.path for row in world.rows() if row.action == "flow.approve"] == []
     assert world.statuses("agent[1].post") == ["failed"]
     assert heard(world)[0].startswith("Error (input): text: ")
+
+
+def test_while_its_worker_was_away_no_time_of_an_agent_passed() -> None:
+    world = world_with(THREE)
+
+    def goes_away(world: World, ctx: RunContext[Any]) -> Any:
+        if world.calls["agent[2].put"] == 1:
+            world.now += timedelta(hours=1)
+            world.dead = True
+            raise Crash
+        return ctx.inputs.value
+
+    world.behave("put", goes_away)
+    # A person is asked about the last tool, after which all is taken from the record.
+    found = given(world.run(agent(*TOOLS, approval="always", max_seconds=60)))
+    assert world.statuses("agent[2].put") == ["lost", "succeeded"]
+    assert (found["text"], found["usage"]["seconds"] < 60) == ("All is done.", True)
 
 
 def test_a_question_that_nobody_answers_in_time_is_a_rejection() -> None:
