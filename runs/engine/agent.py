@@ -27,7 +27,7 @@ from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.json_schemas import schema_problems, value_problems
 from orchestrator.flow.tools import APPROVAL, CALL, LANE, LONGEST_KEY, MODEL
-from orchestrator.large import LARGE_BYTES, Large, is_large, opened
+from orchestrator.large import LARGE_BYTES, Large, opened
 from orchestrator.types import JSONValue
 from runs.engine.attempt import resolve
 from runs.engine.classify import failure_of
@@ -39,13 +39,11 @@ from runs.engine.ports import OutOfTime, StepFailed
 from runs.engine.records import Attempt
 from runs.engine.spending import MOST_SAID, Spending
 from runs.engine.strands import Group, Job
-from runs.engine.tools import ARGUMENTS, Tool, heard, heard_of, references, tools_of, written
+from runs.engine.tools import ARGUMENTS, Tool, asked_of, heard, heard_of, references, tools_of, written
 from runs.states import FailureKind, StepStatus
 
 AT_ONCE: Final = 8
 MODEL_SECONDS: Final = 300.0
-# Of what a tool would be given, in the question to a person, in characters of JSON.
-MOST_ASKED: Final = 9_000
 # A refused, cut or wrong answer is repeated in a failure so far.
 _SHOWN: Final = 300
 # Nobody but the author, or a person, can do something about these.
@@ -307,11 +305,10 @@ class _Agent:
 
     async def _refused(self, tool: Tool, asked: Mapping[str, Any], number: int, group: Group) -> str:
         """Ask a person; return what the model hears of a rejection, empty for an approval."""
-        shown = written({name: heard(value) if is_large(value) else value for name, value in asked.items()})
         question = _("%(agent)s wants to use %(tool)s with: %(arguments)s") % {
             "agent": self.entered.step.name or self.entered.step.key,
             "tool": tool.step.name or tool.step.key,
-            "arguments": shown if len(shown) <= MOST_ASKED else f"{shown[:MOST_ASKED]}…",
+            "arguments": asked_of(asked),
         }
         inputs = {
             "message": question,

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from integrations.sdk import Action, AuthError, Permanent, RunContext, action
 from runs.engine.records import Failed, Outcome, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.models import agent, asked, call, heard, output, world_with
-from tests.engine.world import OPEN, Crash, World, order, provider, step
+from tests.engine.world import OPEN, Crash, World, default_answer, order, provider, step
 
 THREE = (
     [call("look", 1, value="a"), call("put", 2, value="b")],
@@ -78,6 +78,22 @@ def test_what_the_author_fixed_is_no_part_of_the_tool_and_the_model_cannot_chang
         "There is no argument to. The arguments are: text, copies.",
         '{"to": "ada", "text": "{{ trigger }}"}',
     ]
+
+
+def test_what_is_fixed_by_one_name_is_not_the_models_to_give_by_another_one() -> None:
+    class Named(Letter):
+        model_config = ConfigDict(populate_by_name=True)
+        to: str = Field(alias="sendTo")
+
+    async def sends(ctx: RunContext[Any]) -> Any:
+        """Send a letter."""
+        return ctx.inputs.to
+
+    declared = action(provider=provider, key="sim.letter", name="Write", auth_type="none", input_schema=Named)(sends)
+    world = world_with(([call("post", 1, sendTo="thief", text="Hi")], "Sent."), actions=[declared])
+    given(world.run(agent(step("post", "sim.letter", inputs={"to": "ada"}))))
+    assert list(asked(world)["tools"][0]["input_schema"]["properties"]) == ["text", "copies"]
+    assert heard(world) == ["There is no argument sendTo. The arguments are: text, copies."]
 
 
 def test_what_a_model_does_wrong_is_told_to_it() -> None:
@@ -295,6 +311,16 @@ def test_before_a_tool_that_does_more_than_read_a_person_is_asked_and_a_rejectio
     assert heard(world)[-1] == "A person rejected this call, so the tool was not used. They said: Not today."
     assert world.rows("agent[4].send") == []
     assert world.statuses("agent[2].put") == ["succeeded"]
+
+
+def test_a_person_sees_something_of_each_argument_however_long_the_others_are() -> None:
+    told: list[str] = []
+    world = world_with(([call("post", 1, text="x" * 30_000, to="thief")], "Sent."), actions=[letter])
+    world.answer = lambda world, row: told.append(row.inputs["message"]) or default_answer(world, row)  # type: ignore[func-returns-value, index, call-overload]
+    given(world.run(agent(step("post", "sim.letter", inputs={"copies": 2}), approval="always")))
+    (question,) = told
+    assert question.endswith('… (+28500)", "to": "thief", "copies": 2}')
+    assert len(question) < 10_000
 
 
 def test_of_a_call_that_its_action_refuses_nobody_is_asked() -> None:
