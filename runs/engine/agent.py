@@ -211,7 +211,7 @@ class _Agent:
             arguments["tools"] = [tool.described() for tool in self.tools.values()]
         step = StepDefinition(
             key=self.entered.step.key + MODEL,
-            name=self.inputs.model[:200],
+            name="".join(filter(str.isprintable, self.inputs.model)),
             action=dialect.action,
             credential=self.entered.step.credential,
             config=StepConfig(inputs=dict(references(arguments)), timeout=spent.seconds_left(MODEL_SECONDS)),

@@ -53,6 +53,7 @@ _NO_CREDENTIAL: Final = OpenCredential()
 _READS: Final = frozenset({"read", "search"})
 PROGRESS_SECONDS: Final = 1.0
 MAX_PROGRESS_TEXT: Final = 200
+MOST_PROGRESS: Final = 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,4 +376,5 @@ def _number(value: float) -> float:
     number = float(value)
     if not math.isfinite(number):
         return 0
+    number = max(-MOST_PROGRESS, min(MOST_PROGRESS, number))
     return int(number) if number.is_integer() else number

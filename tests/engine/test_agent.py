@@ -265,6 +265,12 @@ def test_an_agent_ends_at_its_limit_with_what_it_has_or_fails_with_what_it_used(
     assert row.output["usage"]["model_calls"] == found["usage"]["model_calls"] <= 2
 
 
+def test_a_models_name_may_be_anything_that_an_endpoint_takes() -> None:
+    world = world_with(("Hello.",))
+    given(world.run(agent(model="my\n\0model")))
+    assert (world.rows("agent[0].agent_model")[0].name, asked(world)["model"]) == ("mymodel", "my\n\0model")
+
+
 def test_a_limit_in_money_takes_a_price() -> None:
     outcome = world_with(("Hi",)).run(agent(model="unheard-of", max_cost=1))
     assert isinstance(outcome, Failed)

@@ -74,6 +74,17 @@ def test_sensitive_parts_of_an_output_are_nowhere_on_record() -> None:
     assert record.progress == {"done": 1, "total": None, "text": "made ••••••"}
 
 
+def test_no_progress_is_beyond_what_a_page_can_reckon_with() -> None:
+    async def exaggerates(ctx: RunContext[Anything]) -> None:
+        """Tell."""
+        ctx.progress(1e308, -1e308)
+
+    world = World()
+    world.catalog["sim.own"] = declared(exaggerates)
+    world.run(order(step("a", "sim.own")))
+    assert world.rows("a")[0].progress == {"done": 10**15, "total": -(10**15), "text": ""}
+
+
 @pytest.mark.parametrize(("policy", "attempts"), [(None, 5), ({"max_attempts": 2}, 2)])
 def test_an_action_says_how_often_it_is_tried_where_a_step_does_not(policy: Any, attempts: int) -> None:
     async def fails(ctx: RunContext[Anything]) -> None:

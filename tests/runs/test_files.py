@@ -123,6 +123,7 @@ def test_how_far_a_step_is_is_shown_while_it_runs(browser: Client, tenant: Tenan
     rows = StepRun.objects.for_tenant(tenant).filter(run=run)
     for told, shown in (
         ({"done": 3, "total": 12, "text": "row <3>"}, "3 of 12 · row &lt;3&gt;"),
+        ({"done": 10**15, "total": 1e-300, "text": "much"}, "1e-300 · much"),
         ({"done": 1500, "total": None, "text": ""}, "1,500"),
     ):
         rows.update(status="running", finished_at=None, progress=told)
