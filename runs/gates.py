@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from integrations.sdk.action import Action
 from integrations.sdk.errors import RateLimited, Transient
-from integrations.sdk.limits import NotYet, RateLimit
+from integrations.sdk.limits import NotYet, RateLimit, TooLate
 from integrations.words import gettext as _
 from runs.adapters import Readers
 from runs.clock import DatabaseClock
@@ -201,5 +201,5 @@ class StepGate:
         told = {"name": self.provider, "seconds": f"{wait:.0f}"}
         message = _("%(name)s takes only so many requests in a while; this one's turn comes in %(seconds)s s.") % told
         if self._passed:
-            return RateLimited(message, retry_after=wait)
+            return TooLate(message, retry_after=wait)
         return NotYet(message, retry_after=wait, turn=turn)

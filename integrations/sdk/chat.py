@@ -14,6 +14,8 @@ from integrations.sdk.errors import Permanent
 from integrations.sdk.fields import ui
 from integrations.words import gettext as _
 
+# Of one answer; what says more is no count, and could not be added up.
+MOST_TOKENS: Final = 1_000_000_000
 TOOL_CHOICES: Final = ("auto", "any", "none")
 SCHEMA_EXAMPLE: Final[dict[str, JsonValue]] = {
     "type": "object",
@@ -135,4 +137,4 @@ def count(usage: object, *names: str) -> int:
     """Return a number of tokens from what a provider says was used, 0 where it does not say; names lead inwards."""
     for name in names:
         usage = usage.get(name) if isinstance(usage, Mapping) else None
-    return usage if isinstance(usage, int) and not isinstance(usage, bool) and usage > 0 else 0
+    return min(usage, MOST_TOKENS) if isinstance(usage, int) and not isinstance(usage, bool) and usage > 0 else 0

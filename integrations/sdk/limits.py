@@ -54,11 +54,15 @@ class NotYet(RateLimited):
         self.turn = turn
 
 
+class TooLate(RateLimited):
+    """The next turn comes after the attempt's time, in which something was sent. Nobody else has to wait for that."""
+
+
 class Gate(Protocol):
     """What the requests of one attempt pass."""
 
     async def enter(self, seconds: float) -> None:
-        """Return when a request may be sent, within so many seconds. Raises NotYet, and RateLimited once one was."""
+        """Return when a request may be sent, within so many seconds. Raises NotYet, and TooLate once one was."""
 
     async def close(self, seconds: float) -> None:
         """Let nobody's requests pass for so long: the provider said so."""

@@ -29,8 +29,10 @@ class Price:
 
     def of(self, tokens: Tokens) -> float:
         """Return what an answer cost, in US dollars."""
-        cached = self.input if self.cached is None else self.cached
-        whole = (tokens.input - tokens.cached) * self.input + tokens.cached * cached + tokens.output * self.output
+        price = self.input if self.cached is None else self.cached
+        # An endpoint may say that more was cached than was asked: nothing is earned by that.
+        cached = min(tokens.cached, tokens.input)
+        whole = (tokens.input - cached) * self.input + cached * price + tokens.output * self.output
         return whole / _MILLION
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 MASK: Final = "•••"
@@ -25,15 +25,17 @@ def _masked(value: Any, parts: Sequence[str], texts: list[str]) -> Any:
         return None if value is None else MASK
     first, *rest = parts
     if first == "[]":
-        return [_masked(each, rest, texts) for each in value] if isinstance(value, list) else value
-    if not isinstance(value, dict) or first not in value:
+        return [_masked(each, rest, texts) for each in value] if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, Mapping) or first not in value:
         return value
     return {**value, first: _masked(value[first], rest, texts)}
 
 
 def _texts_in(value: Any) -> list[str]:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return [text for each in value.values() for text in _texts_in(each)]
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [text for each in value for text in _texts_in(each)]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [str(value)]
     return [value] if isinstance(value, str) else []

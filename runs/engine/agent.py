@@ -27,7 +27,7 @@ from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.json_schemas import schema_problems, value_problems
 from orchestrator.flow.tools import APPROVAL, CALL, LANE, LONGEST_KEY, MODEL
-from orchestrator.large import LARGE_BYTES, Large, is_large, opened
+from orchestrator.large import LARGE_BYTES, Large, opened
 from orchestrator.types import JSONValue
 from runs.engine.attempt import resolve
 from runs.engine.classify import failure_of
@@ -39,13 +39,11 @@ from runs.engine.ports import OutOfTime, StepFailed
 from runs.engine.records import Attempt
 from runs.engine.spending import MOST_SAID, Spending
 from runs.engine.strands import Group, Job
-from runs.engine.tools import ARGUMENTS, Tool, heard, heard_of, references, tools_of, written
+from runs.engine.tools import ARGUMENTS, Tool, asked_of, heard, heard_of, references, tools_of, written
 from runs.states import FailureKind, StepStatus
 
 AT_ONCE: Final = 8
 MODEL_SECONDS: Final = 300.0
-# Of what a tool would be given, in the question to a person, in characters of JSON.
-MOST_ASKED: Final = 9_000
 # A refused, cut or wrong answer is repeated in a failure so far.
 _SHOWN: Final = 300
 # Nobody but the author, or a person, can do something about these.
@@ -220,7 +218,7 @@ class _Agent:
             arguments["tools"] = [tool.described() for tool in self.tools.values()]
         step = StepDefinition(
             key=self.entered.step.key + MODEL,
-            name=self.inputs.model[:200],
+            name="".join(filter(str.isprintable, self.inputs.model)),
             action=dialect.action,
             credential=self.entered.step.credential,
             config=StepConfig(inputs=dict(references(arguments)), timeout=spent.seconds_left(MODEL_SECONDS)),
@@ -247,20 +245,21 @@ class _Agent:
             raise _Reached("max_tool_calls")
         self.spent.tool_calls += len(calls)
         results = [self._misused(call) for call in calls]
-        # What is no use of a tool has no row, and takes no number.
-        numbers = {index: self._next() for index, result in enumerate(results) if result is None}
+        # Each has a number, whether it can be one or not: a release that takes another argument finds the same rows.
+        numbers = {index: self._next() for index in range(len(calls))}
+        used = [index for index, result in enumerate(results) if result is None]
 
         async def use(index: int, number: int, group: Group) -> None:
             results[index] = await self._used(calls[index], number, group)
 
         async def jobs() -> AsyncGenerator[Job, None]:
-            for index, number in numbers.items():
-                yield partial(use, index, number)
+            for index in used:
+                yield partial(use, index, numbers[index])
 
         engine = self.entered.engine
-        if numbers:
+        if used:
             await engine.strands.together(
-                jobs(), at_once=min(AT_ONCE, len(numbers)), on_error="stop", above=self.entered.frame.group
+                jobs(), at_once=min(AT_ONCE, len(used)), on_error="stop", above=self.entered.frame.group
             )
         await engine.ports.clock.breathe()
         return [result for result in results if result is not None]
@@ -318,11 +317,10 @@ class _Agent:
 
     async def _refused(self, tool: Tool, asked: Mapping[str, Any], number: int, group: Group) -> str:
         """Ask a person; return what the model hears of a rejection, empty for an approval."""
-        shown = written({name: heard(value) if is_large(value) else value for name, value in asked.items()})
         question = _("%(agent)s wants to use %(tool)s with: %(arguments)s") % {
             "agent": self.entered.step.name or self.entered.step.key,
             "tool": tool.step.name or tool.step.key,
-            "arguments": shown if len(shown) <= MOST_ASKED else f"{shown[:MOST_ASKED]}…",
+            "arguments": asked_of(asked),
         }
         inputs = {
             "message": question,
@@ -352,8 +350,11 @@ class _Agent:
         journal, clock = engine.ports.journal, engine.ports.clock
         recorded, before = list(journal.attempts(path)), clock.now()
         is_new = not recorded or not _is_over(recorded[-1])
+        # A lost attempt was found as such when the next worker came: until then nobody worked.
         self.spent.seconds += sum(
-            (attempt.finished_at - attempt.started_at).total_seconds() for attempt in recorded if attempt.finished_at
+            (attempt.finished_at - attempt.started_at).total_seconds()
+            for attempt in recorded
+            if attempt.finished_at and attempt.status is not StepStatus.LOST
         )
         try:
             output = await engine.sequence((step,), frame)

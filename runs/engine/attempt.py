@@ -21,7 +21,7 @@ from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.dialling import Dialler
 from integrations.sdk.errors import AuthError, InputError, IntegrationError, RateLimited
-from integrations.sdk.limits import Gate, NotYet
+from integrations.sdk.limits import Gate, NotYet, TooLate
 from integrations.sdk.sensitive import masked
 from integrations.sdk.state import MemoryStore, Store
 from integrations.words import gettext as _
@@ -53,6 +53,7 @@ _NO_CREDENTIAL: Final = OpenCredential()
 _READS: Final = frozenset({"read", "search"})
 PROGRESS_SECONDS: Final = 1.0
 MAX_PROGRESS_TEXT: Final = 200
+MOST_PROGRESS: Final = 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +196,7 @@ class StepAttempt:
         except (Exception, SystemExit) as error:
             self._failed(error)
             refused = isinstance(error, AuthError)
-            if self._gate is not None and isinstance(error, RateLimited) and not isinstance(error, NotYet):
+            if self._gate is not None and isinstance(error, RateLimited) and not isinstance(error, (NotYet, TooLate)):
                 await self._close(self._gate, error)
         else:
             refused = False
@@ -285,13 +286,16 @@ class StepAttempt:
             value, texts = masked(value, action.sensitive)
             # What else names them, the log for one, is masked as well.
             self._ports.redactor.add(texts)
+            if record.progress is not None:
+                text = self._ports.redactor.text(str(record.progress["text"]))
+                record.progress = {**record.progress, "text": text}
         clean = self._ports.redactor.clean
         if is_quick(value):
             record.output = clean(value)
         else:
             record.output, record.packed_output = await keep(self._ports, value)
         if action.tokens is not None and isinstance(value, Mapping):
-            record.usage = usage_of(action.tokens(value), self._ports.price)
+            record.usage = usage_of(action.tokens(value), self._ports.price, self._ports.redactor.text)
         return None
 
     async def _close(self, gate: Gate, error: RateLimited) -> None:
@@ -376,4 +380,5 @@ def _number(value: float) -> float:
     number = float(value)
     if not math.isfinite(number):
         return 0
+    number = max(-MOST_PROGRESS, min(MOST_PROGRESS, number))
     return int(number) if number.is_integer() else number

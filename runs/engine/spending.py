@@ -18,16 +18,17 @@ from runs.states import FailureKind
 MOST_SAID = 2_000_000
 
 
-def usage_of(tokens: Tokens, price: Callable[[str], Price | None]) -> dict[str, JSONValue]:
+def usage_of(tokens: Tokens, price: Callable[[str], Price | None], clean: Callable[[str], str]) -> dict[str, JSONValue]:
     """Return what is recorded of a model's answer: its tokens and, where its price is known, what they cost.
 
     ``{"model", "input_tokens", "output_tokens", "cached_tokens", "cost", "price_as_of"}``: ``cost`` in US dollars is
-    null where the price is not known; ``price_as_of`` is the day of the price list, or ``operator``.
+    null where the price is not known; ``price_as_of`` is the day of the price list, or ``operator``. ``clean`` takes
+    secrets out of the model's name, which is whatever the endpoint says.
     """
     found = price(tokens.model)
     as_of = None if found is None else "operator" if found.as_of is None else found.as_of.isoformat()
     return {
-        "model": tokens.model[:200],
+        "model": clean(tokens.model)[:200],
         "input_tokens": tokens.input,
         "output_tokens": tokens.output,
         "cached_tokens": tokens.cached,

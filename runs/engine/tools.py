@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import AliasChoices
+
 from integrations.sdk.action import Action
 from integrations.sdk.errors import InputError
 from integrations.words import gettext as _
@@ -25,15 +27,18 @@ ARGUMENTS: Final = "arguments"
 # Of what a model gives a tool, and of what it hears of one, in characters of JSON.
 MOST_GIVEN: Final = 200_000
 MOST_HEARD: Final = 20_000
+# Of what a tool would be given, in the question to a person, in characters of JSON.
+MOST_ASKED: Final = 9_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """``schema`` describes what the model fills in."""
+    """``schema`` describes what the model fills in, ``fixed`` names what the author did."""
 
     step: StepDefinition
     action: Action
     schema: Mapping[str, Any]
+    fixed: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -64,7 +69,7 @@ class Tool:
 
     def is_fixed(self, failure: Failure) -> bool:
         """Whether something that the author fixed is what is wrong: the model cannot do anything about it."""
-        return bool(failure.field) and failure.field in self.step.config.inputs
+        return failure.field in self.fixed
 
 
 def tools_of(catalog: Catalog, steps: Sequence[StepDefinition]) -> dict[str, Tool]:
@@ -84,8 +89,38 @@ def _tool(catalog: Catalog, step: StepDefinition) -> Tool:
     if not may_be_tool(action.key, action.provider.key, action.lanes):
         raise InputError(_("The step %(key)r cannot be a tool: it decides how the run goes on.") % {"key": step.key})
     # What is not evaluated before a call cannot be given by a reference, and is no model's to write.
-    schema = tool_schema(action.input_json_schema(), step.config.inputs, action.as_written)
-    return Tool(step=step, action=action, schema=schema)
+    fixed = _fixed(action, step.config.inputs)
+    schema = tool_schema(action.input_json_schema(), fixed, action.as_written)
+    return Tool(step=step, action=action, schema=schema, fixed=fixed)
+
+
+def _fixed(action: Action, inputs: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of what is fixed: all that a field goes by, or the model could give it by another one."""
+    found = set(inputs)
+    for name, field in action.input_schema.model_fields.items():
+        other = field.validation_alias
+        choices = other.choices if isinstance(other, AliasChoices) else [other]
+        names = {each for each in (name, field.alias, *choices) if isinstance(each, str)}
+        if names & found:
+            found |= names
+    return frozenset(found)
+
+
+def asked_of(given: Mapping[str, Any]) -> str:
+    """Return what a tool would be given as a person is shown it: of much the beginning of each part."""
+    texts = {name: heard(value) if is_large(value) else value for name, value in given.items()}
+    whole = written(texts)
+    if len(whole) <= MOST_ASKED:
+        return whole
+    # No part is cut away as a whole: a model could fill the place with others.
+    most = MOST_ASKED // (2 * len(texts))
+    return written({name: _beginning(value, most) for name, value in texts.items()})[:MOST_ASKED]
+
+
+def _beginning(value: Any, most: int) -> Any:
+    text = value if isinstance(value, str) else written(value)
+    more = len(text) - most
+    return value if more <= 0 else f"{text[:most]}… (+{more})"
 
 
 def references(arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from integrations.registry import registry
-from integrations.sdk.files import FORMAT, is_file
+from integrations.sdk.files import FORMAT, clean_name, is_file
 from orchestrator import jsongate
 from orchestrator.errors import NotFound
 from orchestrator.jsontree import joined
@@ -51,7 +51,7 @@ def _links(value: Value, run: Run, row: StepRun) -> Iterator[FileLink]:
     if value.name not in _SIDES or value.missing:
         return
     if value.is_here:
-        found = [(path, str(file["name"]), int(file["size"])) for path, file in files_in(value.value)]
+        found = [(path, clean_name(str(file["name"])), int(file["size"])) for path, file in files_in(value.value)]
         for path, name, size in found:
             yield FileLink(name=name, size=size, url=_url(run, row, value.name, path))
     elif value.name == "output":
@@ -125,7 +125,7 @@ def _taken(found: JSONValue, row: StepRun) -> tuple[str, bytes]:
     """Return a name and the bytes of what is taken away."""
     if isinstance(found, dict) and is_file(found):
         try:
-            return str(found["name"]), base64.b64decode(str(found["base64"]), validate=True)
+            return clean_name(str(found["name"])), base64.b64decode(str(found["base64"]), validate=True)
         except ValueError:
             pass
     return f"{row.key}-{row.attempt}.json", jsongate.dump_bytes(found)

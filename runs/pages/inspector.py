@@ -252,7 +252,7 @@ def progress_of(row: StepRun | None) -> Progress | None:
     done, total = told.get("done") or 0, told.get("total")
     counted = {"done": f"{done:,}", "total": f"{total or 0:,}"}
     return Progress(
-        percent=max(0, min(100, round(100 * done / total))) if total and total > 0 else None,
+        percent=round(100 * max(0.0, min(1.0, done / total))) if total and total > 0 else None,
         words=_("%(done)s of %(total)s") % counted if total else f"{done:,}",
         text=str(told.get("text") or ""),
     )

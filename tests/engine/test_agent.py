@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from integrations.sdk import AuthError, Permanent, RunContext, action
+from integrations.sdk import Action, AuthError, Permanent, RunContext, action
 from runs.engine.records import Failed, Outcome, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.models import agent, asked, call, heard, output, world_with
-from tests.engine.world import OPEN, World, order, provider, step
+from tests.engine.world import OPEN, Crash, World, default_answer, order, provider, step
 
 THREE = (
     [call("look", 1, value="a"), call("put", 2, value="b")],
@@ -81,6 +81,22 @@ def test_what_the_author_fixed_is_no_part_of_the_tool_and_the_model_cannot_chang
     ]
 
 
+def test_what_is_fixed_by_one_name_is_not_the_models_to_give_by_another_one() -> None:
+    class Named(Letter):
+        model_config = ConfigDict(populate_by_name=True)
+        to: str = Field(alias="sendTo")
+
+    async def sends(ctx: RunContext[Any]) -> Any:
+        """Send a letter."""
+        return ctx.inputs.to
+
+    declared = action(provider=provider, key="sim.letter", name="Write", auth_type="none", input_schema=Named)(sends)
+    world = world_with(([call("post", 1, sendTo="thief", text="Hi")], "Sent."), actions=[declared])
+    given(world.run(agent(step("post", "sim.letter", inputs={"to": "ada"}))))
+    assert list(asked(world)["tools"][0]["input_schema"]["properties"]) == ["text", "copies"]
+    assert heard(world) == ["There is no argument sendTo. The arguments are: text, copies."]
+
+
 def test_what_a_model_does_wrong_is_told_to_it() -> None:
     malformed = {"id": "c3", "name": "post", "input": None}
     world = world_with(
@@ -92,7 +108,34 @@ def test_what_a_model_does_wrong_is_told_to_it() -> None:
     assert unfit.startswith("Error (input): text: ")
     assert broken == "The arguments are not a JSON object. Write them again as one."
     rows = [row.path for row in world.rows() if row.loop]
-    assert rows == ["agent[0].agent_model", "agent[1].post", "agent[2].agent_model"]
+    assert rows == ["agent[0].agent_model", "agent[2].post", "agent[4].agent_model"]
+
+
+def test_a_release_that_takes_another_argument_uses_no_tool_twice() -> None:
+    """What could not be called before is called now; what was called before is found where it was."""
+    sent: list[str] = []
+
+    async def sends(ctx: RunContext[Any]) -> Any:
+        """Send a letter."""
+        sent.append(ctx.inputs.to)
+
+    def release(schema: type[Letter]) -> Action:
+        declared = action(provider=provider, key="sim.letter", name="Write", auth_type="none", input_schema=schema)
+        return declared(sends)
+
+    class Urgent(Letter):
+        urgent: bool = False
+
+    def replaced(world: World, ctx: RunContext[Any]) -> Any:
+        if len(sent) == 1:
+            world.catalog["sim.letter"], world.dead = release(Urgent), True
+            raise Crash
+
+    calls = [call("post", 1, to="ada", text="Hi", urgent=True), call("post", 2, to="bob", text="Hi")]
+    world = world_with((calls, [call("put", 3)], "Done."), actions=[release(Letter)])
+    world.behave("put", replaced)
+    given(world.run(agent(step("post", "sim.letter", inputs={}), TOOLS[1])))
+    assert sent == ["bob", "ada"]
 
 
 def failing(error: Exception) -> World:
@@ -239,6 +282,12 @@ def test_a_question_that_takes_what_is_left_of_the_time_ends_at_that_limit() -> 
     assert kinds == [FailureKind.TIMEOUT] * 3
 
 
+def test_a_models_name_may_be_anything_that_an_endpoint_takes() -> None:
+    world = world_with(("Hello.",))
+    given(world.run(agent(model="my\n\0model")))
+    assert (world.rows("agent[0].agent_model")[0].name, asked(world)["model"]) == ("mymodel", "my\n\0model")
+
+
 def test_a_limit_in_money_takes_a_price() -> None:
     outcome = world_with(("Hi",)).run(agent(model="unheard-of", max_cost=1))
     assert isinstance(outcome, Failed)
@@ -287,12 +336,39 @@ def test_before_a_tool_that_does_more_than_read_a_person_is_asked_and_a_rejectio
     assert world.statuses("agent[2].put") == ["succeeded"]
 
 
+def test_a_person_sees_something_of_each_argument_however_long_the_others_are() -> None:
+    told: list[str] = []
+    world = world_with(([call("post", 1, text="x" * 30_000, to="thief")], "Sent."), actions=[letter])
+    world.answer = lambda world, row: told.append(row.inputs["message"]) or default_answer(world, row)  # type: ignore[func-returns-value, index, call-overload]
+    given(world.run(agent(step("post", "sim.letter", inputs={"copies": 2}), approval="always")))
+    (question,) = told
+    assert question.endswith('… (+28500)", "to": "thief", "copies": 2}')
+    assert len(question) < 10_000
+
+
 def test_of_a_call_that_its_action_refuses_nobody_is_asked() -> None:
     world = world_with(([call("post", 1, to="ada")], "I could not."), actions=[letter])
     given(world.run(agent(step("post", "sim.letter", inputs={}), approval="always")))
     assert [row.path for row in world.rows() if row.action == "flow.approve"] == []
     assert world.statuses("agent[1].post") == ["failed"]
     assert heard(world)[0].startswith("Error (input): text: ")
+
+
+def test_while_its_worker_was_away_no_time_of_an_agent_passed() -> None:
+    world = world_with(THREE)
+
+    def goes_away(world: World, ctx: RunContext[Any]) -> Any:
+        if world.calls["agent[2].put"] == 1:
+            world.now += timedelta(hours=1)
+            world.dead = True
+            raise Crash
+        return ctx.inputs.value
+
+    world.behave("put", goes_away)
+    # A person is asked about the last tool, after which all is taken from the record.
+    found = given(world.run(agent(*TOOLS, approval="always", max_seconds=60)))
+    assert world.statuses("agent[2].put") == ["lost", "succeeded"]
+    assert (found["text"], found["usage"]["seconds"] < 60) == ("All is done.", True)
 
 
 def test_a_question_that_nobody_answers_in_time_is_a_rejection() -> None:

@@ -61,7 +61,7 @@ def test_sensitive_parts_of_an_output_are_nowhere_on_record() -> None:
     async def makes_a_key(ctx: RunContext[Anything]) -> Any:
         """Make a key."""
         ctx.log("made sk-canary-9911 for you")
-        ctx.progress(1, text="made it")
+        ctx.progress(1, text="made sk-canary-9911")
         return {"key": {"id": 7, "secret": "sk-canary-9911"}, "copy": "it is sk-canary-9911"}
 
     world = World()
@@ -69,9 +69,20 @@ def test_sensitive_parts_of_an_output_are_nowhere_on_record() -> None:
     outcome = world.run(order(step("a", "sim.own"), output="{{ steps.a.output }}"))
     assert isinstance(outcome, Succeeded)
     (record,) = world.rows("a")
-    assert "canary" not in repr((outcome, record.output, record.logs))
+    assert "canary" not in repr((outcome, record.output, record.logs, record.progress))
     assert record.output["key"] == {"id": 7, "secret": MASK}  # type: ignore[index, call-overload]
-    assert record.progress == {"done": 1, "total": None, "text": "made it"}
+    assert record.progress == {"done": 1, "total": None, "text": "made ••••••"}
+
+
+def test_no_progress_is_beyond_what_a_page_can_reckon_with() -> None:
+    async def exaggerates(ctx: RunContext[Anything]) -> None:
+        """Tell."""
+        ctx.progress(1e308, -1e308)
+
+    world = World()
+    world.catalog["sim.own"] = declared(exaggerates)
+    world.run(order(step("a", "sim.own")))
+    assert world.rows("a")[0].progress == {"done": 10**15, "total": -(10**15), "text": ""}
 
 
 @pytest.mark.parametrize(("policy", "attempts"), [(None, 5), ({"max_attempts": 2}, 2)])

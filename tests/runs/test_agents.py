@@ -124,6 +124,17 @@ def test_the_operators_own_price_comes_first(tenant: Tenant, called: Upstream, s
     assert rows(run)[1].usage["price_as_of"] == "operator"
 
 
+def test_an_endpoint_that_repeats_the_key_as_its_models_name_puts_it_on_no_record(
+    tenant: Tenant, called: Upstream
+) -> None:
+    model = "x" * 195 + SECRET
+    called.answers[PATH] = {"model": model, "choices": [{"finish_reason": "stop", "message": {"content": "Hello."}}]}
+    run = run_of(tenant, agent(called))
+    assert run.status == "succeeded"
+    assert SECRET[:5] not in repr([(row.output, row.usage) for row in rows(run)])
+    assert SECRET[:5] not in repr(run_document(run)["usage"])
+
+
 def test_html_from_a_proxy_fails_the_agent_clearly(tenant: Tenant, called: Upstream) -> None:
     called.answers[PATH] = completions([Answered(body=b"<html>Sign in to the guest network</html>")])
     run = run_of(tenant, agent(called))

@@ -59,6 +59,20 @@ def test_a_file_is_offered_and_comes_as_a_download(browser: Client, tenant: Tena
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_step_may_call_its_file_whatever_it_likes(browser: Client, tenant: Tenant) -> None:
+    names = {
+        "a\r\nSet-Cookie: x": 'attachment; filename="aSet-Cookie: x"',
+        "\udc00é.txt": "attachment; filename*=utf-8''%C3%A9.txt",
+        "../../x": 'attachment; filename="x"',
+        "\0": 'attachment; filename="file"',
+        "x" * 1_000: f'attachment; filename="{"x" * 255}"',
+    }
+    run = a_run(tenant, [{**FILE, "name": name, "size": -(10**30)} for name in names])
+    page = browser.get(reverse("run", args=["acme", run.pk]), {"step": "get"})
+    links = page.context["page"].inspector.values[1].files
+    assert [browser.get(link.url).headers["Content-Disposition"] for link in links] == list(names.values())
+
+
 def test_what_is_no_file_comes_as_json_and_what_is_not_there_is_not_found(browser: Client, tenant: Tenant) -> None:
     run = a_run(tenant, {"n": [1, "é"], "file": {**FILE, "base64": "no base64"}})
     url = reverse("run-file", args=["acme", run.pk])
@@ -109,6 +123,7 @@ def test_how_far_a_step_is_is_shown_while_it_runs(browser: Client, tenant: Tenan
     rows = StepRun.objects.for_tenant(tenant).filter(run=run)
     for told, shown in (
         ({"done": 3, "total": 12, "text": "row <3>"}, "3 of 12 · row &lt;3&gt;"),
+        ({"done": 10**15, "total": 1e-300, "text": "much"}, "1e-300 · much"),
         ({"done": 1500, "total": None, "text": ""}, "1,500"),
     ):
         rows.update(status="running", finished_at=None, progress=told)

@@ -285,6 +285,24 @@ def test_a_step_that_has_to_wait_long_is_tried_again_when_its_turn_comes(tenant:
     assert {each[0].failure_kind for each in waited} == {"rate_limited"}
 
 
+def test_a_step_that_has_no_time_left_for_its_next_turn_holds_back_nobody(
+    tenant: Tenant, shop_server: Upstream
+) -> None:
+    """Only what the provider says closes a gate: turns that were given out would be void, and be asked for again."""
+
+    async def ask(ctx: RunContext[Inputs]) -> Any:
+        await ctx.http.get("/first")
+        await ctx.http.get("/second")
+
+    limit = RateLimit(requests=1, seconds=100)
+    with registry.temporarily(limited(limit, ask, base_url=shop_server.address)):
+        run = start(make_workflow(tenant, step("ask", "shop.ask", inputs={}, retry={"max_attempts": 1})))
+        drive()
+    assert [(row.status, row.failure_kind) for row in rows(run)] == [("failed", "rate_limited")]
+    assert [call.path for call in shop_server.calls] == ["/first"]
+    assert RateGate.objects.for_tenant(tenant).get().closed_until == 0
+
+
 def test_too_many_requests_at_one_step_hold_back_the_others(tenant: Tenant, shop_server: Upstream) -> None:
     async def ask(ctx: RunContext[Inputs]) -> Any:
         if ctx.attempt == 1 and ctx.step_key == "first":

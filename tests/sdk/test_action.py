@@ -517,3 +517,7 @@ def test_sensitive_parts_are_masked_wherever_they_are() -> None:
     assert shown == {"keys": [{"id": 1, "secret": MASK}, {"id": 2}], "a": {"b": MASK}, "n": None}
     assert texts == ["s3cret-one", "x", "deep"]
     assert value["keys"][0]["secret"] == "s3cret-one"  # type: ignore[index]
+    assert masked({"pins": ({"pin": 493021}, {"pin": True})}, ["pins[].pin"]) == (
+        {"pins": [{"pin": MASK}, {"pin": MASK}]},
+        ["493021"],
+    )

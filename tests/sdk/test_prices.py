@@ -1,6 +1,7 @@
 """What an answer costs: by the model's family, with what was cached, and not at all where nobody knows."""
 
-from integrations.sdk.chat import Tokens
+from integrations.sdk.chat import MOST_TOKENS, Tokens
+from integrations.sdk.completions import tokens as used
 from integrations.sdk.prices import AS_OF, PRICES, Price, price_of
 
 
@@ -23,3 +24,9 @@ def test_what_was_cached_costs_less_and_where_that_is_not_known_the_same() -> No
     tokens = Tokens(model="m", input=1_000_000, output=100_000, cached=400_000)
     assert Price(input=2.0, output=10.0, cached=0.5).of(tokens) == 0.6 * 2 + 0.4 * 0.5 + 1.0
     assert Price(input=2.0, output=10.0).of(tokens) == 3.0
+
+
+def test_an_endpoint_that_tells_nonsense_earns_nothing_and_breaks_no_sum() -> None:
+    told = {"usage": {"prompt_tokens": 10**299, "completion_tokens": -5, "prompt_tokens_details": {"cached_tokens": 7}}}
+    assert used(told) == Tokens(model="", input=MOST_TOKENS, cached=7)
+    assert Price(input=2.0, output=10.0, cached=0.5).of(Tokens(model="m", input=1_000_000, cached=9_000_000)) == 0.5
