@@ -18,6 +18,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.types import JSONValue
+from orchestrator.vault.sharing import require_use_of_restricted
 from orchestrator.workflows.models import Workflow, WorkflowVersion
 from orchestrator.workflows.publishing import draft_snapshot
 from runs import doorbell, samples, selectors, traceparents
@@ -263,7 +264,8 @@ def run_rerun(
     """Start the same again as a new run, from the start or from the step ``from_`` with the outputs before it.
 
     ``from_`` is a key, or a path like ``each[3].send``. Raises Conflict while the run has not ended, Invalid when a
-    step before ``from_`` has no outcome to take over, NotFound when there is no such step.
+    step before ``from_`` has no outcome to take over, NotFound when there is no such step, Forbidden for a test of a
+    draft with a credential that is not shared with the actor.
     """
     require_operation(actor, "run.rerun")
     if not RunStatus(run.status).is_terminal:
@@ -271,6 +273,9 @@ def run_rerun(
     check_tenant_rate(actor.tenant)
     workflow = run.workflow
     pinned = run.version if version == "same" else _version(actor, workflow, version)
+    if pinned.number is None:
+        # Somebody else may have tested this draft, and with other data it may send a credential elsewhere.
+        require_use_of_restricted(actor, pinned.bindings.values())
     again = run_start(
         tenant=actor.tenant,
         workflow=workflow,

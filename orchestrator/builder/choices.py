@@ -54,7 +54,7 @@ from orchestrator.vault.checks import use_noted
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, SecretsUnreadable
-from orchestrator.vault.sharing import require_use_of
+from orchestrator.vault.sharing import usable_of_name
 
 if TYPE_CHECKING:
     from orchestrator.builder.board import Board
@@ -179,8 +179,8 @@ def _credential(actor: Actor, action: Action, step: StepDefinition) -> ResolvedC
     if not step.credential:
         action.check_auth({})
         return None
-    require_use_of(actor, step.credential)
-    found = fresh_credential(tenant=actor.tenant, name=step.credential, is_use=False)
+    pk = usable_of_name(actor, step.credential)
+    found = fresh_credential(tenant=actor.tenant, credential_id=pk, name=step.credential, is_use=False)
     action.check_auth(found.auth)
     return found
 

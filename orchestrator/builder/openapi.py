@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -36,6 +37,9 @@ _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 _NOT_KEPT: Final = re.compile(r"[\x00\ud800-\udfff]")
 _MAX_WORDS: Final = 160
 _MAX_NAMES: Final = 20
+# Characters of a name or an address that are looked at: a few lines of references repeat one for each operation.
+_MAX_NAME: Final = 300
+_MAX_ADDRESS: Final = 4_000
 
 
 class NotOpenAPI(ValueError):
@@ -170,7 +174,8 @@ class _Reader:
         return found
 
     def _read(self, path: str, method: str, item: Mapping[str, Any], described: Mapping[str, Any]) -> Operation:
-        url = _clean(self._server(item, described) + path, 4_000)
+        path = path[:_MAX_ADDRESS]
+        url = _clean(self._server(item, described) + path, _MAX_ADDRESS)
         inputs: dict[str, JSONValue] = {"method": method, "url": url}
         optional: list[str] = []
         left_out: list[str] = []
@@ -185,10 +190,11 @@ class _Reader:
         is_small = len(jsongate.dump_bytes(inputs)) <= MAX_INPUTS
         if not is_small:
             inputs = {"method": method, "url": url}
-        name, summary = described.get("operationId"), described.get("summary") or described.get("description")
-        words = _clean(summary if isinstance(summary, str) else name if isinstance(name, str) else "", _MAX_WORDS)
-        tags = " ".join(each for each in described.get("tags") or () if isinstance(each, str))
-        find = _clean(f"{method} {path} {words} {name if isinstance(name, str) else ''} {tags}".lower(), 600)
+        name, summary = _name(described.get("operationId")), described.get("summary") or described.get("description")
+        words = _clean(summary if isinstance(summary, str) else name, _MAX_WORDS)
+        tags = described.get("tags")
+        tagged = " ".join(_name(each) for each in (tags[:_MAX_NAMES] if isinstance(tags, list) else ()))
+        find = _clean(f"{method} {path} {words} {name} {tagged}".lower(), 600)
         return Operation(
             method=method,
             path=_clean(path, 500),
@@ -209,8 +215,9 @@ class _Reader:
             listed = holder.get("parameters")
             for each in listed[:200] if isinstance(listed, list) else ():
                 parameter = self._skeletons.resolved(each)
-                if isinstance(parameter.get("name"), str) and isinstance(parameter.get("in"), str):
-                    found[parameter["name"], parameter["in"]] = parameter
+                name, place = parameter.get("name"), parameter.get("in")
+                if isinstance(name, str) and isinstance(place, str) and len(name) <= _MAX_NAME:
+                    found[name, place] = parameter
         yield from found.values()
 
     def _take(
@@ -233,7 +240,8 @@ class _Reader:
         """Return in words by what an operation may be signed in."""
         wanted = described.get("security", self._document.get("security"))
         listed = wanted[:_MAX_NAMES] if isinstance(wanted, list) else []
-        names = dict.fromkeys(name for each in listed if isinstance(each, Mapping) for name in each)
+        of_each = (islice(each, _MAX_NAMES) for each in listed if isinstance(each, Mapping))
+        names = dict.fromkeys(name for each in of_each for name in each)
         schemes = self._skeletons.resolved({"$ref": "#/components/securitySchemes"})
         said = (_signed_in_by(self._skeletons.resolved(schemes.get(name))) for name in list(names)[:_MAX_NAMES])
         return [words for words in dict.fromkeys(said) if words]
@@ -245,7 +253,7 @@ class _Reader:
             first = self._skeletons.resolved(servers[0]) if isinstance(servers, list) and servers else {}
             if isinstance(url := first.get("url"), str):
                 variables = first.get("variables")
-                return _filled(url, variables if isinstance(variables, Mapping) else {}).rstrip("/")
+                return _filled(url[:_MAX_ADDRESS], variables if isinstance(variables, Mapping) else {}).rstrip("/")
         return ""
 
 
@@ -261,13 +269,17 @@ def _signed_in_by(scheme: Mapping[str, Any]) -> str:
     return ""
 
 
+def _name(value: Any) -> str:
+    return value[:_MAX_NAME] if isinstance(value, str) else ""
+
+
 def _filled(url: str, variables: Mapping[str, Any]) -> str:
     """Return a server's address with its variables at their defaults."""
 
     def default(hole: re.Match[str]) -> str:
         variable = variables.get(hole[1])
         found = variable.get("default") if isinstance(variable, Mapping) else None
-        return found if isinstance(found, str) else hole[0]
+        return found[:_MAX_NAME] if isinstance(found, str) else hole[0]
 
     return _HOLE.sub(default, url)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from orchestrator import jsongate
@@ -11,6 +12,8 @@ from orchestrator.builder.skeleton import Skeletons
 _FORM: Final = "application/x-www-form-urlencoded"
 _PARTS: Final = "multipart/form-data"
 _JSON: Final = "application/json"
+_MOST_KINDS: Final = 50
+_MAX_KIND: Final = 200
 
 
 def body_of(skeletons: Skeletons, described: Any) -> tuple[dict[str, Any], list[str]]:
@@ -18,7 +21,9 @@ def body_of(skeletons: Skeletons, described: Any) -> tuple[dict[str, Any], list[
     content = skeletons.resolved(described).get("content")
     if not isinstance(content, Mapping) or not content:
         return {}, []
-    kind = min((str(each) for each in content), key=_rank)
+    kind = min((each for each in islice(content, _MOST_KINDS) if len(each) <= _MAX_KIND), key=_rank, default="")
+    if not kind:
+        return {}, []
     media = skeletons.resolved(content[kind])
     schema, example = media.get("schema"), _example(skeletons, media)
     properties, required = skeletons.members(schema)
@@ -36,7 +41,7 @@ def body_of(skeletons: Skeletons, described: Any) -> tuple[dict[str, Any], list[
         parts = [_part(skeletons, name, properties.get(name)) for name in required]
         return {"multipart": parts} if parts else {}, optional
     if plain.startswith("text/") or "xml" in plain:
-        return {"raw": example if isinstance(example, str) else "", "raw_type": kind[:200]}, []
+        return {"raw": example if isinstance(example, str) else "", "raw_type": kind}, []
     return {"headers": {"Content-Type": plain or "application/octet-stream"}}, []
 
 

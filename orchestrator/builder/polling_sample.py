@@ -32,7 +32,7 @@ from orchestrator.vault.checks import use_noted
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential
-from orchestrator.vault.sharing import require_use_of
+from orchestrator.vault.sharing import usable_of_name
 from orchestrator.workflows.models import Trigger, Workflow
 from runs.engine.ports import OpenCredential
 from runs.poll_context import poll_context
@@ -89,9 +89,9 @@ def _checked(config: Mapping[str, Any]) -> tuple[PollingConfig, PollingTrigger]:
 def _opened(actor: Actor, config: PollingConfig, declared: PollingTrigger) -> ResolvedCredential | None:
     if not config.credential or not declared.accepted_auth:
         return None
-    require_use_of(actor, config.credential)
+    pk = usable_of_name(actor, config.credential)
     try:
-        return fresh_credential(tenant=actor.tenant, name=config.credential, is_use=False)
+        return fresh_credential(tenant=actor.tenant, credential_id=pk, name=config.credential, is_use=False)
     except CredentialUnavailable as error:
         raise Invalid(str(error)) from None
 

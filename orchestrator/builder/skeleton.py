@@ -15,6 +15,7 @@ from orchestrator import jsongate
 MAX_DEPTH: Final = 8
 MAX_NODES: Final = 500
 MAX_HOPS: Final = 16
+MAX_REFERENCE: Final = 2_000
 MAX_EXAMPLE: Final = 4_000
 _MOST_NAMES: Final = 200
 # Looks at parts of a description, for all of its operations together: real ones take some thousands.
@@ -109,7 +110,7 @@ class Skeletons:
         if not reference.startswith("#/"):
             return None
         found: Any = self._document
-        for part in unquote(reference[2:]).split("/")[:MAX_HOPS]:
+        for part in unquote(reference[2:MAX_REFERENCE]).split("/")[:MAX_HOPS]:
             if not isinstance(found, Mapping):
                 return None
             found = found.get(part.replace("~1", "/").replace("~0", "~"))

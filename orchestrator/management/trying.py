@@ -31,6 +31,7 @@ from orchestrator.egress import egress_policy
 from orchestrator.flow.items import ItemEvaluator
 from orchestrator.flow.values import ExpressionError
 from orchestrator.tenants.models import Tenant
+from orchestrator.vault.models import Credential
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from runs.triggers.events import Unread, read_request
@@ -343,7 +344,9 @@ def _open(name: str, slug: str) -> _Opened:
     reach = tuple(tenant.egress_allow or ())
     if not name:
         return _Opened(egress_allow=reach, tenant_id=str(tenant.pk))
-    resolved = fresh_credential(tenant=tenant, name=name)
+    # Whoever has this terminal may use every one.
+    pk = Credential.objects.for_tenant(tenant).filter(name=name).values_list("pk", flat=True).first()
+    resolved = fresh_credential(tenant=tenant, credential_id=pk, name=name)
     return _Opened(
         auth=resolved.auth,
         settings=resolved.settings,

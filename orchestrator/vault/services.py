@@ -177,8 +177,8 @@ def resolve_credential(
 ) -> ResolvedCredential:
     """Open a credential of this tenant, by id or by name: the only place where a secret becomes readable.
 
-    A test of it is no use of it. Raises CredentialUnavailable when it is gone, expired, or cannot be opened,
-    SecretsUnreadable when that is for want of a key.
+    By name alone only one that every editor may use. A test of it is no use of it. Raises CredentialUnavailable when it
+    is gone, expired, or cannot be opened, SecretsUnreadable when that is for want of a key.
     """
     credential = _found(tenant_id, credential_id, name)
     if _has_ended(credential):
@@ -272,6 +272,15 @@ def _found(tenant_id: int, credential_id: int | None, name: str) -> Credential:
     if credential is None and name:
         # Bound by name as well: one that was deleted and made again under its name serves the same steps.
         credential = rows.filter(name=name).first()
+        if credential is not None and credential.shared_with != Role.EDITOR:
+            # Else an editor could publish a name that is to be had, and wait for its secret.
+            raise CredentialUnavailable(
+                _(
+                    "The credential %(name)r is another one than this was made with, and is not shared with everyone "
+                    "who edits. Trying again does not help: who it is shared with has to publish or test this anew."
+                )
+                % {"name": name}
+            )
     if credential is None:
         which = _("The credential %(name)r") % {"name": name} if name else _("The step's credential")
         raise CredentialUnavailable(

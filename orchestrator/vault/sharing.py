@@ -1,7 +1,8 @@
 """With whom a credential is shared: the least role that may use it in workflows, without ever seeing its secret.
 
 What a workflow uses is decided when a version of it is made, for a publish or a test, by who makes it. What is
-published goes on with its credentials, whoever starts it and whoever they are shared with since.
+published goes on with its credentials, whoever starts it and whoever they are shared with since; a test is run again
+only by whom they are shared with now.
 """
 
 from __future__ import annotations
@@ -44,9 +45,19 @@ def require_use(actor: Actor, credentials: Iterable[Credential]) -> None:
         )
 
 
-def require_use_of(actor: Actor, name: str) -> None:
-    """Raise Forbidden where the tenant's credential of this name is not shared with the actor."""
-    require_use(actor, Credential.objects.for_tenant(actor.tenant).filter(name=name).defer("sealed"))
+def usable_of_name(actor: Actor, name: str) -> int | None:
+    """Return the tenant's credential of this name, None where there is none. Raises Forbidden for an unshared one."""
+    found = Credential.objects.for_tenant(actor.tenant).filter(name=name).defer("sealed").first()
+    if found is None:
+        return None
+    require_use(actor, (found,))
+    return found.pk
+
+
+def require_use_of_restricted(actor: Actor, ids: Iterable[int]) -> None:
+    """Raise Forbidden where some of these, none that every editor may use, are not shared with the actor."""
+    rows = Credential.objects.for_tenant(actor.tenant).filter(pk__in=ids).exclude(shared_with=Role.EDITOR)
+    require_use(actor, rows.defer("sealed"))
 
 
 def usable_or_404(actor: Actor, pk: int) -> Credential:

@@ -197,6 +197,23 @@ def test_a_description_of_many_wide_requests_is_bounded_as_a_whole() -> None:
         openapi.pack(heavy)
 
 
+def test_what_many_operations_share_is_looked_at_for_each_of_them_as_far_as_it_is_shown() -> None:
+    long, names = "x" * 1_000_000, ",".join(f"n{number}" for number in range(50_000))
+    shared = {
+        "tags": f"[{names}]", "operationId": long, "servers": f"[{{url: '{'{a' * 400_000}'}}]", "summary": long,
+        "security": "[{" + names.replace(",", ": 1,") + ": 1}]", "parameters": f"[{{name: {long}, in: query}}]",
+        "requestBody": "{content: {" + names.replace(",", ": 1,") + ": 1}}",
+    }  # fmt: skip
+    paths = "".join(f"  /p{number}: *all\n" for number in range(1_000))
+    for word, value in shared.items():
+        text = f"openapi: 3.0.3\nx-all: &all\n  get: {{{word}: {value}}}\npaths:\n{paths}"
+        began = time.process_time()
+        assert len(openapi.read(text.encode())) == 1_000
+        assert time.process_time() - began < 2, word
+    [odd] = openapi.read(b"openapi: 3.0.3\npaths: {/a: {get: {tags: 5, operationId: [1]}}}")
+    assert (odd.words, odd.find) == ("", "get /a")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

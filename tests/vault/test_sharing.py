@@ -14,16 +14,18 @@ from integrations.registry import registry
 from orchestrator.builder import choices
 from orchestrator.errors import Forbidden, Invalid
 from orchestrator.flow.definition import StepConfig, StepDefinition
+from orchestrator.management import trying
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import Role, Scope, Tenant
 from orchestrator.tenants.services import token_create
 from orchestrator.vault import checks, services
 from orchestrator.vault.models import Credential
+from orchestrator.vault.sharing import usable_of_name
 from orchestrator.vault.sign_ins import sign_in_begin
 from orchestrator.workflows import services as workflows
 from orchestrator.workflows.models import Workflow
 from orchestrator.workflows.publishing import check, draft_snapshot, version_publish
-from runs.services import run_start_by_actor
+from runs.services import run_cancel, run_rerun, run_start_by_actor
 
 TOKEN = "tok-canary-2026"
 STEPS: list[dict[str, Any]] = [
@@ -99,6 +101,46 @@ def test_a_draft_that_uses_it_is_tested_by_those_alone_whom_it_is_shared_with(
         draft_snapshot(actor=actor, workflow=workflow)
     # What comes before the step that uses it does not need it.
     assert "Bank" not in draft_snapshot(actor=actor, workflow=workflow, until="call").bindings
+
+
+def test_a_name_that_was_published_before_it_was_anybodys_opens_nothing_that_is_not_shared(
+    actor: Actor, admin: Actor
+) -> None:
+    trap = {
+        "key": "call",
+        "action": "shop.order",
+        "credential": "Bank",
+        "config": {"inputs": {"url": "https://elsewhere.invalid"}},
+    }
+    made = workflows.workflow_create(actor=actor, document={"name": "Trap", "slug": "trap", "steps": [trap]})
+    version = workflows.publish(actor=actor, workflow=made).version
+    run = run_start_by_actor(actor=actor, workflow=made.refresh(), payload={}, version="draft")
+    secret: dict[str, Any] = {"provider": "http", "auth_type": "bearer_token", "secret": {"token": TOKEN}}
+    bank = services.credential_create(actor=admin, name="Bank", shared_with="admin", **secret)
+    for bound in (None, 0, bank.pk + 1):
+        with pytest.raises(services.CredentialUnavailable, match="not shared with everyone who edits") as refused:
+            services.resolve_credential(tenant_id=made.tenant_id, credential_id=bound, name="Bank")
+        assert TOKEN not in str(refused.value)
+    assert (version.bindings, run.version.bindings) == ({}, {})
+    # By whom it is shared with it is bound for good, and found by its name.
+    assert workflows.publish(actor=admin, workflow=made.refresh()).version.bindings == {"Bank": bank.pk}
+    assert usable_of_name(admin, "Bank") == bank.pk
+    assert trying._open("Bank", "acme").auth["token"] == TOKEN
+    services.credential_update(actor=admin, credential=bank, shared_with="editor")
+    assert services.resolve_credential(tenant_id=made.tenant_id, name="Bank").credential_id == bank.pk
+
+
+def test_what_an_admin_tested_is_not_run_again_by_an_editor(
+    actor: Actor, admin: Actor, operator: User, workflow: Workflow, bank: Credential
+) -> None:
+    run = run_start_by_actor(actor=admin, workflow=workflow, payload={"at": "bank"}, version="draft")
+    run_cancel(actor=admin, run=run)
+    with pytest.raises(Forbidden, match="Not shared with you: 'Bank'"):
+        run_rerun(actor=actor, run=run.refresh(), payload={"at": "elsewhere"})
+    assert run_rerun(actor=admin, run=run.refresh()).version_id == run.version_id
+    services.credential_update(actor=admin, credential=bank, shared_with="editor")
+    for anybody in (actor, actor_for_user(operator, "acme")):
+        assert run_rerun(actor=anybody, run=run.refresh()).version_id == run.version_id
 
 
 def test_an_editor_neither_changes_nor_tries_nor_deletes_nor_connects_it(actor: Actor, bank: Credential) -> None:
