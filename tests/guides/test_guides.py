@@ -142,8 +142,8 @@ def test_whoever_follows_the_guides_has_actions_that_run_in_published_workflows(
         return found
 
     assert json.loads(of("try weather.forecast")) == FORECAST
-    assert of("lint weather") == "1 actions, nothing to correct.\n"
-    assert of("lint parcels") == "1 actions, nothing to correct.\n"
+    assert of("lint weather") == "1 action, nothing to correct.\n"
+    assert of("lint parcels") == "1 action, nothing to correct.\n"
     assert "silver" in of("list --quality --provider parcels")
     assert "acme_parcels.getItem" in of("list --provider acme_parcels")
     assert " passed" in of("python -m pytest tests/providers/test_parcels.py")

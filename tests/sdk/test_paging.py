@@ -24,7 +24,7 @@ from integrations.sdk import (
     PagePaging,
     Permanent,
     RateLimited,
-    Transient,
+    Timeout,
     collected,
     first_found,
 )
@@ -206,7 +206,7 @@ def test_a_page_of_too_many_bytes_is_refused_and_the_deadline_is_one_for_all() -
         pages = http.pages(URL, paging=PagePaging(), items="things")
         await anext(pages)
         http.deadline = datetime.now(UTC) - timedelta(seconds=1)
-        with pytest.raises(Transient):
+        with pytest.raises(Timeout):
             await anext(pages)
 
     asyncio.run(late())
