@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from runs.clock import DatabaseClock
 from runs.engine.ports import OpenCredential
 from runs.gates import Gates, StepGate
 from runs.models import RateGate
+from runs.sweeper import prune
 from tests.runs.ground import drive, make_workflow, rows, start, step
 from tests.upstream import Upstream, upstream
 
@@ -255,6 +257,13 @@ def test_gates_that_nobody_waits_at_are_forgotten(tenant: Tenant) -> None:
         passes(found, tenant, 1)
         assert gate_rows.gates_prune(now=found.now() + 3000) == 0
         assert gate_rows.gates_prune(now=found.now() + 4000) == 1
+
+
+def test_of_many_gates_all_are_forgotten_that_nobody_waits_at(tenant: Tenant) -> None:
+    old = [RateGate(tenant=tenant, key=str(number), free_at=0) for number in range(gate_rows.MOST_PRUNED + 5)]
+    RateGate.objects.for_tenant(tenant).bulk_create([*old, RateGate(tenant=tenant, key="new", free_at=time.time())])
+    prune()
+    assert [gate.key for gate in RateGate.objects.for_tenant(tenant)] == ["new"]
 
 
 @pytest.fixture
