@@ -61,7 +61,8 @@ class RunStore:
         """Write, and return what is against it: raised here, it would undo what others write with it."""
         claim = self.run.claim
         ours = Run.objects.for_tenant(claim.tenant_id).filter(pk=claim.run_id, lease_owner=self.run.owner)
-        if not ours.filter(fence=claim.fence).exists():
+        # Locked until this is committed: nobody takes the run over in between.
+        if ours.select_for_update(no_key=True).values_list("fence", flat=True).first() != claim.fence:
             return LeaseLost(f"run {claim.run_id} is driven by somebody else")
         try:
             return state_write(owner, key, change, mark=mark)
