@@ -13,7 +13,7 @@ from orchestrator.flow.facts import ActionFacts, Catalog
 from orchestrator.flow.json_schemas import schema_problems
 from orchestrator.flow.scoping import Place
 from orchestrator.flow.telling import close, error, is_literal, joined, warning
-from orchestrator.flow.tools import AGENT, APPROVAL, LANE, LONGEST_KEY, MODEL, may_be_tool, model_action
+from orchestrator.flow.tools import AGENT, APPROVAL, LANE, LONGEST_KEY, MODEL, MODEL_ACTIONS, may_be_tool, model_action
 
 
 def is_tool(place: Place) -> bool:
@@ -56,9 +56,11 @@ def tool_problems(path: str, step: StepDefinition, facts: ActionFacts | None, ca
     elif not may_be_tool(facts.key, facts.provider, facts.lanes):
         message = _("%(name)s cannot be a tool: it decides how the run goes on, or waits.")
         yield error(f"{path}.action", message % {"name": facts.name}, "no_tool")
-    elif step.credential is not None and facts.provider == "http" and "url" not in step.config.inputs:
-        message = _("The model chooses the address that the credential is sent to. Fill in the URL.")
-        yield warning(f"{path}.config.inputs.url", message, "tool_address")
+    elif step.credential is not None and facts.provider == "http":
+        field = "endpoint" if facts.key == MODEL_ACTIONS["endpoint"] else "url"
+        if field not in step.config.inputs:
+            message = _("The model chooses the address that the credential is sent to. Fill in the URL.")
+            yield warning(f"{path}.config.inputs.{field}", message, "tool_address")
 
 
 def tool_facts(step: StepDefinition, facts: ActionFacts) -> ActionFacts:
