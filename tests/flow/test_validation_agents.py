@@ -46,6 +46,10 @@ def test_an_agent_whose_tools_leave_their_inputs_to_the_model_has_no_problem() -
         ([agent(LOOK, provider="endpoint")], ("error", "steps[0].config.inputs", "value_error")),
         ([agent(LOOK, output_schema=LIST)], ("error", "steps[0].config.inputs.output_schema.type", "json_schema")),
         ([agent({**LOOK, "key": "agent_model"})], ("error", f"{WHERE}.key", "agent_key")),
+        (
+            [agent(LOOK), step("agent_approval", "flow.approve", inputs={"message": "?"})],
+            ("error", "steps[1].key", "agent_key"),
+        ),
         ([agent(LOOK, key="a" * 60)], ("error", "steps[0].key", "agent_key")),
         (
             [agent(step("t", "http.request", credential="any", inputs={}))],

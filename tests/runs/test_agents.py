@@ -143,6 +143,15 @@ def test_html_from_a_proxy_fails_the_agent_clearly(tenant: Tenant, called: Upstr
     assert called.count()[PATH] == 1
 
 
+def test_no_other_step_stands_for_the_question_to_a_person(tenant: Tenant, called: Upstream) -> None:
+    """A person answers at its key: a step of the same would be found in its place, and the run wait for ever."""
+    called.answers[PATH] = completions(SCRIPT)
+    run = run_of(tenant, agent(called, approval="always"), step("agent_approval"))
+    assert (run.status, run.error["kind"]) == ("failed", "input")
+    assert "give it a shorter one, or other steps others" in run.error["message"]
+    assert called.count() == {}
+
+
 def test_an_approval_parks_the_run_and_is_answered_by_who_is_asked(
     tenant: Tenant, called: Upstream, owner: User
 ) -> None:
