@@ -39,7 +39,18 @@ from runs.engine.ports import OutOfTime, StepFailed
 from runs.engine.records import Attempt
 from runs.engine.spending import MOST_SAID, Spending
 from runs.engine.strands import Group, Job
-from runs.engine.tools import ARGUMENTS, Tool, asked_of, heard, heard_of, references, tools_of, written
+from runs.engine.tools import (
+    ARGUMENTS,
+    Tool,
+    asked_of,
+    heard,
+    heard_of,
+    is_sayable,
+    references,
+    sayable,
+    tools_of,
+    written,
+)
 from runs.states import FailureKind, StepStatus
 
 AT_ONCE: Final = 8
@@ -169,8 +180,10 @@ class _Agent:
         )
 
     def _say(self, *messages: Message) -> None:
-        self._messages += messages
-        self._size += sum(len(written(message)) for message in messages)
+        for message in messages:
+            text = written(message)
+            self._messages.append(message if is_sayable(text) else json_of(sayable(text)))
+            self._size += len(text)
 
     def _system(self) -> str:
         if self.inputs.output_schema is None:

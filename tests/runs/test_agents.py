@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,6 +133,20 @@ def test_an_endpoint_that_repeats_the_key_as_its_models_name_puts_it_on_no_recor
     assert run.status == "succeeded"
     assert SECRET[:5] not in repr([(row.output, row.usage) for row in rows(run)])
     assert SECRET[:5] not in repr(run_document(run)["usage"])
+
+
+def test_what_cannot_be_sent_as_text_is_replaced_for_the_model(tenant: Tenant, called: Upstream) -> None:
+    """A page may hold half of an emoji, and so may a model's answer that was cut: the conversation goes on."""
+    half = "half \ud83d"
+    called.answers["/look"] = {"text": half}
+    said = {"content": half, "tool_calls": [{"id": "c", "function": {"name": "look", "arguments": '{"body": 1}'}}]}
+    first = json.dumps({"choices": [{"finish_reason": "tool_calls", "message": said}]}).encode()
+    called.answers[PATH] = completions([Answered(body=first, content_type="application/json"), "It is done."])
+    run = run_of(tenant, agent(called))
+    assert run.status == "succeeded", run.error
+    told = called.calls[-1].json()["messages"]
+    assert told[1]["content"] == "half ?"
+    assert '"text": "half ?"' in told[2]["content"]
 
 
 def test_html_from_a_proxy_fails_the_agent_clearly(tenant: Tenant, called: Upstream) -> None:
