@@ -49,7 +49,12 @@ class RunStore:
 
     async def write(self, scope: ScopeName, key: str, change: Change) -> bool:
         if change.text is not None:
-            cleaned = self.clean(jsongate.loads(change.text))
+            try:
+                cleaned = self.clean(jsongate.loads(change.text))
+            except jsongate.BadJSON as error:
+                raise Permanent(
+                    _("What a step keeps must be JSON, and this is not: %(why)s.") % {"why": error}
+                ) from None
             change = replace(change, text=jsongate.dumps(cleaned))
         work = partial(self._write, self._owner(scope), key, change, uuid.uuid4().hex)
         found = await written(self.run.put, work)

@@ -123,6 +123,7 @@ def test_what_is_kept_is_bounded_and_says_so(tenant: Tenant) -> None:
             state.set("key1", "x" * 20_000),
             state.set("a key", 1),
             state.set("key1", float("nan")),
+            state.set("key1", 10**350),
             ctx.state.credential.get("key1"),
         ):
             try:
@@ -140,6 +141,7 @@ def test_what_is_kept_is_bounded_and_says_so(tenant: Tenant) -> None:
         "A value that a step keeps has at most 16,384 bytes, and this one has 20,002.",
         "A key of what a step keeps has 1 to 100 characters, without spaces: 'a key'.",
         "What a step keeps must be JSON.",
+        "What a step keeps must be JSON, and this is not: 10000000000000000000… is a number of more than 300 digits.",
         "This step has no credential, so nothing can be kept for it.",
         "still",
     ]
