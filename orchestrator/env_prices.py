@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 NAME = "MODEL_PRICES"
+_MOST = 1_000_000
 _PARTS = {"input", "output", "cached"}
 
 
@@ -26,4 +26,4 @@ def prices(found: Mapping[str, Any]) -> tuple[dict[str, dict[str, float]], str |
 
 
 def _is_price(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST

@@ -1,7 +1,8 @@
 """The turns of requests that a provider limits: one row for what is counted together, shared by all drivers.
 
 A row holds the time from which on nobody would have to wait (``free_at``), in seconds since 1970 by the database's
-clock. Taking a turn moves it by one interval, in a statement of its own that locks the row for no longer than that.
+clock. Taking a turn moves it by one interval, in a statement of its own that locks the row for no longer than that. A
+time farther ahead than any turn can be is of a clock that was wrong, and counts for nothing.
 """
 
 from __future__ import annotations
@@ -14,28 +15,36 @@ from django.db.models import F, Value
 from django.db.models.functions import Greatest
 
 from integrations.sdk.limits import RateLimit
+from integrations.sdk.status import MAX_RETRY_AFTER
 from orchestrator.ids import new_id
 from runs.models import RateGate
 
 # Turns are given out for so long ahead. A run that is cancelled keeps its turns: it must not hold up others for longer.
 HORIZON_SECONDS: Final = 300.0
+# The longest that a provider can close a gate.
+CLOSED_SECONDS: Final = MAX_RETRY_AFTER
 _KEPT_SECONDS: Final = 3600.0
 MOST_PRUNED: Final = 1_000
 
 _TAKE: Final = (
     "INSERT INTO runs_rategate (id, tenant_id, key, free_at, closed_until) VALUES (%s, %s, %s, %s, 0) "
     "ON CONFLICT (tenant_id, key) DO UPDATE SET free_at = %s "
-    "+ CASE WHEN runs_rategate.free_at > %s THEN runs_rategate.free_at ELSE %s END "
-    "WHERE runs_rategate.free_at <= %s RETURNING free_at"
+    "+ CASE WHEN runs_rategate.free_at > %s AND runs_rategate.free_at <= %s THEN runs_rategate.free_at ELSE %s END "
+    "WHERE runs_rategate.free_at <= %s OR runs_rategate.free_at > %s RETURNING free_at"
 )
 
 
 def turns_take(*, tenant_id: int, key: str, limit: RateLimit, count: int, now: float) -> Sequence[float] | None:
-    """Take ``count`` turns and return when each comes, the first first; None where too many wait already."""
+    """Take ``count`` turns and return when each comes, the first first; None where too many wait already.
+
+    They are fewer where so many would take longer than turns are given out ahead.
+    """
+    count = min(count, max(1, int(HORIZON_SECONDS / limit.interval)))
     length = count * limit.interval
     farthest = now + HORIZON_SECONDS + limit.slack
+    wrong = farthest + max(CLOSED_SECONDS, HORIZON_SECONDS + limit.interval)
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [new_id(), tenant_id, key, now + length, length, now, now, farthest])
+        cursor.execute(_TAKE, [new_id(), tenant_id, key, now + length, length, now, wrong, now, farthest, wrong])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -53,10 +62,12 @@ def gate_close(*, tenant_id: int, key: str, limit: RateLimit, until: float) -> N
         )
 
 
-def closed_until(*, tenant_id: int, key: str) -> float:
+def closed_until(*, tenant_id: int, key: str, now: float) -> float:
     """Return until when a gate is closed, 0 where it never was."""
-    rows = RateGate.objects.for_tenant(tenant_id).filter(key=key).values_list("closed_until", flat=True)
-    return rows.first() or 0.0
+    rows = RateGate.objects.for_tenant(tenant_id).filter(
+        key=key, closed_until__lte=now + CLOSED_SECONDS + HORIZON_SECONDS
+    )
+    return rows.values_list("closed_until", flat=True).first() or 0.0
 
 
 def gates_prune(*, now: float) -> int:

@@ -31,7 +31,7 @@ from integrations.words import gettext as _
 from runs.adapters import Readers
 from runs.clock import DatabaseClock
 from runs.engine.ports import OpenCredential
-from runs.gate_rows import HORIZON_SECONDS, closed_until, gate_close, turns_take
+from runs.gate_rows import CLOSED_SECONDS, HORIZON_SECONDS, closed_until, gate_close, turns_take
 
 # The longest that a request waits in the loop, where its step has more time than that.
 PATIENCE_SECONDS: Final = 20.0
@@ -135,14 +135,15 @@ class Gates:
             return
         for place, future in enumerate(waiting):
             if not future.done():
-                future.set_result(None if turns is None else turns[place])
+                future.set_result(turns[place] if turns is not None and place < len(turns) else None)
 
     async def closed_until(self, counted: _Counted) -> float:
-        found: float = await self._read(partial(closed_until, tenant_id=counted.tenant_id, key=counted.key))
+        ask = partial(closed_until, tenant_id=counted.tenant_id, key=counted.key, now=self.now())
+        found: float = await self._read(ask)
         return found
 
     async def close(self, counted: _Counted, seconds: float) -> None:
-        until = self.now() + seconds
+        until = self.now() + min(seconds, CLOSED_SECONDS)
         await self._read(
             partial(gate_close, tenant_id=counted.tenant_id, key=counted.key, limit=counted.limit, until=until)
         )

@@ -49,7 +49,12 @@ class RunStore:
 
     async def write(self, scope: ScopeName, key: str, change: Change) -> bool:
         if change.text is not None:
-            cleaned = self.clean(jsongate.loads(change.text))
+            try:
+                cleaned = self.clean(jsongate.loads(change.text))
+            except jsongate.BadJSON as error:
+                raise Permanent(
+                    _("What a step keeps must be JSON, and this is not: %(why)s.") % {"why": error}
+                ) from None
             change = replace(change, text=jsongate.dumps(cleaned))
         work = partial(self._write, self._owner(scope), key, change, uuid.uuid4().hex)
         found = await written(self.run.put, work)
@@ -61,7 +66,8 @@ class RunStore:
         """Write, and return what is against it: raised here, it would undo what others write with it."""
         claim = self.run.claim
         ours = Run.objects.for_tenant(claim.tenant_id).filter(pk=claim.run_id, lease_owner=self.run.owner)
-        if not ours.filter(fence=claim.fence).exists():
+        # Locked until this is committed: nobody takes the run over in between.
+        if ours.select_for_update(no_key=True).values_list("fence", flat=True).first() != claim.fence:
             return LeaseLost(f"run {claim.run_id} is driven by somebody else")
         try:
             return state_write(owner, key, change, mark=mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -90,11 +91,16 @@ def check_tool_choice(choice: str | None, tools: Sequence[Tool] | None) -> None:
 
 
 def json_of(text: str) -> Any:
-    """Return a text as JSON. Raises ValueError, also for NaN and for bottomless nesting."""
+    """Return a text as JSON. Raises ValueError, also for NaN, a number like 1e400, and for bottomless nesting."""
     try:
-        return json.loads(text, parse_constant=_refused)
+        return json.loads(text, parse_constant=_refused, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    return number if math.isfinite(number) else _refused(written)
 
 
 def _refused(constant: str) -> NoReturn:

@@ -8,12 +8,12 @@ from typing import Any
 
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
-from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.facts import ActionFacts, Catalog
 from orchestrator.flow.json_schemas import schema_problems
 from orchestrator.flow.scoping import Place
 from orchestrator.flow.telling import close, error, is_literal, joined, warning
-from orchestrator.flow.tools import AGENT, APPROVAL, LANE, LONGEST_KEY, MODEL, may_be_tool, model_action
+from orchestrator.flow.tools import AGENT, LANE, LONGEST_KEY, MODEL_ACTIONS, may_be_tool, model_action, own_keys
 
 
 def is_tool(place: Place) -> bool:
@@ -28,7 +28,7 @@ def credential_facts(step: StepDefinition, facts: ActionFacts, catalog: Catalog)
     return catalog.action(model_action(str(step.config.inputs.get("provider", "openai"))))
 
 
-def agent_problems(path: str, step: StepDefinition) -> Iterator[Problem]:
+def agent_problems(path: str, step: StepDefinition, definition: WorkflowDefinition) -> Iterator[Problem]:
     """Yield what is wrong with an agent beyond what its model finds in its inputs."""
     tools = step.lanes.get(LANE, ())
     if not tools:
@@ -36,10 +36,10 @@ def agent_problems(path: str, step: StepDefinition) -> Iterator[Problem]:
     if len(step.key) > LONGEST_KEY:
         message = _("The key of an agent has at most %(most)s characters: its own rows add to it.")
         yield error(f"{path}.key", message % {"most": LONGEST_KEY}, "agent_key")
-    for index, tool in enumerate(tools):
-        if tool.key in (step.key + MODEL, step.key + APPROVAL):
-            message = _("steps.%(key)s is the name of the agent's own row: give the tool another key.")
-            yield error(f"{path}.lanes.{LANE}[{index}].key", message % {"key": tool.key}, "agent_key")
+    for where, other in definition.walk():
+        if other.key in own_keys(step.key):
+            message = _("steps.%(key)s is the name of the agent's own row: give the step another key.")
+            yield error(f"{where}.key", message % {"key": other.key}, "agent_key")
     schema = step.config.inputs.get("output_schema")
     if isinstance(schema, Mapping) and is_literal(schema):
         where = f"{path}.config.inputs.output_schema"
@@ -56,9 +56,11 @@ def tool_problems(path: str, step: StepDefinition, facts: ActionFacts | None, ca
     elif not may_be_tool(facts.key, facts.provider, facts.lanes):
         message = _("%(name)s cannot be a tool: it decides how the run goes on, or waits.")
         yield error(f"{path}.action", message % {"name": facts.name}, "no_tool")
-    elif step.credential is not None and facts.provider == "http" and "url" not in step.config.inputs:
-        message = _("The model chooses the address that the credential is sent to. Fill in the URL.")
-        yield warning(f"{path}.config.inputs.url", message, "tool_address")
+    elif step.credential is not None and facts.provider == "http":
+        field = "endpoint" if facts.key == MODEL_ACTIONS["endpoint"] else "url"
+        if field not in step.config.inputs:
+            message = _("The model chooses the address that the credential is sent to. Fill in the URL.")
+            yield warning(f"{path}.config.inputs.{field}", message, "tool_address")
 
 
 def tool_facts(step: StepDefinition, facts: ActionFacts) -> ActionFacts:

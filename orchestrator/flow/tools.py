@@ -38,6 +38,11 @@ def tool_schema(schema: Mapping[str, Any], fixed: Iterable[str], held: Iterable[
     return found
 
 
+def own_keys(key: str) -> tuple[str, str]:
+    """Return the keys of an agent's own rows, which no step of its workflow may have: people answer them by these."""
+    return key + MODEL, key + APPROVAL
+
+
 def model_action(provider: str) -> str:
     """Return the action that asks an agent's model, empty for a provider that is none."""
     return MODEL_ACTIONS.get(provider, "")

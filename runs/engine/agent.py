@@ -26,7 +26,7 @@ from integrations.sdk.errors import InputError, Permanent
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.json_schemas import schema_problems, value_problems
-from orchestrator.flow.tools import APPROVAL, CALL, LANE, LONGEST_KEY, MODEL
+from orchestrator.flow.tools import APPROVAL, CALL, LANE, LONGEST_KEY, MODEL, own_keys
 from orchestrator.large import LARGE_BYTES, Large, opened
 from orchestrator.types import JSONValue
 from runs.engine.attempt import resolve
@@ -39,7 +39,18 @@ from runs.engine.ports import OutOfTime, StepFailed
 from runs.engine.records import Attempt
 from runs.engine.spending import MOST_SAID, Spending
 from runs.engine.strands import Group, Job
-from runs.engine.tools import ARGUMENTS, Tool, asked_of, heard, heard_of, references, tools_of, written
+from runs.engine.tools import (
+    ARGUMENTS,
+    Tool,
+    asked_of,
+    heard,
+    heard_of,
+    is_sayable,
+    references,
+    sayable,
+    tools_of,
+    written,
+)
 from runs.states import FailureKind, StepStatus
 
 AT_ONCE: Final = 8
@@ -83,9 +94,10 @@ class _Agent:
         """Return the agent of a step. Raises InputError for what no model could help."""
         inputs, step, ports = entered.inputs, entered.step, entered.engine.ports
         tools = tools_of(ports.catalog, step.lanes.get(LANE, ()))
-        if len(step.key) > LONGEST_KEY or {step.key + MODEL, step.key + APPROVAL} & tools.keys():
+        taken = {other.key for _path, other in entered.engine.order.definition.walk()}
+        if len(step.key) > LONGEST_KEY or not taken.isdisjoint(own_keys(step.key)):
             raise InputError(
-                _("The key %(key)r leaves none for the agent's own rows: give it a shorter one, or its tools others.")
+                _("The key %(key)r leaves none for the agent's own rows: give it a shorter one, or other steps others.")
                 % {"key": step.key}
             )
         if inputs.output_schema is not None and (wrong := schema_problems(inputs.output_schema, of_object=True)):
@@ -175,8 +187,10 @@ class _Agent:
         )
 
     def _say(self, *messages: Message) -> None:
-        self._messages += messages
-        self._size += sum(len(written(message)) for message in messages)
+        for message in messages:
+            text = written(message)
+            self._messages.append(message if is_sayable(text) else json_of(sayable(text)))
+            self._size += len(text)
 
     def _system(self) -> str:
         if self.inputs.output_schema is None:

@@ -132,6 +132,20 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def is_sayable(text: str) -> bool:
+    """Whether a text can be sent: half of a surrogate pair, as of an emoji that was cut, cannot be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def sayable(text: str) -> str:
+    """Return a text with what cannot be sent replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def heard(output: Any) -> str:
     """Return a tool's output as the model hears it; of much only the beginning."""
     if is_large(output):

@@ -26,6 +26,8 @@ LIST = {"type": "list"}
 def test_an_agent_whose_tools_leave_their_inputs_to_the_model_has_no_problem() -> None:
     assert told(agent(LOOK, post()), step("after", inputs={"values": {"a": "{{ steps.agent.output.text }}"}})) == []
     assert told(agent(LOOK, provider="endpoint", endpoint="https://models.test/v1", credential=None)) == []
+    another = step("t", "http.chatCompletion", credential="any", inputs={"endpoint": "https://models.test/v1"})
+    assert told(agent(another)) == []
 
 
 @pytest.mark.parametrize(
@@ -44,10 +46,18 @@ def test_an_agent_whose_tools_leave_their_inputs_to_the_model_has_no_problem() -
         ([agent(LOOK, provider="endpoint")], ("error", "steps[0].config.inputs", "value_error")),
         ([agent(LOOK, output_schema=LIST)], ("error", "steps[0].config.inputs.output_schema.type", "json_schema")),
         ([agent({**LOOK, "key": "agent_model"})], ("error", f"{WHERE}.key", "agent_key")),
+        (
+            [agent(LOOK), step("agent_approval", "flow.approve", inputs={"message": "?"})],
+            ("error", "steps[1].key", "agent_key"),
+        ),
         ([agent(LOOK, key="a" * 60)], ("error", "steps[0].key", "agent_key")),
         (
             [agent(step("t", "http.request", credential="any", inputs={}))],
             ("warning", f"{WHERE}.config.inputs.url", "tool_address"),
+        ),
+        (
+            [agent(step("t", "http.chatCompletion", credential="any", inputs={}))],
+            ("warning", f"{WHERE}.config.inputs.endpoint", "tool_address"),
         ),
         ([agent()], ("warning", "steps[0].lanes.tools", "no_tools")),
         (

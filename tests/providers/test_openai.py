@@ -247,7 +247,7 @@ def test_a_tool_that_is_asked_for_is_read_also_where_its_inputs_are_none() -> No
     assert called('{"city": "Paris"}') == {"id": "c1", "name": "get_weather", "input": {"city": "Paris"}}
     assert called("")["input"] == {}
     assert called({"city": "Rome"})["input"] == {"city": "Rome"}
-    for broken in ('{"city": ', "[1]", '{"a": NaN}'):
+    for broken in ('{"city": ', "[1]", '{"a": NaN}', '{"a": 1e400}'):
         assert called(broken) == {"id": "c1", "name": "get_weather", "input": None, "raw": broken}
 
 

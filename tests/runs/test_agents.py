@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,6 +136,20 @@ def test_an_endpoint_that_repeats_the_key_as_its_models_name_puts_it_on_no_recor
     assert SECRET[:5] not in repr(run_document(run)["usage"])
 
 
+def test_what_cannot_be_sent_as_text_is_replaced_for_the_model(tenant: Tenant, called: Upstream) -> None:
+    """A page may hold half of an emoji, and so may a model's answer that was cut: the conversation goes on."""
+    half = "half \ud83d"
+    called.answers["/look"] = {"text": half}
+    said = {"content": half, "tool_calls": [{"id": "c", "function": {"name": "look", "arguments": '{"body": 1}'}}]}
+    first = json.dumps({"choices": [{"finish_reason": "tool_calls", "message": said}]}).encode()
+    called.answers[PATH] = completions([Answered(body=first, content_type="application/json"), "It is done."])
+    run = run_of(tenant, agent(called))
+    assert run.status == "succeeded", run.error
+    told = called.calls[-1].json()["messages"]
+    assert told[1]["content"] == "half ?"
+    assert '"text": "half ?"' in told[2]["content"]
+
+
 def test_html_from_a_proxy_fails_the_agent_clearly(tenant: Tenant, called: Upstream) -> None:
     called.answers[PATH] = completions([Answered(body=b"<html>Sign in to the guest network</html>")])
     run = run_of(tenant, agent(called))
@@ -142,6 +157,15 @@ def test_html_from_a_proxy_fails_the_agent_clearly(tenant: Tenant, called: Upstr
     assert run.error["path"] == "agent[0].agent_model"
     assert "JSON" in run.error["message"]
     assert called.count()[PATH] == 1
+
+
+def test_no_other_step_stands_for_the_question_to_a_person(tenant: Tenant, called: Upstream) -> None:
+    """A person answers at its key: a step of the same would be found in its place, and the run wait for ever."""
+    called.answers[PATH] = completions(SCRIPT)
+    run = run_of(tenant, agent(called, approval="always"), step("agent_approval"))
+    assert (run.status, run.error["kind"]) == ("failed", "input")
+    assert "give it a shorter one, or other steps others" in run.error["message"]
+    assert called.count() == {}
 
 
 def test_an_approval_parks_the_run_and_is_answered_by_who_is_asked(

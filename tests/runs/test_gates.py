@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from runs.clock import DatabaseClock
 from runs.engine.ports import OpenCredential
 from runs.gates import Gates, StepGate
 from runs.models import RateGate
+from runs.sweeper import prune
 from tests.runs.ground import drive, make_workflow, rows, start, step
 from tests.upstream import Upstream, upstream
 
@@ -220,6 +222,34 @@ def test_where_too_many_wait_no_turn_is_given(tenant: Tenant) -> None:
         assert 100 < (caught.value.retry_after or 0) < 300
 
 
+def test_many_that_ask_at_once_get_no_turns_beyond_the_horizon(tenant: Tenant) -> None:
+    """A run that is cancelled keeps its turns, however many of them it asked for at once."""
+    with worker() as found:
+        counted = gate_of(found, tenant, limit=RateLimit(requests=1, seconds=100)).counted
+
+        async def many() -> list[float | None]:
+            return await asyncio.gather(*(found.turn(counted) for _ in range(50)))
+
+        turns = [turn - found.now() for turn in asyncio.run(many()) if turn is not None]
+        assert turns
+        assert max(turns) <= 2 * gate_rows.HORIZON_SECONDS
+
+
+def test_a_clock_that_was_wrong_closes_no_gate_for_good(tenant: Tenant) -> None:
+    clock = MovedClock()
+    with worker(clock) as found:
+        passes(found, tenant, 1)
+        asyncio.run(gate_of(found, tenant).close(10**9))
+        assert round(gate_rows.closed_until(**who(found, tenant), now=found.now()) - found.now()) == 3600
+        clock.at -= 30 * 86_400
+        assert passes(found, tenant, 6) == [0, 0, 0, 0, 0, 0.2]
+        assert gate_rows.closed_until(**who(found, tenant), now=found.now()) == 0
+
+
+def who(found: Gates, tenant: Tenant) -> dict[str, Any]:
+    return {"tenant_id": tenant.pk, "key": gate_of(found, tenant).counted.key}
+
+
 def test_a_refusal_closes_the_gate_for_everybody(tenant: Tenant) -> None:
     clock = MovedClock()
     with worker(clock) as first, worker(clock) as second:
@@ -255,6 +285,13 @@ def test_gates_that_nobody_waits_at_are_forgotten(tenant: Tenant) -> None:
         passes(found, tenant, 1)
         assert gate_rows.gates_prune(now=found.now() + 3000) == 0
         assert gate_rows.gates_prune(now=found.now() + 4000) == 1
+
+
+def test_of_many_gates_all_are_forgotten_that_nobody_waits_at(tenant: Tenant) -> None:
+    old = [RateGate(tenant=tenant, key=str(number), free_at=0) for number in range(gate_rows.MOST_PRUNED + 5)]
+    RateGate.objects.for_tenant(tenant).bulk_create([*old, RateGate(tenant=tenant, key="new", free_at=time.time())])
+    prune()
+    assert [gate.key for gate in RateGate.objects.for_tenant(tenant)] == ["new"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from integrations.sdk.state import MAX_STATE_KEYS, Change
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault import services as vault
-from runs import selectors
+from runs import selectors, state
 from runs.models import Run, StepState
 from runs.state_rows import Owner, state_read, state_write
 from runs.states import StepStatus
@@ -123,6 +123,7 @@ def test_what_is_kept_is_bounded_and_says_so(tenant: Tenant) -> None:
             state.set("key1", "x" * 20_000),
             state.set("a key", 1),
             state.set("key1", float("nan")),
+            state.set("key1", 10**350),
             ctx.state.credential.get("key1"),
         ):
             try:
@@ -140,6 +141,7 @@ def test_what_is_kept_is_bounded_and_says_so(tenant: Tenant) -> None:
         "A value that a step keeps has at most 16,384 bytes, and this one has 20,002.",
         "A key of what a step keeps has 1 to 100 characters, without spaces: 'a key'.",
         "What a step keeps must be JSON.",
+        "What a step keeps must be JSON, and this is not: 10000000000000000000… is a number of more than 300 digits.",
         "This step has no credential, so nothing can be kept for it.",
         "still",
     ]
@@ -199,6 +201,32 @@ def test_a_worker_that_lost_the_run_keeps_nothing(tenant: Tenant) -> None:
         gone.set()
         time.sleep(0.3)
     assert not StepState.objects.for_tenant(tenant).exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="elsewhere nobody writes beside a transaction")
+def test_nobody_takes_a_run_over_while_a_value_of_it_is_written(tenant: Tenant) -> None:
+    takes_over: list[bool] = []
+
+    async def keep(ctx: RunContext[Inputs]) -> None:
+        await ctx.state.run.set("key", 1)
+
+    def written(owner: Owner, key: str, change: Change, *, mark: str) -> bool:
+        with ThreadPoolExecutor(1) as threads:
+            takes_over.append(threads.submit(taken).result())
+        return state_write(owner, key, change, mark=mark)
+
+    def taken() -> bool:
+        try:
+            with transaction.atomic():
+                return bool(Run.objects.for_tenant(tenant).select_for_update(skip_locked=True).first())
+        finally:
+            connection.close()
+
+    with pytest.MonkeyPatch.context() as patched, registry.temporarily(keeps(keep)):
+        patched.setattr(state, "state_write", written)
+        start(make_workflow(tenant, step("keep", "keeper.keep", inputs={})))
+        drive()
+    assert takes_over == [False]
 
 
 def test_how_far_a_step_is_can_be_seen_while_it_runs(tenant: Tenant) -> None:
