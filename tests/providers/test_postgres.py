@@ -182,6 +182,14 @@ def test_what_is_too_large_is_cut_off_or_refused(url: str, monkeypatch: pytest.M
     assert count(url, "big") == 0
 
 
+def test_of_wide_rows_fewer_are_returned(url: str) -> None:
+    wide = ", ".join(f"NULL AS column_number_{number}" for number in range(1_000))
+    found = ran(url, f"SELECT {wide} FROM generate_series(1, 9000)", max_rows=10_000)
+    assert found["truncated"]
+    assert 100 < len(found["rows"]) < 500
+    assert len(str(found["rows"])) < 16_000_000
+
+
 def test_a_statement_that_takes_too_long_is_ended_by_the_server(url: str) -> None:
     error = failed(url, "SELECT pg_sleep(30)", seconds=0.8)
     assert type(error) is Timeout
