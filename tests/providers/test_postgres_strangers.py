@@ -42,7 +42,7 @@ USUAL: Final = {
     b"BEGIN": told(b"C", b"BEGIN\0") + READY,
     b"set_config": told(b"1") + told(b"2") + told(b"n") + COMPLETE + READY,
     b"P": told(b"1") + READY,
-    b"D": told(b"t", bytes(2)) + told(b"n") + READY,
+    b"D": told(b"t", bytes(2)) + column(25) + READY,
     b"B": told(b"2") + column(25) + row(b"x") + COMPLETE + READY,
     b"COMMIT": told(b"C", b"COMMIT\0") + told(b"Z", b"I"),
 }

@@ -4,7 +4,8 @@
    PostgreSQL (its environment, password and service files) goes along.
 2. The transaction is read-only from its first word, where nothing is to be changed: after the first query in it that
    cannot be undone, and there is a query of ours before the statement.
-3. The statement is prepared, without a name: so there is one, and its parameters are never a part of it.
+3. The statement is prepared, without a name: so there is one, and its parameters are never a part of it. One that gives
+   no rows is not run where nothing is to be changed.
 4. Rows are read one by one, as many as are wanted; all that the server sends is counted where the system counts it,
    for a server is whose a tenant names, and may answer anything to anything.
 5. Whatever fails before the commit leaves nothing behind. Only a commit whose answer is lost has an unknown outcome.
@@ -192,10 +193,20 @@ class _Transaction:
         _checked((yield from self._results()))
 
     def _described(self) -> PQGen[list[bytes | None]]:
-        """Return the parameters as texts of the types that the statement wants."""
+        """Return the parameters as texts of the types that the statement wants.
+
+        Raises InputError for one that is to read and gives no rows. Where the transaction only reads, COPY and DO may
+        still write files and start programs, for a user who may do so.
+        """
         self._pgconn.send_describe_prepared(b"")
         told = _checked((yield from self._results()))
         given = self._statement.parameters
+        if not self._statement.write and not told.nfields:
+            raise InputError(
+                _("Nothing in the SQL gives rows, and it is only to read: it was not run."),
+                field="write",
+                hint=_(failures.SWITCH_ON),
+            )
         if told.nparams != len(given):
             raise InputError(
                 _("The SQL has %(wanted)s parameters ($1, $2, …), and %(given)s were given.")
