@@ -46,7 +46,7 @@ class FileValue(BaseModel):
         """Return these bytes as a file. Raises InputError for more than MAX_FILE_BYTES."""
         _check_size(len(data), MAX_FILE_BYTES)
         return FileValue.model_construct(
-            name=_clean_name(name),
+            name=clean_name(name),
             type=type if _TYPE.fullmatch(type) else ANY_TYPE,
             size=len(data),
             base64=base64.b64encode(data).decode("ascii"),
@@ -77,7 +77,7 @@ class FileValue(BaseModel):
             self.size = len(base64.b64decode(packed, validate=True))
         except ValueError:
             raise ValueError(_("the content of the file is not base64")) from None
-        self.base64, self.name = packed, _clean_name(self.name)
+        self.base64, self.name = packed, clean_name(self.name)
         return self
 
     @classmethod
@@ -145,7 +145,7 @@ def _described(value: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _clean_name(name: str) -> str:
+def clean_name(name: str) -> str:
     """Return a file name that is one: no folders, and nothing that ends a header's line."""
     last = _NOT_IN_NAMES.sub("", name).replace("\\", "/").rpartition("/")[2].strip()
     if len(last) > _MAX_NAME:

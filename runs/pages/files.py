@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from integrations.registry import registry
-from integrations.sdk.files import FORMAT, is_file
+from integrations.sdk.files import FORMAT, clean_name, is_file
 from orchestrator import jsongate
 from orchestrator.errors import NotFound
 from orchestrator.jsontree import joined
@@ -125,7 +125,8 @@ def _taken(found: JSONValue, row: StepRun) -> tuple[str, bytes]:
     """Return a name and the bytes of what is taken away."""
     if isinstance(found, dict) and is_file(found):
         try:
-            return str(found["name"]), base64.b64decode(str(found["base64"]), validate=True)
+            # Nobody says that it was made by FileValue, which knows no other names.
+            return clean_name(str(found["name"])), base64.b64decode(str(found["base64"]), validate=True)
         except ValueError:
             pass
     return f"{row.key}-{row.attempt}.json", jsongate.dump_bytes(found)
