@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from integrations.sdk import FileValue, JSONValue, Permanent, status
+from integrations.sdk import FileValue, JSONValue, Permanent, charsets, status
 from integrations.sdk.client import Response
 from integrations.words import gettext as _
 from orchestrator import jsongate
@@ -86,10 +86,7 @@ def _refused(response: Response, error: jsongate.BadJSON) -> Exception:
 
 def _text(response: httpx.Response, content_type: str) -> str:
     charset = _CHARSET.search(content_type)
-    try:
-        return response.content.decode(charset[1] if charset else "utf-8", "replace")
-    except (LookupError, ValueError):
-        return response.content.decode("utf-8", "replace")
+    return charsets.decoded(response.content, charset[1] if charset else charsets.USUAL)
 
 
 def _is_text(response: httpx.Response) -> bool:

@@ -26,7 +26,8 @@ from integrations.sdk.redaction import MASK
 
 _NAMES: Final = re.compile(
     r"(?i)(proxy-)?authorization|(set-)?cookie2?|(x-)?(api[-_]?key|auth[-_]?token|access[-_]?token)|refresh[-_]?token"
-    r"|id[-_]?token|client[-_]?secret|(signing[-_]?)?secret|pass(word|phrase)|private[-_]?key|session([-_]?id)?"
+    r"|((id|bot|bearer|session|security|secret)[-_]?)?token|((client|signing|webhook|app)[-_]?)?secret([-_]?key)?"
+    r"|pass(word|phrase)|private[-_]?key|session([-_]?id)?|jwt"
 )
 # What secrets look like, by the form that their makers give them.
 _FORMS: Final = re.compile(

@@ -11,7 +11,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from integrations.sdk import status
+from integrations.sdk import charsets, status
 from integrations.sdk.decoding import decoded_headers
 from integrations.sdk.errors import IntegrationError, Permanent
 from integrations.words import gettext as _
@@ -53,6 +53,11 @@ class Response(httpx.Response):
         response._content = answer.body
         response.is_closed = response.is_stream_consumed = True
         return response
+
+    @property
+    def charset_encoding(self) -> str | None:
+        named = super().charset_encoding
+        return None if named and charsets.is_for_names(named) else named
 
     def raise_for_status(self) -> Self:
         """Return the response, or raise the classified error of a status outside 2xx."""

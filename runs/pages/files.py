@@ -125,6 +125,7 @@ def _taken(found: JSONValue, row: StepRun) -> tuple[str, bytes]:
     """Return a name and the bytes of what is taken away."""
     if isinstance(found, dict) and is_file(found):
         try:
+            # Nobody says that it was made by FileValue, which knows no other names.
             return clean_name(str(found["name"])), base64.b64decode(str(found["base64"]), validate=True)
         except ValueError:
             pass

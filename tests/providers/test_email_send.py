@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -204,6 +205,18 @@ def test_a_server_that_takes_less_than_the_mail_gets_none_of_it() -> None:
         assert failed(server, text="x" * 2_000).kind == "input"
         assert not any(command.startswith("MAIL") for command in server.commands)
         sent(server)
+
+
+def test_a_server_that_says_nonsense_of_sizes_gets_the_mail_and_one_that_repeats_a_sign_in_is_not_quoted(
+    server: SmtpServer,
+) -> None:
+    server.lies = {"EHLO": b"250-mail\r\n250-SIZE \xb2\r\n250 AUTH PLAIN\r\n"}
+    assert sent(server)["recipients"] == ["bob@example.com"]
+    given = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
+    server.lies |= {"AUTH": b"500 5.5.1 Command unrecognized: AUTH PLAIN " + given + b"\r\n"}
+    error = failed(server)
+    assert "Command unrecognized: AUTH PLAIN ••••" in error.message
+    assert given.decode() not in f"{error.message}{error.hint}{error.detail}"
 
 
 def test_a_server_that_knows_only_login_takes_ascii_alone() -> None:

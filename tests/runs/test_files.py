@@ -73,6 +73,24 @@ def test_a_step_may_call_its_file_whatever_it_likes(browser: Client, tenant: Ten
     assert [browser.get(link.url).headers["Content-Disposition"] for link in links] == list(names.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.txt\n", 'filename="a.txt"'),
+        ("../b\r\nSet-Cookie: c", 'filename="bSet-Cookie: c"'),
+        ("", 'filename="file"'),
+        ("x" * 90_000, f'filename="{"x" * 255}"'),
+    ],
+)
+def test_a_value_that_only_looks_like_a_file_writes_no_header(
+    browser: Client, tenant: Tenant, name: str, told: str
+) -> None:
+    run = a_run(tenant, {**FILE, "name": name})
+    answer = browser.get(reverse("run-file", args=["acme", run.pk]), {"step": "get", "value": "output"})
+    assert (answer.status_code, answer.content) == (200, PAGE)
+    assert answer.headers["Content-Disposition"] == f"attachment; {told}"
+
+
 def test_what_is_no_file_comes_as_json_and_what_is_not_there_is_not_found(browser: Client, tenant: Tenant) -> None:
     run = a_run(tenant, {"n": [1, "é"], "file": {**FILE, "base64": "no base64"}})
     url = reverse("run-file", args=["acme", run.pk])

@@ -89,7 +89,22 @@ def test_what_has_the_form_of_a_secret_is_found_and_taken_out(text: str) -> None
     assert clean["rows"][0]["text"].startswith("see ")
 
 
-@pytest.mark.parametrize("name", ["Authorization", "Set-Cookie", "cookie", "access_token", "refreshToken", "password"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "Set-Cookie",
+        "cookie",
+        "access_token",
+        "refreshToken",
+        "password",
+        "token",
+        "botToken",
+        "webhook_secret",
+        "secretKey",
+        "jwt",
+    ],
+)
 def test_what_has_the_name_of_a_secret_is_found_and_taken_out(name: str) -> None:
     assert list(secrets_in({"headers": {name: "short"}})) == [f"headers.{name}"]
     assert scrubbed({"headers": {name: ["a", "b"], "Accept": "x"}}) == {"headers": {name: MASK, "Accept": "x"}}

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, Field
 
 from integrations.providers.email.server import encoded
+from integrations.sdk import charsets
 
 # Characters of each of text and HTML, bytes of all attachments together.
 MAX_TEXT: Final = 1_000_000
@@ -134,18 +135,16 @@ def _body(message: EmailMessage, kind: str) -> str:
         part = message.get_body((kind,))
         if part is None or part.get_content_type() != f"text/{kind}":
             return ""
-        return _or_decoded(part)[:MAX_TEXT]
+        return _decoded(part)[:MAX_TEXT]
 
     return _or("", read)
 
 
-def _or_decoded(part: MIMEPart) -> str:
+def _decoded(part: MIMEPart) -> str:
     """Return a part's text; with a charset that nobody knows as well as it can be read."""
-    try:
-        return _plain(part.get_content()).replace("\r\n", "\n")
-    except (LookupError, ValueError):
-        payload = part.get_payload(decode=True)
-        return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+    payload = part.get_payload(decode=True)
+    text = charsets.decoded(payload, part.get_content_charset() or charsets.USUAL) if isinstance(payload, bytes) else ""
+    return _plain(text).replace("\r\n", "\n")
 
 
 def _attachments(message: EmailMessage, *, with_content: bool) -> Iterator[Attachment]:

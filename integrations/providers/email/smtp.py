@@ -27,6 +27,7 @@ from integrations.providers.email.server import (
 )
 from integrations.sdk import InputError, IntegrationError, OutcomeUnknown, Permanent, Transient
 from integrations.sdk.dialling import Dial
+from integrations.sdk.redaction import MASK
 from integrations.words import gettext as _
 from integrations.words import gettext_noop as noop
 
@@ -162,13 +163,14 @@ def _sign_in(server: smtplib.SMTP, user: str, password: str) -> None:
     given = encoded(f"\0{user}\0{password}".encode())
     code, text = server.docmd("AUTH", f"PLAIN {given}")
     if code not in (235, 503):
-        raise smtplib.SMTPAuthenticationError(code, text)
+        # Some repeat what they did not understand, and the password is in there.
+        raise smtplib.SMTPAuthenticationError(code, text.replace(given.encode(), MASK.encode()))
 
 
 def sent(server: smtplib.SMTP, message: bytes, *, sender: str, recipients: Sequence[str]) -> str:
     """Hand a message over, to all recipients or to none; return what the server said. Raises IntegrationError."""
     limit = server.esmtp_features.get("size", "")
-    if limit.isdigit() and 0 < int(limit[:15]) < len(message):
+    if limit.isascii() and limit.isdigit() and 0 < int(limit[:15]) < len(message):
         told = {"size": f"{len(message):,}", "limit": f"{int(limit[:15]):,}"}
         raise InputError(_("The mail has %(size)s bytes, and the server takes %(limit)s.") % told, field="text")
     code, text = server.mail(sender)

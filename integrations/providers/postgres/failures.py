@@ -24,6 +24,7 @@ from integrations.words import gettext as _
 from integrations.words import gettext_noop as noop
 
 READ_ONLY: Final = "25006"
+SWITCH_ON: Final = noop("Switch on “May change data” if that is what the step is for.")
 _SQL: Final = "sql"
 _MOST: Final = 500
 _WRITTEN: Final = noop("Correct the SQL.")
@@ -40,7 +41,7 @@ _ERRORS: Final[Mapping[str, tuple[type[IntegrationError], str]]] = {
     "22": (InputError, noop("A value does not fit where it is put: check the parameters and their types.")),
     "23": (Permanent, noop("What is in the database does not allow it.")),
     "25": (InputError, noop("Each step is a transaction of its own: leave out what begins or ends one.")),
-    READ_ONLY: (InputError, noop("Switch on “May change data” if that is what the step is for.")),
+    READ_ONLY: (InputError, SWITCH_ON),
     "26": (InputError, _WRITTEN),
     "28": (AuthError, _SIGN_IN),
     "2D": (InputError, noop("Each step is a transaction of its own: leave out what begins or ends one.")),

@@ -4,8 +4,10 @@
    PostgreSQL (its environment, password and service files) goes along.
 2. The transaction is read-only from its first word, where nothing is to be changed: after the first query in it that
    cannot be undone, and there is a query of ours before the statement.
-3. The statement is prepared, without a name: so there is one, and its parameters are never a part of it.
-4. Rows are read one by one, as many as are wanted; what the server sends is counted where the system counts it.
+3. The statement is prepared, without a name: so there is one, and its parameters are never a part of it. One that gives
+   no rows is not run where nothing is to be changed.
+4. Rows are read one by one, as many as are wanted; all that the server sends is counted where the system counts it,
+   for a server is whose a tenant names, and may answer anything to anything.
 5. Whatever fails before the commit leaves nothing behind. Only a commit whose answer is lost has an unknown outcome.
 """
 
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import certifi
 import psycopg
 from psycopg import pq
-from psycopg.generators import execute, send
+from psycopg.generators import send
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.waiting import Wait
 
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
-# Characters of what is returned, and bytes of what the server may send for it.
+# Characters of what is returned, names of columns included, and bytes of what the server may send for it.
 MAX_RESULT: Final = 8 * 1024 * 1024
 MAX_RECEIVED: Final = 32 * 1024 * 1024
+# Of each value beside itself and its name: quotes, a colon, a comma.
+_BESIDE: Final = 6
 CONNECT_SECONDS: Final = 10
 # How long before the step's own end the server gives up, so that it is the one to say so.
 _MARGIN: Final = 0.4
@@ -152,14 +156,15 @@ class _Transaction:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], statement: Statement) -> None:
         self._connection, self._statement = connection, statement
-        self._left = MAX_RESULT
+        self._left, self._before = MAX_RESULT, self._received()
         self._names: list[str] = []
+        self._of_names = 0
         self._reads: list[Any] = []
         self.answer, self.committing = Answer(), False
 
     async def run(self, seconds: float) -> None:
         writes = self._statement.write
-        await self._connection.execute("BEGIN" if writes else "BEGIN TRANSACTION READ ONLY")
+        await self._connection.wait(self._said(b"BEGIN" if writes else b"BEGIN TRANSACTION READ ONLY"))
         milliseconds = str(int(seconds * 1000)).encode()
         await self._connection.wait(self._settings(milliseconds))
         await self._connection.wait(self._prepared())
@@ -169,11 +174,15 @@ class _Transaction:
             return
         if self._connection.info.transaction_status == TransactionStatus.INTRANS:
             self.committing = True
-            await self._connection.execute("COMMIT")
+            await self._connection.wait(self._said(b"COMMIT"))
+
+    def _said(self, command: bytes) -> PQGen[None]:
+        self._pgconn.send_query(command)
+        _checked((yield from self._results()))
 
     def _settings(self, milliseconds: bytes) -> PQGen[None]:
         self._pgconn.send_query_params(_PREPARE.encode(), [milliseconds])
-        _checked((yield from execute(self._pgconn)))
+        _checked((yield from self._results()))
 
     @property
     def _pgconn(self) -> Any:
@@ -181,13 +190,23 @@ class _Transaction:
 
     def _prepared(self) -> PQGen[None]:
         self._pgconn.send_prepare(b"", self._statement.sql.encode())
-        _checked((yield from execute(self._pgconn)))
+        _checked((yield from self._results()))
 
     def _described(self) -> PQGen[list[bytes | None]]:
-        """Return the parameters as texts of the types that the statement wants."""
+        """Return the parameters as texts of the types that the statement wants.
+
+        Raises InputError for one that is to read and gives no rows. Where the transaction only reads, COPY and DO may
+        still write files and start programs, for a user who may do so.
+        """
         self._pgconn.send_describe_prepared(b"")
-        told = _checked((yield from execute(self._pgconn)))
+        told = _checked((yield from self._results()))
         given = self._statement.parameters
+        if not self._statement.write and not told.nfields:
+            raise InputError(
+                _("Nothing in the SQL gives rows, and it is only to read: it was not run."),
+                field="write",
+                hint=_(failures.SWITCH_ON),
+            )
         if told.nparams != len(given):
             raise InputError(
                 _("The SQL has %(wanted)s parameters ($1, $2, …), and %(given)s were given.")
@@ -198,32 +217,47 @@ class _Transaction:
 
     def _asked(self, values: Sequence[bytes | None]) -> PQGen[PGresult]:
         """Send the statement and take its rows one by one; return what the server says at their end."""
-        pgconn, before = self._pgconn, self._received()
-        pgconn.send_query_prepared(b"", values)
-        pgconn.set_single_row_mode()
-        yield from send(pgconn)
-        last: PGresult | None = None
-        while True:
-            while pgconn.is_busy():
-                while not (yield Wait.R):
-                    continue
-                if self._received() - before > MAX_RECEIVED:
-                    raise InputError(
-                        _("The database sends more than %(size)s MB; nothing was changed.")
-                        % {"size": MAX_RECEIVED // 1024**2},
-                        field="sql",
-                        hint=_("Ask for fewer rows, or for less of each."),
-                    )
-                pgconn.consume_input()
-            result = pgconn.get_result()
-            if result is None:
-                break
+        self._pgconn.send_query_prepared(b"", values)
+        self._pgconn.set_single_row_mode()
+        yield from send(self._pgconn)
+        last: list[PGresult] = []
+        while (result := (yield from self._result())) is not None:
             if result.status == ExecStatus.SINGLE_TUPLE:
                 self._take(result)
+            else:
+                last = [result]
+                _checked(last)
+        return _checked(last)
+
+    def _results(self) -> PQGen[list[PGresult]]:
+        """Send what waits to be sent, and return all that the server answers."""
+        yield from send(self._pgconn)
+        found: list[PGresult] = []
+        while (result := (yield from self._result())) is not None:
+            found.append(result)
+            _checked(found)
+        return found
+
+    def _result(self) -> PQGen[PGresult | None]:
+        """Return the next result, None after the last. Raises InputError where the server sends too much."""
+        pgconn = self._pgconn
+        while pgconn.is_busy():
+            while not (yield Wait.R):
                 continue
-            last = _checked([result])
-        assert last is not None
-        return last
+            if self._received() - self._before > MAX_RECEIVED:
+                self._refuse_more()
+            pgconn.consume_input()
+        found: PGresult | None = pgconn.get_result()
+        return found
+
+    def _refuse_more(self) -> None:
+        if self.committing:
+            raise psycopg.OperationalError("the server says more than it may")
+        raise InputError(
+            _("The database sends more than %(size)s MB; nothing was changed.") % {"size": MAX_RECEIVED // 1024**2},
+            field="sql",
+            hint=_("Ask for fewer rows, or for less of each."),
+        )
 
     def _received(self) -> int:
         """Return how many bytes have come by now, 0 where the system does not say."""
@@ -240,10 +274,11 @@ class _Transaction:
         if answer.truncated or len(answer.rows) >= self._statement.most:
             return self._more()
         if not self._names:
-            self._names = _names([(result.fname(at) or b"").decode() for at in range(result.nfields)])
+            self._names = _names([_text(result.fname(at) or b"") for at in range(result.nfields)])
+            self._of_names = sum(len(name) + _BESIDE for name in self._names)
             self._reads = [reader(result.ftype(at)) for at in range(result.nfields)]
         texts = [result.get_value(0, at) for at in range(result.nfields)]
-        self._left -= sum(len(text) for text in texts if text is not None)
+        self._left -= self._of_names + sum(len(text) for text in texts if text is not None)
         if self._left < 0:
             if answer.rows:
                 return self._more()
@@ -252,7 +287,7 @@ class _Transaction:
                 field="sql",
                 hint=_("Ask for less of it."),
             )
-        values = (None if text is None else read(text.decode()) for text, read in zip(texts, self._reads, strict=True))
+        values = (None if text is None else read(_text(text)) for text, read in zip(texts, self._reads, strict=True))
         answer.rows.append(dict(zip(self._names, values, strict=True)))
         return None
 
@@ -263,7 +298,7 @@ class _Transaction:
             raise _Enough
 
     def _told(self, last: PGresult) -> None:
-        words = (last.command_status or b"").decode().split()
+        words = _text(last.command_status or b"").split()
         changed = last.command_tuples
         self.answer.command = " ".join(word for word in words if not word.isdigit())
         self.answer.count = len(self.answer.rows) if changed is None else changed
@@ -289,6 +324,8 @@ def _of(error: psycopg.Error) -> IntegrationError:
 
 def _checked(results: Sequence[PGresult]) -> PGresult:
     """Return the last result. Raises what an error stands for, and InputError for what is no statement to be run."""
+    if not results:
+        raise psycopg.OperationalError("the server gives no answer")
     for result in results:
         if result.status == ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(result)
@@ -299,6 +336,11 @@ def _checked(results: Sequence[PGresult]) -> PGresult:
                 _("COPY to and from a step is not possible."), field="sql", hint=_("Use SELECT or INSERT.")
             )
     return results[-1]
+
+
+def _text(data: bytes) -> str:
+    # A database without an encoding of its own (SQL_ASCII) gives whatever was put into it.
+    return data.decode("utf-8", "replace")
 
 
 def _names(given: Sequence[str]) -> list[str]:

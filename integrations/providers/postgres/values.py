@@ -87,11 +87,18 @@ def _json(value: JSONValue) -> str:
 
 
 def reader(oid: int) -> _Read:
-    """Return what makes JSON of the text of a value of a type."""
-    if oid in ARRAYS:
-        read = _READERS.get(ARRAYS[oid], str)
-        return lambda text: _read_array(text, read)
-    return _READERS.get(oid, str)
+    """Return what makes JSON of the text of a value of a type; a text that is not written like one stays as it is."""
+    read = _READERS.get(ARRAYS.get(oid, oid), str)
+    known: _Read = (lambda text: _read_array(text, read)) if oid in ARRAYS else read
+
+    def reads(text: str) -> JSONValue:
+        try:
+            return known(text)
+        except (ValueError, IndexError):
+            # The SQL may choose how values are written, and the server says of itself what they are.
+            return text
+
+    return reads
 
 
 def _read_float(text: str) -> JSONValue:

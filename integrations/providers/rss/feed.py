@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from integrations.sdk import Permanent
+from integrations.sdk import Permanent, charsets
 from integrations.words import gettext as _
 
 MAX_DEPTH: Final = 100
@@ -89,19 +89,11 @@ def _text(body: bytes, content_type: str) -> str:
     bom = next((name for mark, name in _BOMS if body.startswith(mark)), "")
     header, declared = _CHARSET.search(content_type), _DECLARED.match(body[:300])
     names = (bom, header.group(1) if header else "", declared.group(1).decode() if declared else "", "utf-8")
-    name = next(name for name in names if name and _is_known(name))
-    text = body.decode(name, "replace")
+    name = next(name for name in names if name and charsets.known(name))
+    text = charsets.decoded(body, name)
     # At the beginning alone: looked for everywhere, it would take the square of the document's length.
     declaration = _DECLARATION.match(text)
     return text[declaration.end() :] if declaration else text
-
-
-def _is_known(charset: str) -> bool:
-    try:
-        # Not every codec makes text of bytes, which it says when there are any.
-        return b"<".decode(charset, "replace") != ""
-    except (LookupError, ValueError):
-        return False
 
 
 def _tree(text: str) -> Element:
