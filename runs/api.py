@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
@@ -262,13 +262,8 @@ class StepTestStart(TenantAPIView):
         workflow = self.find(Workflow, pk)
 
         def make() -> Response:
-            run = services.step_test(
-                actor=self.actor,
-                workflow=workflow,
-                key=key,
-                given=body.given,
-                **({"payload": body.payload} if "payload" in body.model_fields_set else {}),
-            )
+            payload: dict[str, Any] = {"payload": body.payload} if "payload" in body.model_fields_set else {}
+            run = services.step_test(actor=self.actor, workflow=workflow, key=key, given=body.given, **payload)
             return Response(started_document(run), status=202)
 
         return _finished_or(self, self.create(make), seconds)

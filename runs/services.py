@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from orchestrator import jsongate
 from orchestrator.errors import Conflict, Invalid, NotFound
-from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
@@ -181,15 +181,20 @@ def step_test(
     key: str,
     given: Mapping[str, JSONValue] | None = None,
     payload: JSONValue = _NOT_GIVEN,
+    instead: StepDefinition | None = None,
+    dedupe_key: str | None = None,
 ) -> Run:
     """Run one step of the draft, as a run of its own.
 
     ``given`` maps keys of other steps to outputs; without it the last stored ones are used. Without ``payload`` the
-    last run's trigger is.
+    last run's trigger is. ``instead`` is run in the step's place, and is not in the draft. With a ``dedupe_key`` that
+    the workflow has seen, the first run is returned.
     """
     require_operation(actor, "run.test")
-    version = draft_snapshot(actor=actor, workflow=workflow)
-    _known_step(WorkflowDefinition.model_validate(version.definition), key)
+    replaced = (key, instead) if instead else None
+    version = draft_snapshot(actor=actor, workflow=workflow, instead=replaced)
+    only = instead.key if instead else key
+    _known_step(WorkflowDefinition.model_validate(version.definition), only)
     chosen = samples.data_chosen(workflow)
     outcomes = (
         samples.last_outputs(workflow, chosen=chosen)
@@ -207,7 +212,8 @@ def step_test(
         trigger_type="manual",
         kind=RunKind.STEP,
         actor=actor,
-        seed={"only": key, "steps": {name: outcome for name, outcome in outcomes.items() if name != key}},
+        dedupe_key=dedupe_key,
+        seed={"only": only, "steps": {name: outcome for name, outcome in outcomes.items() if name not in (key, only)}},
     )
 
 

@@ -39,7 +39,7 @@ from orchestrator.builder.results import result_of
 from orchestrator.builder.rule import rule_texts, rule_words
 from orchestrator.builder.secret_fields import choosing
 from orchestrator.builder.spoken import action_words, words_of
-from orchestrator.builder.step_facts import HTTP_ACTION, fingerprint, held_by, input_schema
+from orchestrator.builder.step_facts import HTTP_ACTION, comparable, fingerprint, held_by, input_schema
 from orchestrator.builder.trigger_panel import trigger_title, trigger_words
 from orchestrator.errors import NotFound, Problem
 from orchestrator.flow.control import unused_options
@@ -321,6 +321,7 @@ class Board:
             called=called_by(self, step),
             extract_url=extract_url(self, step) if any(step.lanes.values()) else "",
             describes_url=self.url("workflow-step-openapi", key) if step.action == HTTP_ACTION else "",
+            compare_url=self.url("workflow-step-compare", key) if action and comparable(action) and not agent else "",
             tool_of=self.title(agent) if agent else "",
             loop=next((self.title(loop) for loop in reversed(self._loops_around(key))), ""),
             previous_url=self.url("workflow-step", order[place - 1]) if place else "",

@@ -147,7 +147,8 @@ class StepPanel:
     """The form of one step; ``loop`` is the name of the innermost loop around it, ``tool_of`` of the agent it serves.
 
     ``extract_url`` is where a lane of it is moved into its own workflow, empty while none holds a step, and
-    ``describes_url`` where an HTTP step is filled in from a description.
+    ``describes_url`` where an HTTP step is filled in from a description; ``compare_url`` leads
+    to its call beside HTTP.
 
     ``unused`` are options that mean nothing on this step, with what is meant instead.
     """
@@ -185,6 +186,7 @@ class StepPanel:
     called: Called | None
     extract_url: str
     describes_url: str
+    compare_url: str
     tool_of: str
     loop: str
     previous_url: str

@@ -44,3 +44,9 @@ class Broken:
 def as_json(lines: Sequence[Line]) -> list[JSONValue]:
     """Return lines as a script takes them: ``[[name, [[text, is value], …]], …]``."""
     return [[line.name, [[part.text, part.is_value] for part in line.parts]] for line in lines]
+
+
+def fit(text: str, most: int) -> str:
+    """Return a text as a page can carry it: without NUL and halves of surrogate pairs, and cut where it is longer."""
+    text = text[: most + 1].replace("\0", "").encode("utf-8", "replace").decode()
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -26,7 +26,7 @@ def reads(board: Board, key: str) -> dict[str, tuple[Line, ...]]:
     texts = {name: list(_texts(value)) for name, value in inputs.items()}
     if not any(texts.values()):
         return {}
-    scope = _scope(board, key)
+    scope = scope_of(board, key)
     found = {name: tuple(_lines(lines, scope)) for name, lines in texts.items()}
     return {name: lines for name, lines in found.items() if lines}
 
@@ -59,7 +59,7 @@ def _parts(text: str, context: Context) -> Iterator[Part]:
             return
 
 
-def _scope(board: Board, key: str) -> dict[str, Any]:
+def scope_of(board: Board, key: str) -> dict[str, Any]:
     """Return what expressions of a step see, from the last run or test and from the examples of actions."""
     trigger, outputs = board.samples
     place = place_of(board.definition.steps, key)

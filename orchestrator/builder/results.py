@@ -111,7 +111,7 @@ def result_of(board: Board, key: str, *, wanted: str = "") -> Result | None:
         run_url=_run_url(board, row),
         tabs=tuple(_tab(board, row, name, shown) for name in names),
         shown=shown,
-        told=_told(told_of) if shown in ("error", "failure") else None,
+        told=told_by(told_of) if shown in ("error", "failure") else None,
         has_value=shown in ("output", "input", "success"),
         value=told_of.inputs if shown == "input" else told_of.output,
         is_large=(told_of.inputs_ref if shown == "input" else told_of.output_ref) is not None,
@@ -145,7 +145,8 @@ def _tab(board: Board, row: StepRun, name: str, shown: str) -> Tab:
     )
 
 
-def _told(row: StepRun) -> Told:
+def told_by(row: StepRun) -> Told:
+    """Return how an attempt failed, in words."""
     error = row.error or {}
     return Told(
         message=str(error.get("message", "")),

@@ -39,6 +39,11 @@ UNREGISTERED: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+def comparable(action: Action) -> bool:
+    """Whether an action's calls are requests, which an HTTP step could send as well."""
+    return action.http and not action.pure and action.lanes is None and action.key != HTTP_ACTION
+
+
 def lane_names(step: StepDefinition) -> list[str]:
     """Return the lanes that a step has, those too that its action always has and the document left out."""
     action = registry.get(step.action)

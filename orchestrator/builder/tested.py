@@ -15,8 +15,9 @@ from runs.models import Run, StepRun
 from runs.outline import sample_paths, tree
 from runs.states import StepStatus
 
-# What of a step decides what it does; its name and notes do not.
+# What of a step decides what a test of it does; its name and notes do not, nor how often runs try it.
 _SETUP: Final = {"action", "credential", "config"}
+_NOT_TRIED: Final = {"config": {"retry", "on_lost"}}
 _BAD: Final = (StepStatus.FAILED, StepStatus.LOST)
 _MESSAGE: Final = 200
 
@@ -51,7 +52,7 @@ def _warning(
 
 
 def _setup(step: StepDefinition) -> dict[str, Any]:
-    return step.model_dump(mode="json", include=_SETUP)
+    return step.model_dump(mode="json", include=_SETUP, exclude=_NOT_TRIED)
 
 
 def _as_tested(workflow: Workflow, attempts: Mapping[str, StepRun]) -> dict[str, dict[str, Any]]:

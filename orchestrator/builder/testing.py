@@ -85,11 +85,10 @@ def _there(board: Board, key: str, query: Mapping[str, Any]) -> HttpResponse:
 def question(board: Board, key: str) -> Question | None:
     """Return what has to be asked before a test of a step, None when nothing has."""
     step = board.by_key[key]
-    missing = _missing(board, step)
-    if missing:
+    words = missing_before(board, step)
+    if words:
         before = [each for each, _is_sure in (place_of(board.definition.steps, key) or _NOWHERE).before]
         sends = [board.numbers[each.key] for each in before if really_acts(each)]
-        words = _("It reads what step %(numbers)s gives, which has not run yet.") % {"numbers": _listed(missing)}
         if sends:
             words += " " + _("Of the steps before it, %(numbers)s really acts.") % {"numbers": _listed(sends)}
         return Question(words=words, press=_("Run the steps before it"), then="first")
@@ -106,15 +105,18 @@ class _Nowhere:
 _NOWHERE: Final = _Nowhere()
 
 
-def _missing(board: Board, step: StepDefinition) -> list[int]:
-    """Return the numbers of the earlier steps that a step reads and that have given nothing yet."""
+def missing_before(board: Board, step: StepDefinition) -> str:
+    """Return in words which of the earlier steps that a step reads have given nothing yet, empty where all have."""
     place = place_of(board.definition.steps, step.key)
     before = {each.key for each, _is_sure in place.before} if place else set()
     _trigger, outputs = board.samples
-    return sorted(board.numbers[key] for key in _read_by(step) & before if key not in outputs)
+    missing = sorted(board.numbers[key] for key in read_by(step) & before if key not in outputs)
+    if not missing:
+        return ""
+    return _("It reads what step %(numbers)s gives, which has not run yet.") % {"numbers": _listed(missing)}
 
 
-def _read_by(step: StepDefinition) -> set[str]:
+def read_by(step: StepDefinition) -> set[str]:
     """Return the keys of the steps whose data a step's inputs read."""
     found: set[str] = set()
     for _path, text in find_templates(step.config.inputs):
@@ -153,7 +155,7 @@ def has_ended(started: Run) -> bool:
 def polling(board: Board, panel: StepPanel) -> dict[str, Any]:
     """Return where a test's result is asked for, the test that has not ended yet, and what is asked before one."""
     at = board.url("workflow-step", panel.key)
-    testing = _under_way(board)
+    testing = under_way(board)
     asks = "ask" in board.request.GET and testing is None and board.actor.may(Role.EDITOR)
     return {
         "testing": testing,
@@ -162,7 +164,7 @@ def polling(board: Board, panel: StepPanel) -> dict[str, Any]:
     }
 
 
-def _under_way(board: Board) -> Run | None:
+def under_way(board: Board) -> Run | None:
     """Return the test that the address names while it has not ended: its result is not the last one's yet."""
     text = board.request.GET.get("testing", "")
     if not (text.isascii() and text.isdigit() and len(text) < 20):

@@ -149,3 +149,17 @@ def steps_before(steps: tuple[StepDefinition, ...], key: str) -> tuple[StepDefin
                 lanes = {name: before if name == lane else () for name in step.lanes}
                 return (*steps[:index], step.model_copy(update={"lanes": lanes}))
     return None
+
+
+def steps_replaced(
+    steps: tuple[StepDefinition, ...], key: str, by: StepDefinition
+) -> tuple[StepDefinition, ...] | None:
+    """Return the steps with another in the place of one, which goes with its lanes; None when there is no such step."""
+    for index, step in enumerate(steps):
+        if step.key == key:
+            return (*steps[:index], by, *steps[index + 1 :])
+        for lane, inner in step.lanes.items():
+            if (replaced := steps_replaced(inner, key, by)) is not None:
+                changed = step.model_copy(update={"lanes": {**step.lanes, lane: replaced}})
+                return (*steps[:index], changed, *steps[index + 1 :])
+    return None

@@ -17,7 +17,7 @@ from integrations.sdk import Action, PollingTrigger
 from integrations.sdk.declaration import Declaration
 from integrations.words import declared
 from orchestrator.errors import Conflict, Invalid, NotFound, Problem
-from orchestrator.flow.definition import WorkflowDefinition, steps_before
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition, steps_before, steps_replaced
 from orchestrator.flow.facts import TriggerFacts
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.validation import ActionFacts, CredentialFacts, summary_problems, validate
@@ -199,18 +199,21 @@ def _watch(wanted: AutoReturn | None) -> dict[str, Any]:
 
 
 @transaction.atomic
-def draft_snapshot(*, actor: Actor, workflow: Workflow, until: str = "") -> WorkflowVersion:
+def draft_snapshot(
+    *, actor: Actor, workflow: Workflow, until: str = "", instead: tuple[str, StepDefinition] | None = None
+) -> WorkflowVersion:
     """Return an immutable copy of the draft as it is, to run it; the same draft is kept once.
 
-    ``until`` leaves out a step and what comes after it. Raises NotFound when there is no such step, and Forbidden when
-    the draft uses a credential that is not shared with the actor.
+    ``until`` leaves out a step and what comes after it, ``instead`` puts another in the place of a step. Raises
+    NotFound when there is no such step, and Forbidden when the draft uses a credential that is not shared with the
+    actor.
     """
     definition = draft_definition(workflow)
     if until:
-        steps = steps_before(definition.steps, until)
-        if steps is None:
-            raise NotFound(_("This workflow has no step %(until).80r.") % {"until": until})
-        definition = definition.model_copy(update={"steps": steps, "output": None})
+        definition = _with_steps(definition, until, steps_before(definition.steps, until))
+        definition = definition.model_copy(update={"output": None})
+    if instead is not None:
+        definition = _with_steps(definition, instead[0], steps_replaced(definition.steps, *instead))
     kept = WorkflowVersion.objects.for_tenant(workflow.tenant_id).filter(
         workflow=workflow, number__isnull=True, checksum=definition.checksum()
     )
@@ -223,6 +226,15 @@ def draft_snapshot(*, actor: Actor, workflow: Workflow, until: str = "") -> Work
         found.bindings = bindings
         found.save(update_fields=["bindings"])
     return found
+
+
+def _with_steps(
+    definition: WorkflowDefinition, key: str, steps: tuple[StepDefinition, ...] | None
+) -> WorkflowDefinition:
+    """Return a definition with these steps. Raises NotFound where they were not found for want of the step ``key``."""
+    if steps is None:
+        raise NotFound(_("This workflow has no step %(until).80r.") % {"until": key})
+    return definition.model_copy(update={"steps": steps})
 
 
 def _check(actor: Actor, definition: WorkflowDefinition) -> list[Problem]:

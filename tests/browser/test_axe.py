@@ -141,6 +141,7 @@ def _filled(found: Product, upstream_address: str) -> dict[str, str]:
         "workflows": f"{home}/workflows/",
         "builder, a step": f"{home}/workflows/{good}/steps/company/",
         "builder, an API's description": f"{home}/workflows/{good}/steps/company/openapi/",
+        "builder, beside HTTP": f"{home}/workflows/{uses}/steps/tell/compare/?ask=action",
         "builder, code": f"{home}/workflows/{good}/steps/text/",
         "builder, a trigger": f"{home}/workflows/{good}/triggers/hook/",
         "builder, what to look for": f"{home}/workflows/{ways}/triggers/new/",
@@ -300,7 +301,7 @@ _QUESTION: Final = {
 NAMES: Final = (
     "home", "workflows", "builder, a step", "builder, code", "builder, a trigger", "builder, problems", "add a step",
     "builder, what to look for", "builder, an app's change", "builder, an app's event", "builder, who may call",
-    "builder, whose failures",
+    "builder, whose failures", "builder, beside HTTP",
     "a provider with a trigger",
     "nothing found", "the draft and real requests", "publish", "publish, problems",
     "versions", "a version", "settings", "a workflow's file", "import", "runs", "no runs",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.flow.definition import WorkflowDefinition
+from orchestrator.flow.definition import StepDefinition, WorkflowDefinition, steps_replaced
 
 STEP: dict[str, Any] = {"key": "one", "action": "data.set"}
 
@@ -37,3 +37,20 @@ def test_a_value_of_a_step_may_hold_any_text() -> None:
     step = {**STEP, "config": {"inputs": {"values": {"text": "a\0b"}}}}
     definition = WorkflowDefinition.model_validate({"name": "A", "slug": "a", "steps": [step], "output": "\0"})
     assert definition.as_document()["steps"][0]["config"]["inputs"]["values"] == {"text": "a\0b"}
+
+
+def test_another_step_stands_in_the_place_of_one_wherever_that_is() -> None:
+    inner = {"key": "check", "action": "flow.if", "lanes": {"then": [{**STEP, "key": "two"}], "else": []}}
+    given = {"name": "A", "slug": "a", "steps": [STEP, inner, {**STEP, "key": "three"}]}
+    steps = WorkflowDefinition.model_validate(given).steps
+    by = StepDefinition.model_validate({**STEP, "key": "other"})
+    for key, keys in (
+        ("one", "other check two three"),
+        ("two", "one check other three"),
+        ("three", "one check two other"),
+    ):
+        found = steps_replaced(steps, key, by)
+        assert found is not None
+        walked = [step.key for _path, step in WorkflowDefinition(name="A", slug="a", steps=found).walk()]
+        assert walked == keys.split()
+    assert steps_replaced(steps, "nobody", by) is None

@@ -94,6 +94,7 @@ PAGES: Final[tuple[Row, ...]] = (
     page(f"{_STEP}extract/", get=EDITOR, post=EDITOR, sent={"lane": "a"}, of={"key": "several"}),
     page(f"{_STEP}lanes/", post=EDITOR, sent={"do": "add", "name": "c"}, of={"key": "several"}),
     page(f"{_STEP}openapi/", get=EDITOR, post=EDITOR, sent={"text": _DESCRIBED}, of={"key": "call"}),
+    page(f"{_STEP}compare/", get=EDITOR, post=EDITOR, sent={"do": "add"}, of={"key": "tell"}),
     page(f"{_STEP}options/<str:field>/", get=EDITOR, post=EDITOR, sent={"value": "C1"}, of={"key": "tell"}),
     page(f"{_STEP}test/", post=EDITOR),
     # Triggers

@@ -22,6 +22,7 @@ READ_WITH: Final = (
     (f"{_FLOW}test/requests/", "runs=$run"),
     (_STEP, "run=$run"),
     (_STEP, "testing=$run"),
+    (f"{_STEP}compare/", "testing=$run"),
     ("api/v1/runs/", "workflow=$workflow"),
     ("api/v1/runs/", "q=$run"),
     ("api/v1/runs/export/", "workflow=$workflow"),
