@@ -45,7 +45,7 @@ def page(client: Client, workflow: Workflow) -> str:
 
 def press(client: Client, text: str) -> str:
     """Post the form that the page's button belongs to; return the provider's address that this leads to."""
-    assert '<button class="b sm p" form="connect">' in text
+    assert '<button class="b sm a" form="connect">' in text
     (form,) = re.findall(r'<form id="connect" [^>]*>.*?</form>', text, re.DOTALL)
     fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form))
     url = re.findall(r'action="([^"]+)"', form)[0]
