@@ -6,8 +6,9 @@ translator, as in a test of an integration alone, every text stays as it is writ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 
 def _as_written(message: str) -> str:
@@ -53,3 +54,17 @@ def declared(text: str) -> str:
 def gettext_noop(message: str) -> str:
     """Mark a text that is kept, and translated by ``gettext`` each time it is needed."""
     return message
+
+
+_KINDS: Final = {
+    "oauth2": gettext_noop("a sign-in (OAuth 2)"),
+    "api_key": gettext_noop("an API key"),
+    "bearer_token": gettext_noop("a bearer token"),
+    "basic": gettext_noop("a user name and password"),
+}
+
+
+def credential_words(kinds: Iterable[str]) -> str:
+    """Return kinds of credentials as a sentence names them: "a sign-in (OAuth 2) or a bearer token"."""
+    wanted = frozenset(kinds)
+    return gettext(" or ").join(gettext(words) for kind, words in _KINDS.items() if kind in wanted)

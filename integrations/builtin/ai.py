@@ -13,10 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 from integrations.builtin.flow import YEAR, engine_only
 from integrations.sdk import Provider, RunContext, action, ui
 from integrations.sdk.chat import SCHEMA_EXAMPLE
+from integrations.words import gettext as _
+from integrations.words import ngettext
 from orchestrator.flow.tools import AGENT, LANE
 
 MOST_MODEL_CALLS: Final = 100
 MOST_TOOL_CALLS: Final = 500
+_ASKED: Final = {"approval": ("writes", "always")}
 
 ai = Provider(
     key="ai",
@@ -41,7 +44,8 @@ class AgentInputs(BaseModel):
     )  # fmt: skip
     endpoint: str | None = Field(
         None, pattern=r"^https?://", max_length=2_000, title="Endpoint", examples=["https://models.example.com/v1"],
-        description="The root of the API, where the provider is endpoint.", json_schema_extra=ui(format="uri"),
+        description="The root of the API, where the provider is endpoint.",
+        json_schema_extra=ui(format="uri", visible_if={"provider": ["endpoint"]}),
     )  # fmt: skip
     model: str = Field(
         min_length=1, max_length=200, title="Model", description="One that can use tools.",
@@ -68,29 +72,28 @@ class AgentInputs(BaseModel):
     )  # fmt: skip
     approvers: list[_Name] = Field(
         [], max_length=100, title="Approvers", examples=[["ada", "admin"]],
-        description="User names or roles, one a line: who answers must sign in then. Empty: the link is enough.",
+        description="User names or roles: who answers must sign in then. Empty: the link is enough.",
+        json_schema_extra=ui(visible_if=_ASKED),
     )  # fmt: skip
     approval_timeout: float | None = Field(
-        None, gt=0, le=YEAR, title="Answer within, in seconds", examples=[86_400],
+        None, gt=0, le=YEAR, title="Seconds for an answer", examples=[86_400],
         description="After it the call counts as rejected. Empty: it waits as long as it takes.",
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, visible_if=_ASKED),
     )  # fmt: skip
-    max_model_calls: int = Field(
-        20, ge=1, le=MOST_MODEL_CALLS, title="At most so many questions to the model", examples=[20]
-    )
+    max_model_calls: int = Field(20, ge=1, le=MOST_MODEL_CALLS, title="Questions to the model, at most", examples=[20])
     max_tool_calls: int = Field(
-        50, ge=0, le=MOST_TOOL_CALLS, title="At most so many uses of tools", examples=[50]
+        50, ge=0, le=MOST_TOOL_CALLS, title="Uses of tools, at most", examples=[50]
     )  # fmt: skip
     max_tokens: int | None = Field(
-        200_000, ge=1, le=1_000_000_000, title="At most so many tokens", examples=[200_000],
+        200_000, ge=1, le=1_000_000_000, title="Tokens, at most", examples=[200_000],
         description="Of all questions and answers together.",
     )  # fmt: skip
     max_cost: float | None = Field(
-        None, gt=0, le=1_000_000, title="At most so many US dollars", examples=[0.5],
+        None, gt=0, le=1_000_000, title="US dollars, at most", examples=[0.5],
         description="Takes a model whose price is known here.",
     )  # fmt: skip
     max_seconds: float | None = Field(
-        600, gt=0, le=86_400, title="At most so many seconds", examples=[600],
+        600, gt=0, le=86_400, title="Seconds, at most", examples=[600],
         description="Of the model's and the tools' work; waiting for an approval does not count.",
     )  # fmt: skip
     on_budget: Literal["fail", "stop"] = Field(
@@ -98,7 +101,7 @@ class AgentInputs(BaseModel):
         description="fail: the step fails. stop: it ends with what it has, and “stopped” says budget.",
     )  # fmt: skip
     max_answer_tokens: int = Field(
-        4_096, ge=1, le=1_000_000, title="Longest single answer, in tokens", examples=[4_096],
+        4_096, ge=1, le=1_000_000, title="Tokens of one answer, at most", examples=[4_096],
         json_schema_extra=ui(advanced=True),
     )  # fmt: skip
 
@@ -127,6 +130,14 @@ class AgentOutput(BaseModel):
     )
     limit: str | None = Field(default=None, title="Limit", description="Which limit it was, like max_tokens.")
     usage: AgentUsage = Field(title="Used")
+
+
+def _summary(output: dict[str, Any]) -> str:
+    asked, used = output["usage"]["model_calls"], output["usage"]["tool_calls"]
+    return _("%(questions)s, %(uses)s") % {
+        "questions": ngettext("%(count)s question", "%(count)s questions", asked) % {"count": asked},
+        "uses": ngettext("%(count)s use of a tool", "%(count)s uses of tools", used) % {"count": used},
+    }
 
 
 @action(
@@ -160,7 +171,7 @@ class AgentOutput(BaseModel):
     http=False,
     lanes=(LANE,),
     synonyms=("llm", "model", "tools", "assistant", "gpt", "claude", "decide", "function calling", "chat"),
-    summary=lambda output: f"{output['usage']['model_calls']} questions, {output['usage']['tool_calls']} tools",
+    summary=_summary,
 )
 async def agent(ctx: RunContext[AgentInputs]) -> dict[str, Any]:
     """Have a language model work on a task with steps as its tools, within limits."""

@@ -182,9 +182,9 @@ class RequestInputs(BaseModel):
         description="A page with fewer is the last; otherwise an empty one is. The query asks for so many.",
         json_schema_extra=_paging_ui("page", "offset"),
     )  # fmt: skip
-    max_pages: int = Field(100, ge=1, le=1_000, title="At most pages", examples=[10], json_schema_extra=_paging_ui())
+    max_pages: int = Field(100, ge=1, le=1_000, title="Pages, at most", examples=[10], json_schema_extra=_paging_ui())
     max_items: int = Field(
-        10_000, ge=1, le=1_000_000, title="At most items", examples=[500], json_schema_extra=_paging_ui()
+        10_000, ge=1, le=1_000_000, title="Items, at most", examples=[500], json_schema_extra=_paging_ui()
     )
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.fields import is_secret, secret_inputs
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, JSONValue
+from integrations.words import credential_words
 from integrations.words import gettext as _
 
 NAME: Final = re.compile(r"[a-z][A-Za-z0-9]*")
@@ -99,7 +100,7 @@ class Declaration:
     @property
     def auth_needed(self) -> str:
         """The sentence that names the credential this requires."""
-        kinds = _(" or ").join(kind for kind in ALSO_TAKES if kind in self.accepted_auth)
+        kinds = credential_words(self.accepted_auth)
         return _("%(name)s requires %(needed)s") % {"name": self.provider.name, "needed": kinds or _("no credential")}
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from integrations.sdk import Action
 from integrations.words import declared
+from orchestrator.flow.facts import scopes_missing
 from orchestrator.tenants.models import Role
 from orchestrator.vault.models import AuthType, Health
 from orchestrator.vault.oauth_apps import sign_in_of
@@ -36,7 +37,9 @@ def connect_of(board: Board, action: Action | None, key: str, chosen: str | None
     back = {"next": board.url("workflow-step", key)}
     if chosen:
         row = next((row for row in board.credentials if row.name == chosen), None)
-        if row is None or row.auth_type != AuthType.OAUTH2 or row.health != Health.RECONNECT:
+        if row is None or row.auth_type != AuthType.OAUTH2:
+            return None
+        if row.health != Health.RECONNECT and not scopes_missing(action.scopes, row.scopes):
             return None
         url = reverse("credential-connect", args=[board.tenant.slug, row.pk])
         return Connect(words=_("Connect again"), url=url, fields=back)

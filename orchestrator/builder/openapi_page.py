@@ -130,7 +130,7 @@ def _filled_in(board: Board, step: StepDefinition, chosen: Operation) -> HttpRes
     messages.success(board.request, said % {"method": chosen.method, "path": chosen.path})
     for line in _left_to_do(chosen, has_credential=step.credential is not None):
         messages.warning(board.request, line)
-    return redirect(f"{board.url('workflow-step', step.key)}#field-url")
+    return redirect(board.url("workflow-step", step.key))
 
 
 def _left_to_do(chosen: Operation, *, has_credential: bool) -> list[str]:

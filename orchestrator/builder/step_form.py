@@ -109,6 +109,19 @@ class Field:
         return dict(self.choices).get(self.default, self.default)
 
     @property
+    def offered(self) -> tuple[tuple[str, str], ...]:
+        """Return the choices as they are posted: the default among them stands for leaving it out."""
+        if self.default and self.default not in dict(self.choices):
+            return (("", _("%(value)s (default)") % {"value": self.default}), *self.choices)
+        if not self.default:
+            return (("", _("Choose one") if self.required else _("Not set")), *self.choices)
+        left_out = self.default if self.value == self.default else ""
+        return tuple(
+            (left_out, _("%(value)s (default)") % {"value": words}) if value == self.default else (value, words)
+            for value, words in self.choices
+        )
+
+    @property
     def is_segmented(self) -> bool:
         """Whether all choices stand side by side."""
         return self.kind in ("choice", "switch") and len(self.choices) <= FEW
@@ -369,10 +382,10 @@ def _choices(part: Schema, kind: str, default: str) -> tuple[tuple[str, str], ..
 def _limits(part: Schema) -> str:
     low, high = part.get("minimum"), part.get("maximum")
     if low is not None and high is not None:
-        return _("%(low)s to %(high)s") % {"low": low, "high": high}
+        return _("%(low)s to %(high)s") % {"low": f"{low:,}", "high": f"{high:,}"}
     if low is not None:
-        return _("%(low)s or more") % {"low": low}
-    return _("up to %(high)s") % {"high": high} if high is not None else ""
+        return _("%(low)s or more") % {"low": f"{low:,}"}
+    return _("up to %(high)s") % {"high": f"{high:,}"} if high is not None else ""
 
 
 def _example(part: Schema, kind: str) -> str:

@@ -40,7 +40,7 @@ from orchestrator.flow.values import ExpressionError
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, resolve_credential
-from orchestrator.vault.sharing import require_use_of
+from orchestrator.vault.sharing import usable_of_name
 from orchestrator.workflows.models import Variable
 from runs.engine.records import idempotency_key
 
@@ -154,8 +154,8 @@ def _call(board: Board, step: StepDefinition, action: Action) -> _Call:
 
 def _opened(board: Board, name: str) -> ResolvedCredential:
     """Open a credential as it is. A token that has run out is not renewed: that would ask its provider."""
-    require_use_of(board.actor, name)
-    return resolve_credential(tenant_id=board.tenant.pk, name=name, is_use=False)
+    pk = usable_of_name(board.actor, name)
+    return resolve_credential(tenant_id=board.tenant.pk, credential_id=pk, name=name, is_use=False)
 
 
 def _scope(board: Board, step: StepDefinition) -> dict[str, Any]:

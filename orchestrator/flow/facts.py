@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -95,3 +95,8 @@ class WorkflowFacts:
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     calls: tuple[str, ...] = ()
+
+
+def scopes_missing(wanted: Iterable[str], granted: Collection[str]) -> list[str]:
+    """Return the scopes that were not granted; none where it is not known what was."""
+    return [scope for scope in wanted if granted and not set(granted) & set(scope.split("|"))]

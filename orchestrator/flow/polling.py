@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from integrations.words import credential_words
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.definition import TriggerDefinition
@@ -144,7 +145,7 @@ def app_problems(
 def _credential(
     where: str, name: str | None, facts: TriggerFacts, credentials: Mapping[str, CredentialFacts]
 ) -> Iterator[Problem]:
-    needed = _(" or ").join(sorted(facts.accepted_auth, reverse=True))
+    needed = credential_words(facts.accepted_auth)
     if not name:
         if facts.auth_required:
             yield error(
@@ -167,7 +168,7 @@ def _credential(
         yield error(
             where,
             _("%(name)s requires %(needed)s; this is %(auth_type)s.")
-            % {"name": facts.provider_name, "needed": needed, "auth_type": known.auth_type},
+            % {"name": facts.provider_name, "needed": needed, "auth_type": credential_words([known.auth_type])},
             "credential_type",
         )
     elif known.provider != facts.provider:

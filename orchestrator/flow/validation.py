@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from integrations.words import credential_words
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.agents import agent_problems, credential_facts, is_tool, tool_facts, tool_problems
@@ -19,7 +20,7 @@ from orchestrator.flow.compiler import Reference
 from orchestrator.flow.control import after_lanes, control_problems, lane_problems, may_be_skipped, unreachable
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template, find_templates
-from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts
+from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts, scopes_missing
 from orchestrator.flow.items import as_template
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.outputs import input_schema, output_schema
@@ -90,12 +91,11 @@ def summary_problems(definition: WorkflowDefinition, *, catalog: Catalog) -> lis
 
 def _scopes(where: str, name: str, facts: ActionFacts, known: CredentialFacts) -> Iterator[Problem]:
     """Yield what a credential of the action's own provider was not granted, where it is known what it was."""
-    if not known.scopes or known.provider != facts.provider:
+    if known.provider != facts.provider:
         return
-    missing = [scope for scope in facts.scopes if not known.scopes & set(scope.split("|"))]
-    if missing:
+    if missing := scopes_missing(facts.scopes, known.scopes):
         told = {"name": name, "scopes": ", ".join(_short_scope(scope) for scope in missing)}
-        yield warning(where, _("Reconnect %(name)r to grant %(scopes)s.") % told, "credential_scopes")
+        yield warning(where, _("Connect “%(name)s” again to grant it %(scopes)s.") % told, "credential_scopes")
 
 
 def _short_scope(scope: str) -> str:
@@ -233,7 +233,7 @@ class _Checker:
             yield error(where, message, "unregistered")
 
     def _credential(self, path: str, step: StepDefinition, facts: ActionFacts) -> Iterator[Problem]:
-        where, needed = f"{path}.credential", _(" or ").join(sorted(facts.accepted_auth, reverse=True))
+        where, needed = f"{path}.credential", credential_words(facts.accepted_auth)
         name = facts.provider_name
         if step.credential is None:
             if facts.auth_required and facts.accepted_auth:
@@ -257,7 +257,7 @@ class _Checker:
             yield error(
                 where,
                 _("%(name)s requires %(needed)s; this is %(auth_type)s.")
-                % {"name": name, "needed": needed, "auth_type": known.auth_type},
+                % {"name": name, "needed": needed, "auth_type": credential_words([known.auth_type])},
                 "credential_type",
             )
         elif known.provider != facts.provider and (facts.provider != "http" or known.provider in NEVER_SENT):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
 
+from integrations.words import credential_words
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.compiler import Reference
@@ -189,8 +190,8 @@ def _signature(path: str, signature: Signature, credentials: Mapping[str, Creden
     elif known.auth_type != wanted:
         message = _("%(preset)s requires %(wanted)s; this is %(auth_type)s.") % {
             "preset": signature.preset,
-            "wanted": wanted,
-            "auth_type": known.auth_type,
+            "wanted": _("a signing secret") if wanted == "api_key" else credential_words([wanted]),
+            "auth_type": _("a signing secret") if known.auth_type == "api_key" else credential_words([known.auth_type]),
         }
         yield error(where, message, "credential_type")
     elif not known.is_shared:

@@ -298,8 +298,13 @@ def _settings_field(name: str, spec: Mapping[str, Any], value: Any, required: bo
         kind="choice" if "enum" in spec else kinds.get(str(spec.get("type", "")), "text"),
         value="\n".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value),
         required=required,
-        choices=tuple((str(value), str(value)) for value in spec.get("enum", ())),
+        choices=(*_none(spec, required), *((str(value), str(value)) for value in spec.get("enum", ()))),
     )
+
+
+def _none(spec: Mapping[str, Any], required: bool) -> tuple[tuple[str, str], ...]:
+    """Return the choice to leave out what may be, and has nothing in its place."""
+    return () if required or spec.get("default") is not None else (("", _("Not set")),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,9 +161,13 @@ class EmailSettings(BaseModel):
         title=noop("Server for outgoing mail"),
         description=noop("Where it is another one than above, which then is the one for IMAP."),
     )
-    smtp_port: int | None = Field(None, ge=1, le=65535, title=noop("Its port"), description=noop("587 when left out."))
+    smtp_port: int | None = Field(
+        None, ge=1, le=65535, title=noop("Port for outgoing mail"), description=noop("587 when left out.")
+    )
     smtp_security: Literal["starttls", "tls", "none"] | None = Field(
-        None, title=noop("Its security"), description=noop("tls on port 465, else starttls, when left out.")
+        None,
+        title=noop("Security of outgoing mail"),
+        description=noop("tls on port 465, else starttls, when left out."),
     )
 
 

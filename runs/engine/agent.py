@@ -331,7 +331,7 @@ class _Agent:
 
     async def _refused(self, tool: Tool, asked: Mapping[str, Any], number: int, group: Group) -> str:
         """Ask a person; return what the model hears of a rejection, empty for an approval."""
-        question = _("%(agent)s wants to use %(tool)s with: %(arguments)s") % {
+        question = _("“%(agent)s” wants to use “%(tool)s” with: %(arguments)s") % {
             "agent": self.entered.step.name or self.entered.step.key,
             "tool": tool.step.name or tool.step.key,
             "arguments": asked_of(asked),

@@ -9,6 +9,7 @@ from typing import Any
 from integrations.builtin.ai import AgentInputs
 from integrations.sdk.chat import Tokens
 from integrations.sdk.prices import Price
+from integrations.words import declared, ngettext
 from integrations.words import gettext as _
 from orchestrator.types import JSONValue
 from runs.engine.records import Failure
@@ -99,11 +100,11 @@ class Spending:
 
     def failure(self, limit: str) -> Failure:
         """Return why an agent failed that reached a limit, with what it used."""
-        used = _(
-            "%(model)s questions to the model and %(tools)s uses of tools, with %(tokens)s tokens in %(seconds).3g s"
-        ) % {
-            "model": self.model_calls,
-            "tools": self.tool_calls,
+        asked, tools = self.model_calls, self.tool_calls
+        used = _("%(questions)s and %(uses)s, with %(tokens)s tokens in %(seconds).3g s") % {
+            "questions": ngettext("%(count)s question to the model", "%(count)s questions to the model", asked)
+            % {"count": asked},
+            "uses": ngettext("%(count)s use of a tool", "%(count)s uses of tools", tools) % {"count": tools},
             "tokens": f"{self.tokens:,}",
             "seconds": self.seconds,
         }
@@ -111,7 +112,14 @@ class Spending:
             used = _("%(used)s for %(cost).4g US dollars") % {"used": used, "cost": self.cost}
         return Failure(
             kind=FailureKind.PERMANENT,
-            message=_("The agent reached its limit %(limit)s before it was done: %(used)s.")
-            % {"limit": limit, "used": used},
-            hint=_("Raise the limit, give it less to do, or let it end with what it has by its option on_budget."),
+            message=_("The agent reached its limit “%(limit)s” before it was done: %(used)s.")
+            % {"limit": _named(limit), "used": used},
+            hint=_("Raise the limit, give it less to do, or choose stop under “%(option)s”.")
+            % {"option": _named("on_budget")},
         )
+
+
+def _named(name: str) -> str:
+    """Return what an input is called on an agent's form."""
+    field = AgentInputs.model_fields.get(name)
+    return declared(str(field.title)) if field else _("Length of the conversation")

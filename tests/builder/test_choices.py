@@ -374,7 +374,7 @@ def test_what_says_nothing_of_the_credential_leaves_it_as_it_was(
 
 def test_without_a_credential_one_is_told_to_choose_one(builder: Client, workflow: Workflow) -> None:
     text = said(part(builder, workflow, "none"))
-    assert "Shop requires bearer_token" in text
+    assert "Shop requires a bearer token" in text
     assert "Choose a credential that fits" in text
     assert _asked == []
 

@@ -45,7 +45,7 @@ def page(client: Client, workflow: Workflow) -> str:
 
 def press(client: Client, text: str) -> str:
     """Post the form that the page's button belongs to; return the provider's address that this leads to."""
-    assert '<button class="b sm p" form="connect">' in text
+    assert '<button class="b sm a" form="connect">' in text
     (form,) = re.findall(r'<form id="connect" [^>]*>.*?</form>', text, re.DOTALL)
     fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form))
     url = re.findall(r'action="([^"]+)"', form)[0]
@@ -91,6 +91,22 @@ def test_one_that_is_chosen_is_connected_again_once_it_ended(
     assert press(client, text).startswith("https://slack.com/oauth/v2/authorize?")
     assert [each.name for each in Credential.objects.for_tenant(tenant)] == ["Team"]
     assert Step.objects.for_tenant(tenant).get().credential == made
+
+
+def test_one_that_was_not_granted_what_the_step_needs_is_connected_again(
+    client: Client, editor: User, actor: Actor, workflow: Workflow, operators_app: None, tenant: Tenant
+) -> None:
+    secret = {"access_token": "t", "refresh_token": "r"}
+    credential_create(actor=actor, name="Team", provider="slack", auth_type="oauth2", secret=secret)
+    step_update(actor=actor, workflow=workflow, key="tell", changes={"credential": "Team"})
+    client.force_login(editor)
+    made = Credential.objects.for_tenant(tenant)
+    made.update(scopes=["chat:write"])
+    assert 'form="connect"' not in page(client, workflow)
+    made.update(scopes=["channels:read"])
+    text = page(client, workflow)
+    assert "Connect again" in text
+    assert press(client, text).startswith("https://slack.com/oauth/v2/authorize?")
 
 
 def test_who_may_not_edit_is_offered_nothing(

@@ -57,7 +57,7 @@ def test_the_form_says_what_the_credential_was_not_granted(browser: Client, acto
     Credential.objects.for_tenant(actor.tenant).filter(pk=made.pk).update(scopes=["channels:read"])
     step = {"key": "tell", "action": "slack.sendMessage", "credential": "team",
             "config": {"inputs": {"channel": "#a", "text": "hi"}}}  # fmt: skip
-    assert "Reconnect &#x27;team&#x27; to grant chat:write." in page_of(browser, actor, "tell", step)
+    assert "Connect “team” again to grant it chat:write." in page_of(browser, actor, "tell", step)
 
 
 def test_what_a_step_declares_to_give_can_be_picked_before_it_ever_ran(browser: Client, actor: Actor) -> None:

@@ -122,7 +122,7 @@ def test_what_there_is_to_look_for_is_chosen_and_then_filled_in(
     assert config(workflow) == {"trigger": "shop.newOrder", "interval": 60}
     page = client.get(at(workflow)).text
     assert "Starts when somebody orders." in page
-    assert "Shop requires bearer_token. Choose a credential." in page
+    assert "Shop requires a bearer token. Choose a credential." in page
     assert 'name="in.place"' in page
     assert 'name="in.tags"' in page
     # There is no data that could be put in.

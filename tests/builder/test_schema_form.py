@@ -173,3 +173,17 @@ _part = st.recursive(
 def test_any_schema_has_a_form_that_any_value_survives(part: Any, other: Any, value: Any) -> None:
     schema = {"properties": {"x": part, "y": True}, "$defs": {"A": other, "B": {"$ref": "#/$defs/B"}}}
     assert_kept({"x": value}, parse(schema, posted(fields(schema, {"x": value}))))
+
+
+def test_the_default_is_offered_once_and_stands_for_leaving_it_out() -> None:
+    part = {"enum": ["auto", "text"], "default": "auto"}
+    assert only(part).offered == (("", "auto (default)"), ("text", "text"))
+    chosen = fields({"properties": {"x": part}}, {"x": "auto"})[0]
+    assert chosen.offered == (("auto", "auto (default)"), ("text", "text"))
+    assert only({"enum": ["auto", "text"]}).offered == (("", "Not set"), ("auto", "auto"), ("text", "text"))
+    assert only({"type": "boolean", "default": False}).offered == (("true", "On"), ("", "Off (default)"))
+
+
+def test_limits_of_many_digits_can_be_read() -> None:
+    assert only({"type": "integer", "minimum": 1, "maximum": 1_000_000}).limits == "1 to 1,000,000"
+    assert only({"type": "number", "minimum": 0.5}).limits == "0.5 or more"

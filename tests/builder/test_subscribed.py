@@ -172,7 +172,7 @@ def test_what_is_wrong_is_said_at_its_field(client: Client, actor: Actor, make: 
     workflow = make({"trigger": "shop.sold", "inputs": {"place": "x"}})
     text = page(client, workflow)
     assert "String should have at least 2 characters" in text
-    assert "Shop requires bearer_token. Choose a credential." in text
+    assert "Shop requires a bearer token. Choose a credential." in text
     services.workflow_delete(actor=actor, workflow=workflow)
     workflow = make({"trigger": "shop.sold", "interval": 60, "inputs": {"place": "north"}}, "polling")
     assert "shop.sold is of the type event, and this trigger is of the type polling." in page(client, workflow)

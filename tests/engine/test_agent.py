@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from integrations.builtin.ai import AgentInputs
 from integrations.sdk import Action, AuthError, Permanent, RunContext, action
 from runs.engine.records import Failed, Outcome, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
@@ -263,8 +264,9 @@ def test_an_agent_ends_at_its_limit_with_what_it_has_or_fails_with_what_it_used(
     stopped = world()
     outcome = stopped.run(agent(*TOOLS, **inputs))
     assert isinstance(outcome, Failed)
-    assert f"The agent reached its limit {limit} before it was done" in outcome.failure.message
-    assert "questions to the model" in outcome.failure.message
+    title = AgentInputs.model_fields[limit].title
+    assert f"The agent reached its limit “{title}” before it was done" in outcome.failure.message
+    assert " to the model and " in outcome.failure.message
     row: Any = stopped.rows("agent")[0]
     assert row.output["usage"]["model_calls"] == found["usage"]["model_calls"] <= 2
 
@@ -328,8 +330,8 @@ def test_before_a_tool_that_does_more_than_read_a_person_is_asked_and_a_rejectio
     assert isinstance(world.run_once(agent(*TOOLS, approval="writes")), Parked)
     given(world.run(agent(*TOOLS, approval="writes")))
     assert questions == {
-        "agent[2].agent_approval": 'agent wants to use put with: {"value": "b"}',
-        "agent[4].agent_approval": 'agent wants to use send with: {"value": "c"}',
+        "agent[2].agent_approval": '“agent” wants to use “put” with: {"value": "b"}',
+        "agent[4].agent_approval": '“agent” wants to use “send” with: {"value": "c"}',
     }
     assert heard(world)[-1] == "A person rejected this call, so the tool was not used. They said: Not today."
     assert world.rows("agent[4].send") == []

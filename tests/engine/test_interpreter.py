@@ -257,13 +257,16 @@ def test_a_step_with_the_wrong_kind_of_credential_says_what_is_needed() -> None:
     world.secrets["key"] = {"type": "api_key", "provider": "chat", "api_key": "k"}
     end = failed(world.run(order(step("a", "chat.post", credential="key"))))
     assert end.failure.kind is FailureKind.AUTH
-    assert end.failure.message == "Chat requires oauth2 or bearer_token"
+    assert end.failure.message == "Chat requires a sign-in (OAuth 2) or a bearer token"
     assert world.effects == []
 
 
 def test_a_step_without_the_credential_that_it_needs_says_what_is_needed() -> None:
     end = failed(World().run(order(step("a", "chat.post"))))
-    assert (end.failure.kind, end.failure.message) == (FailureKind.AUTH, "Chat requires oauth2 or bearer_token")
+    assert (end.failure.kind, end.failure.message) == (
+        FailureKind.AUTH,
+        "Chat requires a sign-in (OAuth 2) or a bearer token",
+    )
 
 
 def test_a_credential_that_is_gone_is_an_auth_error() -> None:

@@ -85,7 +85,7 @@ def test_each_problem_is_told_at_its_path(steps: list[dict[str, Any]], expected:
 def test_a_credential_that_was_granted_too_little_is_warned_of_with_what_to_do() -> None:
     (problem,) = found(slack("reader"))
     assert (problem.severity, problem.path, problem.code) == ("warning", "steps[0].credential", "credential_scopes")
-    assert problem.message == "Reconnect 'reader' to grant chat:write."
+    assert problem.message == "Connect “reader” again to grant it chat:write."
     # Granted, or nobody knows.
     assert found(slack("writer")) == found(slack("team-slack")) == []
 

@@ -105,7 +105,7 @@ def test_an_answer_of_another_form_is_permanent(answer: object) -> None:
 
 
 def test_a_key_is_not_taken() -> None:
-    with pytest.raises(AuthError, match=r"^Slack requires oauth2 or bearer_token$"):
+    with pytest.raises(AuthError, match=r"^Slack requires a sign-in \(OAuth 2\) or a bearer token$"):
         run_action(send_message, HELLO, auth={"type": "api_key", "api_key": "k"})
 
 

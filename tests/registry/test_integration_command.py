@@ -134,7 +134,7 @@ def test_a_failure_is_one_sentence_with_its_kind_and_without_the_secret(credenti
         (("hello.world",), "input: name"),
         (
             ("slack.sendMessage", "--input", "channel=a", "--input", "text=b"),
-            "auth: Slack requires oauth2 or bearer_token",
+            "auth: Slack requires a sign-in (OAuth 2) or a bearer token",
         ),
         (("hello.world", "--input", "name=a", "--credential", "x"), "give --tenant"),
         (("hello.world", "--input", "name=a", "--credential", "x", "--tenant", "nobody"), "no tenant 'nobody'"),

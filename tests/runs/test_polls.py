@@ -394,7 +394,7 @@ def test_a_credential_is_opened_and_what_its_provider_says_of_it_is_kept(tenant:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"which": "signs"}, "Shop requires bearer_token"),
+        ({"which": "signs"}, "Shop requires a bearer token"),
         ({"which": "signs", "credential": "gone"}, "gone"),
         ({"which": "unknown"}, "no trigger 'shop.unknown'"),
         ({"inputs": {"place": 5}}, "place"),

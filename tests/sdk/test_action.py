@@ -366,7 +366,7 @@ def test_wrong_inputs_are_named_without_their_values() -> None:
     ],
 )
 def test_a_wrong_credential_names_what_is_needed(auth: dict[str, str] | None) -> None:
-    with pytest.raises(AuthError, match="Weather requires api_key or bearer_token"):
+    with pytest.raises(AuthError, match="Weather requires an API key or a bearer token"):
         run_action(declare(), {"city": "Rome"}, auth=auth)
 
 

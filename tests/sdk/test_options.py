@@ -130,5 +130,5 @@ def test_a_test_lists_choices_as_the_builder_does() -> None:
 
 
 def test_a_test_without_the_credential_that_the_action_needs_says_so() -> None:
-    with pytest.raises(AuthError, match="Shop requires api_key"):
+    with pytest.raises(AuthError, match="Shop requires an API key"):
         run_options(declare({"storeId": stores}), "storeId")

@@ -91,7 +91,7 @@ def test_a_poll_gives_items_as_data_and_the_cursor_for_the_next() -> None:
 def test_inputs_and_credential_are_checked_as_those_of_an_action() -> None:
     with pytest.raises(InputError, match="shop"):
         run_poll(declared(), {"shop": ""}, auth={"api_key": "k"})
-    with pytest.raises(AuthError, match="Acme requires api_key"):
+    with pytest.raises(AuthError, match="Acme requires an API key"):
         run_poll(declared(), {"shop": "north"})
     with pytest.raises(AuthError):
         run_poll(declared(), {"shop": "north"}, auth={"api_key": "k"}, http=[httpx.Response(401)])

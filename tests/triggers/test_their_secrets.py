@@ -141,7 +141,7 @@ def test_without_its_credential_nothing_is_believed_and_slack_sends_again(
 def test_it_is_not_published_without_a_signing_secret(actor: Actor) -> None:
     with pytest.raises(Invalid) as caught:
         made(actor, None)
-    assert "Slack requires api_key. Choose a credential." in [problem.message for problem in caught.value.problems]
+    assert "Slack requires an API key. Choose a credential." in [problem.message for problem in caught.value.problems]
 
 
 def test_the_panel_says_what_to_enter_where(actor: Actor, owner: User, make_secret: Callable[..., Credential]) -> None:

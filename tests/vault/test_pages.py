@@ -599,3 +599,12 @@ def test_queries_do_not_grow_with_the_rows(
     assert [count(where) for where in wheres] == few
     assert few[0] <= 11
     assert max(few) <= 19
+
+
+def test_what_may_be_left_out_of_a_mail_servers_credential_is_not_chosen_by_the_form(browser: Client) -> None:
+    page = browser.get(address("credential-new") + "?provider=email").content.decode()
+    offered = {
+        name: re.findall(r'<option value="([^"]*)"( selected)?>', options)[0]
+        for name, options in re.findall(r'<select[^>]* name="settings-([^"]+)"[^>]*>(.*?)</select>', page, re.DOTALL)
+    }
+    assert offered == {"security": ("starttls", " selected"), "smtp_security": ("", " selected")}
