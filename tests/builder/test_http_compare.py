@@ -455,3 +455,15 @@ def test_inside_a_loop_the_first_item_is_sent(builder: Client, workflow: Workflo
     found = builder.get(address(workflow, "item")).context["answers"]
     assert found.http.value["body"] == found.action.value
     assert found.note == "The action gives the very body of the answer."
+
+
+def test_a_test_that_never_came_to_its_step_says_why(
+    builder: Client, workflow: Workflow, actor: Actor, store: Upstream
+) -> None:
+    for key, inputs in (("each", {"items": []}), ("item", {"q": "fixed"})):
+        services.step_update(actor=actor, workflow=workflow, key=key, changes={"config": {"inputs": inputs}})
+    sent = builder.post(address(workflow, "item"), form_of(builder.get(address(workflow, "item")), "http"))
+    drive()
+    assert "Nothing was sent: The loop has no first item" in text_of(builder.get(sent["Location"]))
+    assert "Nothing was sent:" not in text_of(builder.get(address(workflow, "item")))
+    assert store.calls == []
