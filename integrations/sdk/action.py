@@ -103,12 +103,13 @@ class Action(Declaration):
         return self.effect in ("read", "search") if self.reads_when is None else bool(self.reads_when(inputs))
 
     @cached_property
-    def _is_async(self) -> bool:
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function: only such a one can ask by ``ctx.http``."""
         return inspect.iscoroutinefunction(self.function)
 
     async def run(self, ctx: RunContext[Any]) -> Any:
         """Run the action and return its output as JSON data. Raises what the function raises."""
-        if self._is_async:
+        if self.is_async:
             result = await self.function(ctx)
         else:
             result = await asyncio.to_thread(self.function, ctx)

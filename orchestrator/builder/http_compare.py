@@ -32,7 +32,7 @@ from integrations.sdk.holding import HeldRequest
 from orchestrator.builder.agents import agent_of, takes
 from orchestrator.builder.as_http import AsHTTP, as_http
 from orchestrator.builder.board import Board, board_of
-from orchestrator.builder.http_answers import Answers, answers_of, stopped
+from orchestrator.builder.http_answers import Answer, Answers, answers_of, stopped
 from orchestrator.builder.readable import fit
 from orchestrator.builder.shown_requests import Shown, held_shown, step_shown
 from orchestrator.builder.spoken import words_of
@@ -49,10 +49,12 @@ from orchestrator.workflows.copies import step_paste
 from orchestrator.workflows.edits import free_key
 from runs import services
 from runs.models import Run
+from runs.states import StepStatus
 
 POLL_MS: Final = 1_000
 _ONCE: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_NAME: Final = 60
+_SENT: Final = frozenset({StepStatus.RUNNING, StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.LOST})
 _SENDING: Final = ("create", "update", "delete")
 # Not even what is safe to repeat is sent again by itself.
 _ONE_TRY: Final = {"retry": RetryPolicy.model_validate({"max_attempts": 1}), "on_lost": "fail"}
@@ -155,22 +157,25 @@ def _pair(board: Board, step: StepDefinition, action: Action) -> Pair:
     return Pair(
         found=found,
         http=http,
-        variant=_variant(board, step, http, name),
+        variant=_variant(board, step, action, http, name),
         needed=needed,
         missing=missing,
         acts=acts,
     )
 
 
-def _variant(board: Board, step: StepDefinition, http: AsHTTP, credential: str | None) -> StepDefinition:
+def _variant(
+    board: Board, step: StepDefinition, action: Action, http: AsHTTP, credential: str | None
+) -> StepDefinition:
     """Return the HTTP step in the place of a step: under a key of its own, so that its tests are none of that."""
     name = _("%(name)s, over HTTP") % {"name": board.title(step)}
+    config = {**step.config.model_dump(mode="json"), "timeout": step.config.timeout or action.timeout}
     return StepDefinition(
         key=free_key(f"{step.key[:50]}_http", set(board.by_key)),
         name=name[:200],
         action=HTTP_ACTION,
         credential=credential,
-        config=StepConfig.model_validate({**step.config.model_dump(mode="json"), "inputs": http.inputs}),
+        config=StepConfig.model_validate({**config, "inputs": http.inputs}),
     )
 
 
@@ -208,7 +213,7 @@ def _sides(
             notes=tuple(_action_notes(pair, held)),
             do="action" if pair.may_send else "",
             press=_("Send the action's request"),
-            asks=_asks(board, step, pair.acts, answers.action is not None, answers.http is not None),
+            asks=_asks(board, step, pair.acts, _was_sent(answers.action), _was_sent(answers.http)),
             is_asked=asked == "action",
             once=secrets.token_hex(32),
         ),
@@ -218,11 +223,16 @@ def _sides(
             notes=tuple(_http_notes(action, pair, http)),
             do="http" if pair.may_send_http else "",
             press=_("Send the HTTP request"),
-            asks=_asks(board, step, http_acts, answers.http is not None, answers.action is not None),
+            asks=_asks(board, step, http_acts, _was_sent(answers.http), _was_sent(answers.action)),
             is_asked=asked == "http",
             once=secrets.token_hex(32),
         ),
     )
+
+
+def _was_sent(answer: Answer | None) -> bool:
+    """Whether the request that is shown was sent before, as far as the last test tells."""
+    return answer is not None and not answer.is_old and answer.status in _SENT
 
 
 def _asks(board: Board, step: StepDefinition, acts: bool, is_sent: bool, other_is_sent: bool) -> str:
@@ -250,6 +260,8 @@ def _http_notes(action: Action, pair: Pair, http: AsHTTP) -> Iterator[str]:
     if frozen := [each.name for each in pair.found.written if each.name not in http.kept]:
         names = _labels(action, dict.fromkeys(frozen))
         yield _("Written as the data is now, where the step has expressions: %(names)s.") % {"names": names}
+    if http.is_whole:
+        yield _("What else the headers of the action's request say, an HTTP step adds by itself.")
     if http.left_out:
         said = _("Left out, as it holds a secret, which is never written into a step: %(names)s.")
         yield said % {"names": ", ".join(fit(name, _MAX_NAME) for name in http.left_out[:20])}

@@ -40,8 +40,12 @@ UNREGISTERED: Final[Mapping[str, Any]] = {
 
 
 def comparable(action: Action) -> bool:
-    """Whether an action's calls are requests, which an HTTP step could send as well."""
-    return action.http and not action.pure and action.lanes is None and action.key != HTTP_ACTION
+    """Whether an action's calls are requests that can be held, and that an HTTP step could send as well.
+
+    A plain function asks by a client of its own, which nobody holds.
+    """
+    is_request = action.http and action.is_async and not action.pure
+    return is_request and action.lanes is None and action.key != HTTP_ACTION
 
 
 def lane_names(step: StepDefinition) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -29,6 +29,7 @@ from integrations.sdk.holding import HeldRequest, HoldingWire
 from integrations.sdk.state import MemoryStore
 from orchestrator.builder.aside import asked
 from orchestrator.builder.board import Board
+from orchestrator.builder.data import place_of
 from orchestrator.builder.readable import fit
 from orchestrator.builder.reads import scope_of
 from orchestrator.errors import Forbidden
@@ -38,6 +39,7 @@ from orchestrator.flow.items import ItemEvaluator
 from orchestrator.flow.secret_inputs import is_value, referenced
 from orchestrator.flow.values import ExpressionError
 from orchestrator.tenants.permissions import require_operation
+from orchestrator.vault.models import AuthType
 from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, resolve_credential
 from orchestrator.vault.sharing import usable_of_name
@@ -86,13 +88,17 @@ class Unsent:
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
-    """A call that is about to be made: the step's action, what its expressions see, and what is opened for it."""
+    """A call that is about to be made: the step's action, what its expressions see, and what is opened for it.
+
+    ``loops`` are those around the step, outermost first.
+    """
 
     action: Action
     step: StepDefinition
     tenant_id: int
     egress_allow: tuple[str, ...]
     scope: Mapping[str, Any] = field(repr=False)
+    loops: tuple[StepDefinition, ...]
     credential: ResolvedCredential | None
     secret_values: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
@@ -126,6 +132,7 @@ def unsent(board: Board, step: StepDefinition, action: Action) -> Unsent:
 
 def _call(board: Board, step: StepDefinition, action: Action) -> _Call:
     """Return the call with all that it opens. Raises AuthError, InputError, CredentialUnavailable and Forbidden."""
+    place = place_of(board.definition.steps, step.key)
     credential = _opened(board, step.credential) if step.credential else None
     action.check_auth(credential.auth if credential else {})
     values: dict[str, str] = {}
@@ -146,6 +153,7 @@ def _call(board: Board, step: StepDefinition, action: Action) -> _Call:
         tenant_id=board.tenant.pk,
         egress_allow=tuple(board.tenant.egress_allow or ()),
         scope=_scope(board, step),
+        loops=place.loops if place else (),
         credential=credential,
         secret_values=values,
         secrets=tuple(secrets),
@@ -155,7 +163,13 @@ def _call(board: Board, step: StepDefinition, action: Action) -> _Call:
 def _opened(board: Board, name: str) -> ResolvedCredential:
     """Open a credential as it is. A token that has run out is not renewed: that would ask its provider."""
     pk = usable_of_name(board.actor, name)
-    return resolve_credential(tenant_id=board.tenant.pk, credential_id=pk, name=name, is_use=False)
+    found = resolve_credential(tenant_id=board.tenant.pk, credential_id=pk, name=name, is_use=False)
+    if found.auth_type == AuthType.OAUTH2 and not found.auth.get("access_token"):
+        raise CredentialUnavailable(
+            _("The credential %(name)r has no token yet: its first use fetches one. Test the step, then look again.")
+            % {"name": name}
+        )
+    return found
 
 
 def _scope(board: Board, step: StepDefinition) -> dict[str, Any]:
@@ -168,8 +182,9 @@ async def _held(call: _Call, found: Unsent) -> None:
     """Make the call up to its first request, and note in ``found`` all that is known of it by then."""
     action, written = call.action, call.step.config.inputs
     evaluated = {name: value for name, value in written.items() if name not in action.as_written}
-    found.inputs = render(evaluated, call.scope)
-    found.written = tuple(_written(evaluated, call.scope))
+    scope = _inside(call.loops, call.scope)
+    found.inputs = render(evaluated, scope)
+    found.written = tuple(_written(evaluated, scope))
     inputs = action.validate_inputs({**written, **found.inputs, **call.secret_values})
     found.reads = action.reads(inputs)
     wire = HoldingWire()
@@ -199,7 +214,7 @@ async def _held(call: _Call, found: Unsent) -> None:
         attempt=1,
         idempotency_key=found.key,
         deadline=deadline,
-        evaluator=ItemEvaluator(written, call.scope) if action.per_item else None,
+        evaluator=ItemEvaluator(written, scope) if action.per_item else None,
         settings=site,
         store=MemoryStore,
     )
@@ -211,6 +226,18 @@ async def _held(call: _Call, found: Unsent) -> None:
         if wire.held is None:
             raise
     found.request = wire.held
+
+
+def _inside(loops: Sequence[StepDefinition], scope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is seen inside of loops: a test takes the first item, as far as there is one by now."""
+    for loop in loops:
+        try:
+            items = render(loop.config.inputs.get("items"), scope)
+        except ExpressionError:
+            return scope
+        if isinstance(items, list) and items:
+            scope = {**scope, "item": items[0], "index": 0}
+    return scope
 
 
 def _written(inputs: Mapping[str, Any], scope: Mapping[str, Any]) -> Iterator[Written]:

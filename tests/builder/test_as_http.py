@@ -41,7 +41,7 @@ def held(action: Action, inputs: dict[str, Any], credential: ResolvedCredential 
     found = Unsent(credential=credential, clean=Redactor(credential.secrets if credential else ()))
     step = StepDefinition.model_validate({"key": "tell", "action": action.key, "config": {"inputs": inputs}})
     call = unsent._Call(
-        action=action, step=step, tenant_id=1, egress_allow=(), scope={"run": {"id": unsent.NO_RUN}},
+        action=action, step=step, tenant_id=1, egress_allow=(), scope={"run": {"id": unsent.NO_RUN}}, loops=(),
         credential=credential, secret_values={}, secrets=credential.secrets if credential else (),
     )  # fmt: skip
     asyncio.run(unsent._held(call, found))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from pytest_django import Settings
 
 from integrations.registry import registry
-from integrations.sdk import ApiKey, BearerToken, Permanent, Provider, RunContext, action
+from integrations.sdk import BearerToken, OAuth2, Permanent, Provider, RunContext, action, ui
 from orchestrator.builder import testing, unsent
 from orchestrator.builder.tested import warnings_of_tests
 from orchestrator.tenants.access import Actor, actor_for_user
@@ -31,14 +31,19 @@ from orchestrator.workflows.models import Workflow
 from orchestrator.workflows.selectors import draft_definition, draft_document
 from runs import samples
 from runs.models import Run
-from runs.services import run_cancel, run_start_by_actor
+from runs.services import run_cancel, run_start_by_actor, step_test
 from tests.runs.ground import drive
 from tests.upstream import Answered, Upstream, upstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN: Final = "tok-canary-4711"
 HOSTILE: Final = "<script>alert(1)</script>\u202e{{ steps.a }}"
-shop = Provider(key="shop", name="Shop", base_url="https://shop.test/v1", auth=[BearerToken(), ApiKey(header="X-Shop")])
+shop = Provider(
+    key="shop",
+    name="Shop",
+    base_url="https://shop.test/v1",
+    auth=[BearerToken(), OAuth2(authorize_url="https://shop.test/in", token_url="https://shop.test/token")],
+)
 
 
 class Order(BaseModel):
@@ -104,6 +109,21 @@ def step(key: str, name: str, inputs: dict[str, Any], credential: str | None = "
     return {"key": key, "action": name, "name": f"Do {key}", "credential": credential, "config": {"inputs": inputs}}
 
 
+class Signed(BaseModel):
+    code: str = Field(json_schema_extra=ui(secret=True))
+
+
+@action(provider=free, key="free.sign", name="Sign", auth_type="none", input_schema=Signed, effect="create")
+async def sign(ctx: RunContext[Signed]) -> None:
+    """Send a secret that the step names."""
+    await ctx.http.post("https://elsewhere.test/sign", data={"code": ctx.inputs.code, "kind": "a"})
+
+
+@action(provider=free, key="free.plain", name="Plain", auth_type="none", input_schema=Place)
+def plain(ctx: RunContext[Place]) -> None:
+    """Ask by something of its own, which nobody could hold."""
+
+
 TEXT: Final = "{{ trigger.body.who }} wants it"
 DOCUMENT: Final[dict[str, Any]] = {
     "name": "Shopping",
@@ -120,6 +140,17 @@ DOCUMENT: Final[dict[str, Any]] = {
         step("later", "shop.find", {"q": "{{ steps.hello.output.message }}"}),
         step("free", "free.call", {"url": "https://elsewhere.test/a"}, "free"),
         step("none", "shop.find", {"q": "x"}, None),
+        step("sign", "free.sign", {"code": {"credential": "code"}}, None),
+        step("open", "free.sign", {"code": TOKEN}, None),
+        step("plain", "free.plain", {"url": "https://a.test"}, None),
+        {
+            **step("each", "flow.foreach", {"items": ["one", "two"]}, None),
+            "lanes": {"body": [step("item", "shop.find", {"q": "{{ item }}"})]},
+        },
+        {
+            **step("agent", "ai.agent", {"provider": "openai", "task": "x"}, None),
+            "lanes": {"tools": [step("tool", "shop.find", {})]},
+        },
         step("web", "http.request", {"url": "https://a.test"}, None),
     ],
 }
@@ -128,7 +159,7 @@ DOCUMENT: Final[dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(testing, "TEST_SECONDS", 0)
-    with registry.temporarily(order, find, leak, fail, call):
+    with registry.temporarily(order, find, leak, fail, call, sign, plain):
         yield
 
 
@@ -141,7 +172,8 @@ def actor(tenant: Tenant, editor: User) -> Actor:
 def owned(tenant: Tenant, owner: User) -> list[Credential]:
     person = actor_for_user(owner, tenant.slug)
     make = partial(vault.credential_create, actor=person, auth_type="bearer_token", secret={"token": TOKEN})
-    return [make(name="mine", provider="shop"), make(name="free", provider="free")]
+    key = partial(make, auth_type="api_key", secret={"api_key": TOKEN})
+    return [make(name="mine", provider="shop"), make(name="free", provider="free"), key(name="code", provider="secret")]
 
 
 @pytest.fixture
@@ -213,7 +245,7 @@ def test_both_requests_are_shown_and_nothing_is_sent_for_that(
 
 
 def test_each_is_sent_once_after_it_was_asked_about_and_the_answers_stand_side_by_side(
-    builder: Client, workflow: Workflow, store: Upstream
+    builder: Client, workflow: Workflow, store: Upstream, actor: Actor
 ) -> None:
     before = draft_document(workflow)
     form = form_of(builder.get(address(workflow)), "action")
@@ -225,6 +257,8 @@ def test_each_is_sent_once_after_it_was_asked_about_and_the_answers_stand_side_b
     sent = [builder.post(address(workflow), {**form, "sure": "1"})["Location"] for _ in range(2)]
     (run,) = sent_by(workflow)
     assert sent == [f"{address(workflow)}?testing={run.pk}#answers"] * 2, "what is sent twice is answered once"
+    meanwhile = step_test(actor=actor, workflow=workflow, key="buy", dedupe_key=run.dedupe_key)
+    assert meanwhile.pk == run.pk, "also where both came at once"
     waiting = builder.get(sent[0])
     assert 'hx-trigger="every 1000ms"' in waiting.content.decode()
     assert builder.get(sent[0], headers={"HX-Request": "true"}).status_code == 204
@@ -332,6 +366,8 @@ def test_what_cannot_be_shown_says_why(builder: Client, workflow: Workflow, stor
         ("fail", "No •••••• today. Come? <script>alert(1)</script>."),
         ("none", "Shop requires"),
         ("free", "An HTTP step does not send “free” to elsewhere.test: it would need a credential of HTTP"),
+        ("sign", "which is never written into a step: code."),
+        ("open", "code: a secret is not written into a step."),
         ("reads", "It reads what step 2 gives, which has not run yet."),
         ("later", "It reads what step 8 gives, which has not run yet. Examples stand in"),
     ):
@@ -385,8 +421,9 @@ def test_only_who_may_edit_and_use_the_credential_is_shown_it(
         assert client.get(address(workflow, tenant=slug)).status_code == 404
         assert client.post(address(workflow, tenant=slug), {"do": "add"}).status_code == 404
     client.force_login(editor)
-    for key in ("first", "web", "nobody"):
+    for key in ("first", "web", "nobody", "plain", "tool", "each"):
         assert client.get(address(workflow, key)).status_code == 404
+    assert "/compare/" not in client.get(reverse("workflow-step", args=["acme", workflow.pk, "tool"])).content.decode()
     form = form_of(client.get(address(workflow)), "action")
     person = actor_for_user(owner, "acme")
     vault.credential_update(actor=person, credential=owned[0], shared_with=Role.ADMIN.value)
@@ -396,4 +433,37 @@ def test_only_who_may_edit_and_use_the_credential_is_shown_it(
         assert "Not shared with you" in text_of(client.post(address(workflow), {**form, "do": do}, follow=True))
     assert sent_by(workflow) == []
     assert len(draft_document(workflow.refresh())["steps"]) == len(DOCUMENT["steps"])
+    assert store.calls == []
+
+
+def test_a_sign_in_without_a_token_is_not_sent_for_one(
+    builder: Client, workflow: Workflow, actor: Actor, store: Upstream
+) -> None:
+    secret = {"refresh_token": TOKEN, "client_id": "i", "client_secret": "s" * 20}
+    vault.credential_create(actor=actor, name="new", provider="shop", auth_type="oauth2", secret=secret)
+    services.step_update(actor=actor, workflow=workflow, key="find", changes={"credential": "new"})
+    assert "has no token yet: its first use fetches one" in text_of(builder.get(address(workflow, "find")))
+    assert store.calls == []
+
+
+def test_inside_a_loop_the_first_item_is_sent(builder: Client, workflow: Workflow, store: Upstream) -> None:
+    for do in ("action", "http"):
+        form = form_of(builder.get(address(workflow, "item")), do)
+        builder.post(address(workflow, "item"), form)
+        drive()
+    assert [call.query["q"] for call in store.calls] == [["one"], ["one"]]
+    found = builder.get(address(workflow, "item")).context["answers"]
+    assert found.http.value["body"] == found.action.value
+    assert found.note == "The action gives the very body of the answer."
+
+
+def test_a_test_that_never_came_to_its_step_says_why(
+    builder: Client, workflow: Workflow, actor: Actor, store: Upstream
+) -> None:
+    for key, inputs in (("each", {"items": []}), ("item", {"q": "fixed"})):
+        services.step_update(actor=actor, workflow=workflow, key=key, changes={"config": {"inputs": inputs}})
+    sent = builder.post(address(workflow, "item"), form_of(builder.get(address(workflow, "item")), "http"))
+    drive()
+    assert "Nothing was sent: The loop has no first item" in text_of(builder.get(sent["Location"]))
+    assert "Nothing was sent:" not in text_of(builder.get(address(workflow, "item")))
     assert store.calls == []
