@@ -383,8 +383,9 @@ def _string_map(name: str, values: Mapping[str, str]) -> dict[str, str]:
 def _rate_map(name: str, values: Mapping[str, str]) -> dict[str, float | None]:
     result: dict[str, float | None] = {}
     for key, value in _json_object(name, values).items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (is_number and 1e-6 <= value <= 1e6):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e6
+        ):
             raise ConfigurationError(f"{name} entry {key!r} is no number of requests a second, and not null.")
         result[key] = value
     return result
