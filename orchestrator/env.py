@@ -383,11 +383,12 @@ def _string_map(name: str, values: Mapping[str, str]) -> dict[str, str]:
 def _rate_map(name: str, values: Mapping[str, str]) -> dict[str, float | None]:
     result: dict[str, float | None] = {}
     for key, value in _json_object(name, values).items():
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e6
-        ):
+        if value is None:
+            result[key] = None
+        elif isinstance(value, int | float) and not isinstance(value, bool) and 1e-6 <= value <= 1e6:
+            result[key] = value
+        else:
             raise ConfigurationError(f"{name} entry {key!r} is no number of requests a second, and not null.")
-        result[key] = value
     return result
 
 
