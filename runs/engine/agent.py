@@ -46,6 +46,7 @@ from runs.engine.tools import (
     heard,
     heard_of,
     is_sayable,
+    of_none,
     references,
     sayable,
     tools_of,
@@ -246,7 +247,7 @@ class _Agent:
         if self.spent.tool_calls + len(calls) > self.inputs.max_tool_calls:
             raise _Reached("max_tool_calls")
         self.spent.tool_calls += len(calls)
-        results = [self._unknown(call) for call in calls]
+        results = [None if call.name in self.tools else of_none(call, self.tools) for call in calls]
         # What is no tool of this version has no row, and takes no number.
         numbers = {index: self._next() for index, result in enumerate(results) if result is None}
 
@@ -265,20 +266,14 @@ class _Agent:
         await engine.ports.clock.breathe()
         return [result for result in results if result is not None]
 
-    def _unknown(self, call: ToolCall) -> Result | None:
-        """Return what the model hears of a call of no tool, None for one of a tool."""
-        if call.name in self.tools:
-            return None
-        known = ", ".join(self.tools) or "none"
-        return Result(call=call, text=f"There is no tool {call.name[:100]!r}. The tools are: {known}.", is_error=True)
-
     async def _used(self, call: ToolCall, number: int, group: Group) -> Result:
         tool, arguments = self.tools[call.name], dict(call.input or {})
         step, frame = tool.called(arguments), self._frame(number, arguments, group)
         try:
-            if not self.entered.engine.ports.journal.attempts(frame.path(step.key)):
+            is_recorded = bool(self.entered.engine.ports.journal.attempts(frame.path(step.key)))
+            if not is_recorded and (problem := tool.problem(call)):
                 # On record, so that a release that takes another argument finds this one as it was.
-                self._check(tool, call, step, frame)
+                raise self._failed(step, frame, InputError(problem))
             asked = await self._asked(tool, step, frame)
             refused = "" if asked is None else await self._refused(tool, asked, number, group)
             if refused:
@@ -311,11 +306,6 @@ class _Agent:
             raise self._failed(step, frame, error) from error
         reads = action.reads(call.inputs) or (action.pure and action.key != CALL)
         return rendered if self.inputs.approval == "always" or not reads else None
-
-    def _check(self, tool: Tool, call: ToolCall, step: StepDefinition, frame: Frame) -> None:
-        """Raise StepFailed for a call that nothing of is done."""
-        if problem := tool.problem(call):
-            raise self._failed(step, frame, InputError(problem))
 
     def _failed(self, step: StepDefinition, frame: Frame, error: Exception) -> StepFailed:
         """Record that a tool's step failed before it began; return what is to be raised."""
