@@ -46,6 +46,7 @@ from runs.engine.tools import (
     heard,
     heard_of,
     is_sayable,
+    of_none,
     references,
     sayable,
     tools_of,
@@ -258,41 +259,33 @@ class _Agent:
         if self.spent.tool_calls + len(calls) > self.inputs.max_tool_calls:
             raise _Reached("max_tool_calls")
         self.spent.tool_calls += len(calls)
-        results = [self._misused(call) for call in calls]
-        # Each has a number, whether it can be one or not: a release that takes another argument finds the same rows.
-        numbers = {index: self._next() for index in range(len(calls))}
-        used = [index for index, result in enumerate(results) if result is None]
+        results = [None if call.name in self.tools else of_none(call, self.tools) for call in calls]
+        # What is no tool of this version has no row, and takes no number.
+        numbers = {index: self._next() for index, result in enumerate(results) if result is None}
 
         async def use(index: int, number: int, group: Group) -> None:
             results[index] = await self._used(calls[index], number, group)
 
         async def jobs() -> AsyncGenerator[Job, None]:
-            for index in used:
-                yield partial(use, index, numbers[index])
+            for index, number in numbers.items():
+                yield partial(use, index, number)
 
         engine = self.entered.engine
-        if used:
+        if numbers:
             await engine.strands.together(
-                jobs(), at_once=min(AT_ONCE, len(used)), on_error="stop", above=self.entered.frame.group
+                jobs(), at_once=min(AT_ONCE, len(numbers)), on_error="stop", above=self.entered.frame.group
             )
         await engine.ports.clock.breathe()
         return [result for result in results if result is not None]
-
-    def _misused(self, call: ToolCall) -> Result | None:
-        """Return what the model hears of a call that can be none, None for one that can."""
-        tool = self.tools.get(call.name)
-        if tool is None:
-            known = ", ".join(self.tools) or "none"
-            return Result(
-                call=call, text=f"There is no tool {call.name[:100]!r}. The tools are: {known}.", is_error=True
-            )
-        problem = tool.problem(call)
-        return Result(call=call, text=problem, is_error=True) if problem else None
 
     async def _used(self, call: ToolCall, number: int, group: Group) -> Result:
         tool, arguments = self.tools[call.name], dict(call.input or {})
         step, frame = tool.called(arguments), self._frame(number, arguments, group)
         try:
+            is_recorded = bool(self.entered.engine.ports.journal.attempts(frame.path(step.key)))
+            if not is_recorded and (problem := tool.problem(call)):
+                # On record, so that a release that takes another argument finds this one as it was.
+                raise self._failed(step, frame, InputError(problem))
             asked = await self._asked(tool, step, frame)
             refused = "" if asked is None else await self._refused(tool, asked, number, group)
             if refused:
@@ -322,12 +315,17 @@ class _Agent:
         try:
             call, rendered = await evaluated(ports, partial(resolve, ports, step, frame.scope))
         except Exception as error:
-            record = engine.new(step, path, frame, StepStatus.FAILED)
-            record.failure, record.finished_at = failure_of(error, ports.redactor), record.started_at
-            ports.journal.record(record, ride=True)
-            raise StepFailed(path, record.failure) from error
+            raise self._failed(step, frame, error) from error
         reads = action.reads(call.inputs) or (action.pure and action.key != CALL)
         return rendered if self.inputs.approval == "always" or not reads else None
+
+    def _failed(self, step: StepDefinition, frame: Frame, error: Exception) -> StepFailed:
+        """Record that a tool's step failed before it began; return what is to be raised."""
+        engine, path = self.entered.engine, frame.path(step.key)
+        record = engine.new(step, path, frame, StepStatus.FAILED)
+        record.failure, record.finished_at = failure_of(error, engine.ports.redactor), record.started_at
+        engine.ports.journal.record(record, ride=True)
+        return StepFailed(path, record.failure)
 
     async def _refused(self, tool: Tool, asked: Mapping[str, Any], number: int, group: Group) -> str:
         """Ask a person; return what the model hears of a rejection, empty for an approval."""

@@ -7,7 +7,7 @@ never an expression: it reaches the step by references into ``arguments``, a nam
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.tools import may_be_tool, tool_schema
 from orchestrator.large import Large, is_large
-from runs.engine.dialects import ToolCall
+from runs.engine.dialects import Result, ToolCall
 from runs.engine.ports import Catalog
 from runs.engine.records import Failure
 
@@ -130,6 +130,12 @@ def references(arguments: Mapping[str, Any]) -> dict[str, str]:
 
 def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def of_none(call: ToolCall, tools: Iterable[str]) -> Result:
+    """Return what a model hears of a call that is of none of its tools."""
+    known = ", ".join(tools) or "none"
+    return Result(call=call, text=f"There is no tool {call.name[:100]!r}. The tools are: {known}.", is_error=True)
 
 
 def is_sayable(text: str) -> bool:

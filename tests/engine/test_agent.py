@@ -77,7 +77,7 @@ def test_what_the_author_fixed_is_no_part_of_the_tool_and_the_model_cannot_chang
         "additionalProperties": False,
     }
     assert heard(world) == [
-        "There is no argument to. The arguments are: text, copies.",
+        "Error (input): There is no argument to. The arguments are: text, copies.",
         '{"to": "ada", "text": "{{ trigger }}"}',
     ]
 
@@ -95,7 +95,7 @@ def test_what_is_fixed_by_one_name_is_not_the_models_to_give_by_another_one() ->
     world = world_with(([call("post", 1, sendTo="thief", text="Hi")], "Sent."), actions=[declared])
     given(world.run(agent(step("post", "sim.letter", inputs={"to": "ada"}))))
     assert list(asked(world)["tools"][0]["input_schema"]["properties"]) == ["text", "copies"]
-    assert heard(world) == ["There is no argument sendTo. The arguments are: text, copies."]
+    assert heard(world) == ["Error (input): There is no argument sendTo. The arguments are: text, copies."]
 
 
 def test_what_a_model_does_wrong_is_told_to_it() -> None:
@@ -107,13 +107,13 @@ def test_what_a_model_does_wrong_is_told_to_it() -> None:
     unknown, unfit, broken = heard(world)
     assert unknown == "There is no tool 'nothing'. The tools are: post."
     assert unfit.startswith("Error (input): text: ")
-    assert broken == "The arguments are not a JSON object. Write them again as one."
+    assert broken == "Error (input): The arguments are not a JSON object. Write them again as one."
     rows = [row.path for row in world.rows() if row.loop]
-    assert rows == ["agent[0].agent_model", "agent[2].post", "agent[4].agent_model"]
+    assert rows == ["agent[0].agent_model", "agent[1].post", "agent[2].post", "agent[3].agent_model"]
 
 
 def test_a_release_that_takes_another_argument_uses_no_tool_twice() -> None:
-    """What could not be called before is called now; what was called before is found where it was."""
+    """What could not be called before is on record as such; what was called is found where it was."""
     sent: list[str] = []
 
     async def sends(ctx: RunContext[Any]) -> Any:
@@ -128,7 +128,7 @@ def test_a_release_that_takes_another_argument_uses_no_tool_twice() -> None:
         urgent: bool = False
 
     def replaced(world: World, ctx: RunContext[Any]) -> Any:
-        if len(sent) == 1:
+        if world.calls["agent[4].put"] == 1:
             world.catalog["sim.letter"], world.dead = release(Urgent), True
             raise Crash
 
@@ -136,7 +136,8 @@ def test_a_release_that_takes_another_argument_uses_no_tool_twice() -> None:
     world = world_with((calls, [call("put", 3)], "Done."), actions=[release(Letter)])
     world.behave("put", replaced)
     given(world.run(agent(step("post", "sim.letter", inputs={}), TOOLS[1])))
-    assert sent == ["bob", "ada"]
+    assert sent == ["bob"]
+    assert (world.statuses("agent[1].post"), world.statuses("agent[2].post")) == (["failed"], ["succeeded"])
 
 
 def failing(error: Exception) -> World:
@@ -208,7 +209,7 @@ def test_what_is_huge_is_not_shown_to_the_model_nor_taken_from_it() -> None:
     assert outcome.failure.message == "The model's answer is too large to go on with."
     wordy = world_with(([call("look", 1, value="x" * 300_000)], "Less."))
     given(wordy.run(agent(TOOLS[0])))
-    assert heard(wordy) == ["The arguments have more than 200000 characters. Send less."]
+    assert heard(wordy) == ["Error (input): The arguments have more than 200000 characters. Send less."]
 
 
 def test_a_tool_can_be_another_workflow_but_nothing_else_that_arranges_the_run() -> None:
