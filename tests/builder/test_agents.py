@@ -88,7 +88,7 @@ def test_what_a_tools_form_saves_is_fixed_and_the_rest_is_left_out(
     assert browser.post(address, {**posted, "revision": workflow.revision}).status_code == 302
     tool = draft_document(workflow.refresh())["steps"][1]["lanes"]["tools"][0]
     assert tool["config"]["inputs"] == {"url": "https://api.example.com/{{ trigger.body.id }}", "method": "GET"}
-    problems = [(problem.path, problem.code) for problem in services.check(workflow)]
+    problems = [(problem.path, problem.code) for problem in services.check(workflow, actor=actor)]
     assert problems == [("steps[1].credential", "credential_missing")]
 
 
