@@ -271,6 +271,28 @@ def test_a_broken_message_is_read_as_far_as_it_goes(raw: bytes) -> None:
     assert isinstance(found["attachments"], list)
 
 
+@pytest.mark.parametrize(
+    ("parts", "header", "is_whole"),
+    [
+        (30, b"Content-Type: text/x; " + b"a=b; " * 3_800, True),
+        (120, b"Content-Type: text/x; name=a.txt; " + b"a*0=b; " * 300, True),
+        (300, b"Content-Type: text/x\r\nContent-Disposition: attachment", False),
+        (100_000, b"", False),
+    ],
+)
+def test_a_message_of_many_parts_and_parameters_takes_no_longer_than_it_is_worth(
+    parts: int, header: bytes, is_whole: bool
+) -> None:
+    raw = (
+        b"Subject: Hi\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        + (b"--b\r\n" + header + b"\r\n\r\nx\r\n") * parts
+    )
+    began = time.process_time()
+    found = parse(raw, mailbox="INBOX", uid=1)
+    assert time.process_time() - began < 5
+    assert (found.subject, found.truncated, len(found.attachments)) == ("Hi", not is_whole, min(parts, 100) * is_whole)
+
+
 @pytest.mark.parametrize("depth", [150, 1_500])
 def test_parts_in_parts_without_end_hold_up_no_mailbox(depth: int) -> None:
     parts = "".join(f'Content-Type:\n multipart/mixed; boundary="b{at}"\n\n--b{at}\n' for at in range(depth))

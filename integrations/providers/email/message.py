@@ -10,6 +10,7 @@ from email.message import EmailMessage, MIMEPart
 from email.parser import BytesHeaderParser
 from email.policy import EmailPolicy
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field
@@ -24,9 +25,17 @@ MOST_ATTACHMENTS: Final = 100
 MOST_ADDRESSES: Final = 500
 # Characters of a header that are read: the library takes minutes over a long one, and anybody can send one.
 MAX_HEADER: Final = 20_000
-# Parts that hold others; of a message with more only the headers are read.
+# Parameters of a Content-Type and its like, and their characters: each part has some, and each is read a dozen times.
+MAX_MIME_HEADER: Final = 2_000
+MOST_PARAMETERS: Final = 16
+# Parts that hold others, those that say what they are, and lines that may begin one; of a message with more only the
+# headers are read.
 MOST_MULTIPARTS: Final = 30
+MOST_PARTS: Final = 250
+MOST_BOUNDARIES: Final = 5_000
 _MULTIPART: Final = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
+_PART: Final = re.compile(rb"^content-(?:type|disposition)\s*:", re.IGNORECASE | re.MULTILINE)
+_BOUNDARY: Final = re.compile(rb"^--", re.MULTILINE)
 _T = TypeVar("_T")
 
 
@@ -61,9 +70,7 @@ class Message(BaseModel):
 
 def parse(raw: bytes, *, mailbox: str, uid: int, truncated: bool = False, attachments: bool = True) -> Message:
     """Return a message; without ``attachments`` only their names, types and sizes."""
-    # Each line is held against the boundaries of all parts around it: so many in one another would take minutes.
-    is_usual = len(_MULTIPART.findall(raw)) <= MOST_MULTIPARTS
-    message = _or(None, lambda: message_from_bytes(raw, policy=_POLICY)) if is_usual else None
+    message = _or(None, lambda: message_from_bytes(raw, policy=_POLICY)) if _is_usual(raw) else None
     if message is None:
         message, truncated = BytesHeaderParser(policy=_POLICY).parsebytes(raw), True
     assert isinstance(message, EmailMessage)
@@ -89,8 +96,20 @@ def parse(raw: bytes, *, mailbox: str, uid: int, truncated: bool = False, attach
     )
 
 
+def _is_usual(raw: bytes) -> bool:
+    """Whether a message has only so many parts.
+
+    Each line is held against the boundaries of all parts around it, so many in one another would take minutes; and
+    each part is an object of some kilobytes.
+    """
+    bounds = ((_MULTIPART, MOST_MULTIPARTS), (_PART, 2 * MOST_PARTS), (_BOUNDARY, MOST_BOUNDARIES))
+    return all(next(islice(found.finditer(raw), most, None), None) is None for found, most in bounds)
+
+
 class _Bounded(EmailPolicy):
     def header_fetch_parse(self, name: str, value: str) -> Any:
+        if name.lower().startswith("content-"):
+            value = ";".join(value[:MAX_MIME_HEADER].split(";")[: MOST_PARAMETERS + 1])
         return super().header_fetch_parse(name, value[:MAX_HEADER])
 
 

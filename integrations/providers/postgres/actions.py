@@ -39,7 +39,7 @@ class ExecuteQueryInputs(BaseModel):
     write: bool = Field(
         default=False,
         title="May change data",
-        description="Else the statement runs in a transaction that only reads.",
+        description="Else the statement gives rows, and runs in a transaction that only reads.",
         examples=[False],
     )
     max_rows: int = Field(
