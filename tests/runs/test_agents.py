@@ -194,3 +194,13 @@ def test_a_run_starts_again_from_the_agent_wherever_in_it_one_points(tenant: Ten
     again.refresh_from_db()
     assert again.status == "succeeded"
     assert statuses(again)[:2] == [("agent", "succeeded"), ("agent[0].agent_model", "succeeded")]
+
+
+def test_the_bar_of_an_agent_that_fails_at_its_limit_ends_red(
+    tenant: Tenant, called: Upstream, browser: Client
+) -> None:
+    called.answers[PATH] = completions(SCRIPT)
+    run = run_of(tenant, agent(called, max_tool_calls=1))
+    page: RunPage = browser.get(reverse("run", args=["acme", run.pk])).context["page"]
+    ends = {row.line.path: [block.css for block in row.line.blocks][-1:] for row in page.timeline.rows if row.line}
+    assert [path for path, css in ends.items() if css == ["bad"]] == ["agent"]
