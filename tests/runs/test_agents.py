@@ -180,6 +180,7 @@ def test_the_runs_page_shows_the_moves_as_rows_below_the_agent(
     ] == f"220 tokens, 0.000042 US dollars, prices of {AS_OF}"
     text = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[0].agent_model").content.decode()
     assert f"110 tokens, 0.000021 US dollars, prices of {AS_OF}" in text
+    assert "steps.agent_model · move 1<" in text
     assert browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].look").status_code == 200
     assert "Move 2 of 4" in browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1]").content.decode()
 
