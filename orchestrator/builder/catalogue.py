@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from integrations.registry import Trigger, registry
 from integrations.sdk import Action, Provider, WebhookTrigger
-from integrations.words import declared
+from integrations.words import credential_words, declared
 from orchestrator.builder import step_form
 from orchestrator.builder.add_search import terms
 from orchestrator.builder.quality_rows import level_words, quality_of
@@ -78,7 +78,7 @@ class ActionLine:
     provider_name: str
     url: str
     idempotent: bool
-    auth_type: str
+    kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +151,7 @@ def integration_action(request: HttpRequest, actor: Actor, provider: str, action
         "provider_url": reverse("integration-provider", args=[actor.tenant.slug, found.provider.key]),
         "fields": drawn,
         "repeat": repeat_words(found),
+        "credential": credential_words(found.accepted_auth),
         "errors": [row for row in error_rows() if found.http or row.name not in _OF_THE_WIRE],
         "uses": _uses(actor.tenant, found),
         "used": steps.count(),
@@ -217,7 +218,7 @@ def _line(tenant: Tenant, action: Action) -> ActionLine:
         provider_name=words.provider,
         url=action_url(tenant, action),
         idempotent=action.idempotent is True,
-        auth_type=action.auth_type,
+        kind="" if action.auth_type == "none" else declared(action.provider.auth_kind(action.auth_type).title),
     )
 
 

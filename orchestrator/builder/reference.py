@@ -16,6 +16,7 @@ from integrations.sdk.auth import ALSO_TAKES, DEFAULT_KINDS, SECRET_NAMES
 from integrations.sdk.fields import SECRET
 from integrations.words import declared
 from orchestrator.builder.spoken import input_schema_of, output_schema_of, words_of
+from orchestrator.flow.tools import AGENT
 from orchestrator.tenants.models import Tenant
 from orchestrator.types import JSONValue
 from orchestrator.words import kept_by_language
@@ -89,6 +90,8 @@ def action_url(tenant: Tenant, action: Action) -> str:
 
 def repeat_words(action: Action) -> str:
     """Return whether doing it twice does harm, in words."""
+    if action.key == AGENT:
+        return _("Yes, an answer or a use of a tool that is on record is not asked for again")
     if action.pure:
         return _("Yes, nothing leaves the run")
     if action.idempotent:
@@ -169,7 +172,7 @@ def _auth_row(name: str) -> AuthRow:
     fields = [field.name for field in kind.fields]
     return AuthRow(
         name=name,
-        words=declared(first_line(type(kind))),
+        words=in_words(declared(first_line(type(kind)))),
         secret=tuple(fields),
         auth=tuple(field for field in fields if field in SECRET_NAMES or field == "username"),
         also=tuple(sorted(ALSO_TAKES[DEFAULT_KINDS[kind.type].type] - {kind.type})),
@@ -188,9 +191,14 @@ def error_classes() -> list[type[IntegrationError]]:
 def error_rows() -> list[ErrorRow]:
     """Return the errors that an action raises, from the SDK's own classes."""
     return [
-        ErrorRow(name=cls.__name__, kind=cls.kind, retried=cls.retryable, words=declared(first_line(cls)))
+        ErrorRow(name=cls.__name__, kind=cls.kind, retried=cls.retryable, words=in_words(declared(first_line(cls))))
         for cls in error_classes()
     ]
+
+
+def in_words(text: str) -> str:
+    """Return a docstring's text without the marks around its names."""
+    return text.replace("``", "")
 
 
 def first_line(cls: type) -> str:

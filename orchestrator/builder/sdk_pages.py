@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from integrations.sdk import RunContext
 from orchestrator.builder import highlight, step_form
 from orchestrator.builder.examples import fields, orders
-from orchestrator.builder.reference import auth_rows, error_rows
+from orchestrator.builder.reference import auth_rows, error_rows, in_words
 from orchestrator.builder.sdk_text import helper_names, sdk_text, signature
 from orchestrator.tenants.access import Actor, tenant_page
 from orchestrator.tenants.shell import page, private
@@ -61,7 +61,7 @@ def _reference() -> Mapping[str, Any]:
         "auth_kinds": auth_rows(),
         "errors": error_rows(),
         "helpers": [_helper(name, value) for name, value in helper_names()],
-        "context": (inspect.getdoc(RunContext) or "").split("\n\n"),
+        "context": in_words(inspect.getdoc(RunContext) or "").split("\n\n"),
         "text": sdk_text(),
     }
 
@@ -79,4 +79,4 @@ def _field_examples() -> list[FieldExample]:
 
 
 def _helper(name: str, value: Any) -> Helper:
-    return Helper(name=name, signature=signature(name, value), words=inspect.getdoc(value) or "")
+    return Helper(name=name, signature=signature(name, value), words=in_words(inspect.getdoc(value) or ""))

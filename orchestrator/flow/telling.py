@@ -50,22 +50,22 @@ def credential_state(where: str, name: str, known: CredentialFacts) -> Iterator[
     if not known.is_shared:
         yield error(where, unshared(name), "credential_unshared")
     elif known.health == "reconnect":
-        message = _(
-            "%(name)r no longer works: it was refused or has expired. Enter a new secret, or choose another."
-        ) % {"name": name}
+        again = _("“%(name)s” no longer works: it was refused or has expired. Connect it again, or choose another.")
+        anew = _("“%(name)s” no longer works: it was refused or has expired. Enter a new secret, or choose another.")
+        message = (again if known.auth_type == "oauth2" else anew) % {"name": name}
         yield error(where, message, "credential_health")
     elif known.health == "expiring":
         yield warning(
             where,
-            _("%(name)r expires soon. Enter a new secret before it does.") % {"name": name},
+            _("“%(name)s” expires soon. Enter a new secret before it does.") % {"name": name},
             "credential_expiring",
         )
 
 
 def unshared(name: str) -> str:
-    return _("%(name)r is not shared with you. Choose another, or ask whom it is shared with to test and publish.") % {
-        "name": name
-    }
+    return _(
+        "“%(name)s” is not shared with you. Choose another, or ask whom it is shared with to test and publish."
+    ) % {"name": name}
 
 
 def compiled(text: str, where: str) -> tuple[Template | None, Problem | None]:

@@ -27,7 +27,7 @@ from runs.pages.reading import Attempt, Reading
 from runs.pages.timeline import Link
 from runs.pages.values import Value, trigger_value, values_of, with_entries, with_small_values
 from runs.pages.words import RESOLVED_WORDS, again_words, failure_words, place_words, trigger_words
-from runs.paths import is_item, items_around
+from runs.paths import is_item, items_around, key_of_path
 from runs.states import FailureKind, StepStatus
 from runs.usage import usage_words
 
@@ -259,9 +259,12 @@ def progress_of(row: StepRun | None) -> Progress | None:
 
 
 def _place(reading: Reading) -> list[str]:
-    """Return in which items of which loops the selected step is."""
-    around = items_around(reading.selected)
-    return [_("item %(number)s") % {"number": f"{item + 1:,}"} for _loop, item in around]
+    """Return in which items of which loops, or moves of which agents, the selected step is."""
+    around = [(reading.steps.get(key_of_path(path)), item) for path, item in items_around(reading.selected)]
+    return [
+        (_("move %(number)s") if loop and loop.is_agent else _("item %(number)s")) % {"number": f"{item + 1:,}"}
+        for loop, item in around
+    ]
 
 
 def _chosen(attempts: Sequence[Attempt], number: int | None) -> Attempt | None:

@@ -306,6 +306,8 @@ def _loop_blocks(scene: Scene, attempts: Sequence[Attempt], state: LoopState) ->
         if share and width > 0:
             parts.append(Block(css=css, x=round(x, 2), width=width, y=18, height=6))
             x += width
+    if row.status in _BAD and not state.failed and row.finished_at is not None:
+        parts.append(scene.axis.block("bad", row.finished_at, row.finished_at, 18, 6))
     return (whole, *parts)
 
 

@@ -349,6 +349,27 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways_on_a_small_telephone(wor
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
+# Texts of labels that lie under the links at their right.
+_HIDDEN_LABELS: Final = """() => [...document.querySelectorAll('.f')].filter((field) => {
+  const words = document.createRange(), label = field.querySelector(':scope > label, :scope > .lb');
+  if (!label) return false;
+  words.selectNodeContents(label);
+  return [...field.querySelectorAll(':scope > .astext, :scope > .insd')].some((link) => {
+    const at = link.getBoundingClientRect();
+    return [...words.getClientRects()].some((text) => text.width && at.width && text.right > at.left
+      && text.left < at.right && text.bottom > at.top + 4 && text.top < at.bottom - 4);
+  });
+}).map((field) => field.dataset.label)"""
+
+
+def test_no_label_lies_under_its_links_on_a_small_telephone(world: World) -> None:
+    world.page.set_viewport_size({"width": 390, "height": 844})
+    world.page.goto(world.found.address + world.pages["builder, a step"])
+    world.page.evaluate("document.querySelectorAll('form details').forEach((fold) => { fold.open = true })")
+    assert world.page.locator(".astext").count() > 0
+    assert world.page.evaluate(_HIDDEN_LABELS) == []
+
+
 def test_no_page_breaks_its_own_policy_and_each_is_there_after_few_requests(world: World) -> None:
     """Each page with all that comes with it, its icon too; the admin's files are Django's own."""
     browser = world.page.context.browser

@@ -52,6 +52,17 @@ def test_the_catalogue_leads_to_every_provider_and_every_action(browser: Client)
         assert browser.get(address).status_code == 200, address
 
 
+def test_kinds_of_credentials_and_what_may_be_repeated_are_told_in_words(browser: Client) -> None:
+    text = browser.get(reverse("integration-provider", args=["acme", "google_docs"])).text
+    assert '<span class="tag">Sign in with Google</span>' in text
+    assert "Ways to connect: Sign in with Google, Access token" in text
+    assert '<span class="tag">' not in browser.get(reverse("integration-provider", args=["acme", "data"])).text
+    text = browser.get(reverse("integration-action", args=["acme", "slack", "sendMessage"])).text
+    assert "<dd>A sign-in (OAuth 2) or a bearer token</dd>" in text
+    text = browser.get(reverse("integration-action", args=["acme", "ai", "agent"])).text
+    assert "nothing leaves the run" not in text
+
+
 @pytest.mark.parametrize("key", ["http.request", "hello.world", "flow.approve", "slack.sendMessage"])
 def test_an_actions_page_has_the_builders_form_and_what_it_gives(browser: Client, tenant: Tenant, key: str) -> None:
     action = registry.get(key)

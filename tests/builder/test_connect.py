@@ -88,6 +88,7 @@ def test_one_that_is_chosen_is_connected_again_once_it_ended(
     checks.credential_set_health(credential=made, health=Health.RECONNECT, message="The token was revoked.")
     text = page(client, workflow)
     assert "Connect again" in text
+    assert "Connect it again, or choose another." in text
     assert press(client, text).startswith("https://slack.com/oauth/v2/authorize?")
     assert [each.name for each in Credential.objects.for_tenant(tenant)] == ["Team"]
     assert Step.objects.for_tenant(tenant).get().credential == made

@@ -95,6 +95,8 @@ def test_every_error_kind_of_credential_and_helper_is_told(page: str) -> None:
         assert f'<td class="mono">{name}</td>' in page
     for name in ("OAuth2", "ApiKey", "BearerToken", "Basic", "NoAuth"):
         assert f'<td class="mono">{name}</td>' in page
+    told = re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+    assert "``" not in told
     names = [name for name, _value in helper_names()]
     assert {"run_action", "make_context", "ActionResult"} <= set(names)
     for name in names:

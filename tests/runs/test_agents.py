@@ -215,6 +215,7 @@ def test_the_runs_page_shows_the_moves_as_rows_below_the_agent(
     ] == f"220 tokens, 0.000042 US dollars, prices of {AS_OF}"
     text = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[0].agent_model").content.decode()
     assert f"110 tokens, 0.000021 US dollars, prices of {AS_OF}" in text
+    assert "steps.agent_model · move 1<" in text
     assert browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].look").status_code == 200
     assert "Move 2 of 4" in browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1]").content.decode()
 
@@ -229,3 +230,13 @@ def test_a_run_starts_again_from_the_agent_wherever_in_it_one_points(tenant: Ten
     again.refresh_from_db()
     assert again.status == "succeeded"
     assert statuses(again)[:2] == [("agent", "succeeded"), ("agent[0].agent_model", "succeeded")]
+
+
+def test_the_bar_of_an_agent_that_fails_at_its_limit_ends_red(
+    tenant: Tenant, called: Upstream, browser: Client
+) -> None:
+    called.answers[PATH] = completions(SCRIPT)
+    run = run_of(tenant, agent(called, max_tool_calls=1))
+    page: RunPage = browser.get(reverse("run", args=["acme", run.pk])).context["page"]
+    ends = {row.line.path: [block.css for block in row.line.blocks][-1:] for row in page.timeline.rows if row.line}
+    assert [path for path, css in ends.items() if css == ["bad"]] == ["agent"]

@@ -72,7 +72,7 @@ def test_what_is_not_shared_is_said_at_the_step_and_not_published(
 ) -> None:
     [problem] = [each for each in check(workflow, actor=actor) if each.severity == "error"]
     assert (problem.path, problem.code) == ("steps[1].credential", "credential_unshared")
-    assert problem.message.startswith("'Bank' is not shared with you. Choose another, or ask")
+    assert problem.message.startswith("“Bank” is not shared with you. Choose another, or ask")
     with pytest.raises(Invalid) as refused:
         workflows.publish(actor=actor, workflow=workflow)
     assert [each.code for each in refused.value.problems] == ["credential_unshared"]

@@ -19,7 +19,7 @@ discord = Provider(
             test=client.account,
         ),
         BearerToken(
-            label="Bot token, as a token", help=_HELP, docs_url=client.TOKENS_URL, prefix="Bot", test=client.account
+            label="Bot token (bearer)", help=_HELP, docs_url=client.TOKENS_URL, prefix="Bot", test=client.account
         ),
     ],
     description="Post messages to channels.",

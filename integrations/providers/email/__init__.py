@@ -15,6 +15,6 @@ email = Provider(
     ],
     description="Start when a message arrives in a mailbox (IMAP), and send mail (SMTP).",
     icon="mail",
-    category="Communication",
+    category="Mail",
     tile="mail",
 )

@@ -70,7 +70,7 @@ class DownloadFileInputs(BaseModel):
     encoding: Literal["auto", "text", "base64", "file"] = Field(
         default="auto",
         title="Content as",
-        description="Text, base64, or a file that a later step takes; of itself text for types that are text.",
+        description="auto: text for types that are text, else base64. file: for a step that takes files.",
         examples=["auto", "file"],
     )
     export_as: str = Field(
@@ -78,7 +78,7 @@ class DownloadFileInputs(BaseModel):
         alias="exportAs",
         pattern=f"^$|{_MIME_TYPE}",
         title="Export as",
-        description="For documents of Google's own editors: the type to turn them into. Of itself text, CSV, PDF, PNG.",
+        description="For documents of Google's own editors: the type to turn them into. Empty: text, CSV, PDF or PNG.",
         examples=["application/pdf", "text/markdown"],
         json_schema_extra=ui(advanced=True),
     )

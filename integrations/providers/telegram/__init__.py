@@ -12,7 +12,7 @@ telegram = Provider(
     auth=[
         ApiKey(label="Bot token", help=_HELP, docs_url=client.TOKENS_URL, path=client.TOKEN, test=client.account),
         BearerToken(
-            label="Bot token, as a token",
+            label="Bot token (bearer)",
             help=_HELP,
             docs_url=client.TOKENS_URL,
             path=client.TOKEN,
