@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -42,6 +43,7 @@ from runs.gates import Gates
 from runs.heartbeat import Heartbeat
 from runs.journal import RIDE_SECONDS, RunJournal
 from runs.looks import Looks
+from runs.overtime import prolong
 from runs.owners import new_owner
 from runs.plans import Plans
 from runs.polls import Polls
@@ -75,11 +77,15 @@ _drivers_lock = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """How long a driver drives, in seconds. ``hard`` is when it must have ended, whatever is under way."""
+    """How long a driver drives, in seconds. ``hard`` is when it must have ended, whatever is under way.
+
+    ``prolong`` asks for that time once more, from now on, and returns whether it was given.
+    """
 
     slice: float
     idle: float = IDLE_SECONDS
     hard: float = float("inf")
+    prolong: Callable[[], bool] = lambda: False
     hand_over: float = HAND_OVER_SECONDS
     stop: float = STOP_SECONDS
 
@@ -92,8 +98,14 @@ def drive(*, slice_seconds: float | None = None, idle_seconds: float = IDLE_SECO
     if _stopping[0]:
         return
     seconds = float(slice_seconds or settings.DRIVER_SLICE_SECONDS)
-    hard = max(seconds, float(str(settings.Q_CLUSTER.get("timeout") or seconds)) - STOP_SECONDS)
-    run_driver(Driver(Times(slice=seconds, idle=idle_seconds, hard=hard), ear=bell.Ear(bell.WORK)))
+    timeout = max(seconds, float(str(settings.Q_CLUSTER.get("timeout") or seconds)))
+    times = Times(
+        slice=seconds,
+        idle=idle_seconds,
+        hard=max(seconds, timeout - STOP_SECONDS),
+        prolong=partial(prolong, timeout),
+    )
+    run_driver(Driver(times, ear=bell.Ear(bell.WORK)))
 
 
 def request_stop() -> None:
@@ -253,6 +265,8 @@ class Driver:
             left = self.times.hard - (time.monotonic() - began)
             if await self._hand_over(min(left, self.times.stop if self._stop else self.times.hand_over)):
                 return
+            if not self._stop and left <= self.times.slice and self.times.prolong():
+                began, left = time.monotonic(), self.times.hard
             if self._stop or left <= self.times.slice:
                 await self._cut()
                 return

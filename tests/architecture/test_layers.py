@@ -50,7 +50,8 @@ LAYERS: Final = {
     # 4
     "runs.models": 4, "runs.journal": 4, "runs.doorbell": 4, "runs.writes": 4, "runs.writer": 4, "runs.values": 4,
     "runs.bell": 4, "runs.notices": 4, "runs.mailbox": 4, "runs.looks": 4,
-    "runs.clock": 4, "runs.slots": 4, "runs.claims": 4, "runs.owners": 4, "runs.plans": 4, "runs.migrations": 4,
+    "runs.clock": 4, "runs.slots": 4, "runs.claims": 4, "runs.overtime": 4, "runs.owners": 4,
+    "runs.plans": 4, "runs.migrations": 4,
     "runs.endings": 4, "runs.limits": 4, "runs.links": 4, "runs.calls": 4, "runs.rows": 4, "runs.inserts": 4,
     "runs.gate_rows": 4, "runs.gates": 5, "runs.state_rows": 4, "runs.state": 5,
     "runs.tracing": 4, "runs.spans": 4, "runs.traceparents": 2,

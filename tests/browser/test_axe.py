@@ -301,7 +301,7 @@ _QUESTION: Final = {
 NAMES: Final = (
     "home", "workflows", "builder, a step", "builder, code", "builder, a trigger", "builder, problems", "add a step",
     "builder, what to look for", "builder, an app's change", "builder, an app's event", "builder, who may call",
-    "builder, whose failures", "builder, beside HTTP",
+    "builder, whose failures", "builder, an API's description", "builder, beside HTTP",
     "a provider with a trigger",
     "nothing found", "the draft and real requests", "publish", "publish, problems",
     "versions", "a version", "settings", "a workflow's file", "import", "runs", "no runs",

@@ -229,6 +229,29 @@ def test_calls_that_take_longer_than_a_slice_are_finished(tenant: Tenant) -> Non
     assert statuses(run) == [("a", "succeeded"), ("b", "succeeded")]
 
 
+def test_a_call_that_takes_longer_than_a_driver_may_stay_is_finished_where_it_is_given_more_time(
+    tenant: Tenant,
+) -> None:
+    began, given = [], []
+
+    async def slow(ctx: RunContext[Inputs]) -> str:
+        began.append(ctx.attempt)
+        await asyncio.sleep(1.6)
+        return "done"
+
+    def prolong() -> bool:
+        given.append(time.monotonic())
+        return True
+
+    with registry.temporarily(make_action("slow.call", slow, idempotent=True)):
+        run = start(make_workflow(tenant, step("a", "slow.call")))
+        drive(Times(slice=0.2, idle=0.05, hand_over=0.1, stop=0.1, hard=0.4, prolong=prolong))
+        if run.refresh().status != "succeeded":
+            drive()
+    assert run.refresh().status == "succeeded"
+    assert (began, len(given) > 1) == ([1], True)
+
+
 def test_a_driver_that_takes_up_its_own_run_again_does_not_drive_it_twice(tenant: Tenant) -> None:
     """One that was frozen finds its own leases run out: its name is the same as before, only the fence is not."""
     calls: list[str] = []
