@@ -24,15 +24,10 @@ from orchestrator.tenants.permissions import require_operation
 _WRITES: Final = dict.fromkeys(("POST", "PATCH", "DELETE"), Scope.ADMIN)
 
 
-class AlertChannelUpdate(BaseModel):
-    """What is given is changed. ``workflows`` are ids, null for all; ``url`` is write-only.
-
-    ``emails`` for mail, ``url`` for a webhook; for Slack ``url``, or ``credential`` (its name) and ``slack_channel``.
-    """
-
+# What a PATCH takes is marked as such by drf-spectacular, on the class: a POST's must not be below it.
+class _Channel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: Text = Field(default="", max_length=100)
     is_on: bool = True
     events: list[Event] = Field(default_factory=lambda: list(Event))
     workflows: list[Text] | None = None
@@ -43,7 +38,16 @@ class AlertChannelUpdate(BaseModel):
     slack_channel: Text = ""
 
 
-class AlertChannelCreate(AlertChannelUpdate):
+class AlertChannelUpdate(_Channel):
+    """What is given is changed. ``workflows`` are ids, null for all; ``url`` is write-only.
+
+    ``emails`` for mail, ``url`` for a webhook; for Slack ``url``, or ``credential`` (its name) and ``slack_channel``.
+    """
+
+    name: Text = Field(default="", max_length=100)
+
+
+class AlertChannelCreate(_Channel):
     """A channel of a ``kind``, which stays; without ``events`` it tells of all."""
 
     kind: ChannelKind
