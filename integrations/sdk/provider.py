@@ -39,9 +39,10 @@ class Provider:
     """Who is called, and with what credentials.
 
     ``base_url`` is the canonical root, which an operator may replace; one with a ``site`` has none, and takes each
-    credential's own; ``auth`` lists the kinds it offers, the first
-    preferred; ``allowed_hosts`` are further hosts that get its credential, over HTTPS; ``icon`` is an SVG file beside
-    the declaration or the name of a drawing; ``tile`` is the colour of its square; ``docs_url`` its reference;
+    credential's own; ``regions`` are the roots of further regions by their names, one of which a credential may name;
+    ``auth`` lists the kinds it offers, the first preferred; ``allowed_hosts`` are further hosts that get its
+    credential, over HTTPS; ``icon`` is an SVG file beside the declaration or the name of a drawing; ``tile`` is the
+    colour of its square; ``docs_url`` its reference;
     ``quality`` says what was checked: ``bronze`` declared in full, ``silver`` also under the contract suite, ``gold``
     also held against the provider's official description; ``rate_limit`` holds for actions without one of their own.
     """
@@ -57,6 +58,7 @@ class Provider:
     allowed_hosts: Sequence[str] = ()
     oauth_family: str | None = None
     site: Site | None = None
+    regions: Mapping[str, str] = field(default_factory=dict, compare=False)
     tile: str = "gray"
     quality: str = ""
     rate_limit: RateLimit | None = None
@@ -76,6 +78,11 @@ class Provider:
             found.append(f"the provider key {self.key!r} must be snake_case, like 'google_sheets'")
         if self.base_url and urlsplit(self.base_url).scheme not in {"http", "https"}:
             found.append(f"base_url of provider {self.key!r} must start with https://")
+        if self.regions and not self.base_url:
+            found.append(f"provider {self.key!r} has regions beside its own, and so needs a base_url")
+        for name, root in self.regions.items():
+            if not PROVIDER_KEY.fullmatch(name) or urlsplit(root).scheme != "https":
+                found.append(f"region {name!r} of provider {self.key!r} must be in snake_case, with an https:// root")
         if self.base_url and self.site is not None:
             found.append(f"provider {self.key!r} has a site of each credential's own, and so no base_url")
         if self.tile not in TILES:
@@ -88,7 +95,12 @@ class Provider:
         return found
 
     def root(self, settings: Mapping[str, Any]) -> str:
-        """Return the root to call with a credential of these settings. Raises AuthError where they name no site."""
+        """Return the root to call with a credential of these settings.
+
+        Raises AuthError where they name no site, or a region that is none.
+        """
+        if self.regions and (region := str(settings.get("region") or "")):
+            return self._region(region)
         if self.site is None:
             return self.base_url
         if site := str(settings.get("site") or ""):
@@ -96,6 +108,14 @@ class Provider:
         raise AuthError(
             _("The credential does not say where %(name)s is.") % {"name": declared(self.name)},
             hint=_("Fill in “%(label)s” on the credential's page.") % {"label": declared(self.site.label)},
+        )
+
+    def _region(self, name: str) -> str:
+        if name in self.regions:
+            return self.regions[name]
+        raise AuthError(
+            _("%(name)s has no region %(region)r.") % {"name": declared(self.name), "region": name[:63]},
+            hint=_("Choose the region on the credential's page."),
         )
 
     def auth_kind(self, auth_type: str) -> AuthKind:

@@ -290,15 +290,17 @@ def _plain(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _settings_field(name: str, spec: Mapping[str, Any], value: Any, required: bool) -> FormField:
     kinds = {"array": "lines", "integer": "number"}
+    # A choice of one is written as a constant.
+    offered = spec.get("enum") or ([spec["const"]] if "const" in spec else ())
     return FormField(
         id=f"f-{_SETTINGS}{name}",
         name=_SETTINGS + name,
         label=str(spec.get("title", name)),
         help=str(spec.get("description", "")),
-        kind="choice" if "enum" in spec else kinds.get(str(spec.get("type", "")), "text"),
+        kind="choice" if offered else kinds.get(str(spec.get("type", "")), "text"),
         value="\n".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value),
         required=required,
-        choices=(*_none(spec, required), *((str(value), str(value)) for value in spec.get("enum", ()))),
+        choices=(*_none(spec, required), *((str(value), str(value)) for value in offered)),
     )
 
 

@@ -316,6 +316,11 @@ def _where(field: AuthField, kind: AuthKind) -> dict[str, str]:
 
 def _settings_model(provider: str, auth_type: str) -> type[BaseModel]:
     known = registry.provider(provider)
+    if known is not None and known.regions:
+        # One of its own roots, all of which its integration names: a secret goes nowhere else by another choice.
+        words: Any = Field(None, title=noop("Region"), description=noop("Where the account is kept, if not as usual."))
+        names: Any = Literal[*known.regions]
+        return create_model("RegionSettings", __base__=NoSettings, region=(names | None, words))
     if known is None or known.site is None:
         return _BY_PROVIDER.get((provider, auth_type), NoSettings)
     # The operator's root, if any, is called in the place of every site.

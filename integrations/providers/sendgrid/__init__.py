@@ -7,6 +7,7 @@ sendgrid = Provider(
     key="sendgrid",
     name="SendGrid",
     base_url=client.BASE_URL,
+    regions={"eu": client.EU_URL},
     auth=[
         ApiKey(
             label="API key",

@@ -23,6 +23,7 @@ from integrations.sdk.client import Response, StepHttp
 from integrations.words import gettext as _
 
 BASE_URL: Final = "https://api.sendgrid.com"
+EU_URL: Final = "https://api.eu.sendgrid.com"
 DOCS_URL: Final = "https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send"
 KEYS_URL: Final = "https://app.sendgrid.com/settings/api_keys"
 SEND_PATH: Final = "v3/mail/send"
