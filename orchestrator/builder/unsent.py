@@ -262,5 +262,10 @@ def _explained(found: Unsent, error: Exception) -> Unsent:
         why = _("The integration has a defect (%(error)s).") % {"error": type(error).__name__}
         do = _("Trying again alone does not help: tell whoever maintains it.")
     # Redacted before it is cut: half a secret would not be known as one.
-    found.why, found.do = (fit(found.clean.text(text), _MAX_WHY) for text in (why, do))
+    found.why, found.do = (fit(_ended(found.clean.text(text)), _MAX_WHY) for text in (why, do))
     return found
+
+
+def _ended(text: str) -> str:
+    """Return a text as a sentence, which others may follow."""
+    return text if not text or text.endswith((".", "!", "?", "…")) else f"{text}."

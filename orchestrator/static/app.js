@@ -228,18 +228,21 @@ addEventListener("scroll", () => { if (scrollY !== kept) follow().checked = fals
 // A sign-in at a provider has a window of its own, where there can be one; what comes of it is shown in this one.
 const windows = new BroadcastChannel("windows"), done = document.querySelector("[data-done]");
 document.addEventListener("submit", ({ target }) => {
-  if (!target.matches("[data-window]") || !open("", "sign-in", "popup,width=560,height=760")) return;
-  target.target = "sign-in";
-  windows.onmessage = ({ data }) => {
-    const before = location.pathname + location.search, [page, place] = data.split("#");
-    location.assign(data);
+  // Of its own name: what comes of another page's sign-in must not lead this one away.
+  const own = `sign-in-${Date.now()}`;
+  if (!target.matches("[data-window]") || !open("", own, "popup,width=560,height=760")) return;
+  target.target = own;
+  windows.onmessage = ({ data: [of, to] }) => {
+    if (of !== own) return;
+    const before = location.pathname + location.search, [page, place] = to.split("#");
+    location.assign(to);
     // Another place on the page that is shown already loads nothing.
     if (place && page === before) location.reload();
   };
 });
 // The name is lost on the way through the provider.
-if (name === "sign-in") sessionStorage.window = 1;
+if (name.startsWith("sign-in-")) sessionStorage.window = name;
 if (done && sessionStorage.window) {
-  windows.postMessage(done.dataset.done);
+  windows.postMessage([sessionStorage.window, done.dataset.done]);
   close();
 } else if (done) location.replace(done.dataset.done);

@@ -115,12 +115,21 @@ def test_from_the_form_to_a_sign_in_that_ended_and_back(browser: Browser, world:
         if script:
             # From the step that uses it, in a window of its own, which is gone once the step shows what came of it.
             page.goto(f"{found.address}/w/demo/workflows/{world.made}/steps/me/")
+            # Another page of the same browser, which began a sign-in and left it, stays where it is.
+            other = page.context.new_page()
+            other.goto(f"{found.address}/w/demo/workflows/{world.made}/steps/me/")
+            with other.expect_popup() as left:
+                other.get_by_role("button", name="Connect again").click()
+            left.value.close()
+            other.evaluate("window.stays = true")
             with page.expect_popup() as opening:
                 page.get_by_role("button", name="Connect again").click()
             agree(opening.value, signed_in=True)
             if not opening.value.is_closed():
                 opening.value.wait_for_event("close", timeout=10_000)
             page.wait_for_url("**/steps/me/#field-credential")
+            assert other.evaluate("window.stays")
+            other.close()
             expect(page.get_by_role("button", name="Connect again")).to_have_count(0)
             expect(page.locator("#field-credential")).to_have_value(name)
         else:

@@ -254,7 +254,7 @@ def test_a_tenant_with_very_many_runs_is_counted_to_a_bound(
     assert len(bars.rects) == 24
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="reads the plans of SQLite")
 def test_every_look_at_runs_goes_by_an_index(browser: Client, tenant: Tenant) -> None:
     for number in range(3):
         workflow = make_workflow(tenant, step("a"), slug=f"w{number}")

@@ -364,7 +364,7 @@ def test_what_an_action_puts_elsewhere_of_its_secret_is_not_written_into_a_step(
 def test_what_cannot_be_shown_says_why(builder: Client, workflow: Workflow, store: Upstream) -> None:
     for key, why in (
         ("fail", "No •••••• today. Come? <script>alert(1)</script>."),
-        ("none", "Shop requires"),
+        ("none", "Shop requires a bearer token. Choose another credential in the step's form."),
         ("free", "An HTTP step does not send “free” to elsewhere.test: it would need a credential of HTTP"),
         ("sign", "which is never written into a step: code."),
         ("open", "code: a secret is not written into a step."),
