@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import axe_findings, opened, sign_in
 from tests.product import PASSWORD, Product, step, workflow
+from tests.runs.ground import until
 from tests.upstream import Upstream
 
 pytestmark = pytest.mark.browser
@@ -35,6 +36,17 @@ def stop(page: Page) -> None:
     page.wait_for_load_state()
 
 
+def turn_to_the_top(page: Page) -> None:
+    """Turn the wheel until the page is at its top, as one does: a row that comes while it moves takes it along."""
+
+    def at_top() -> bool:
+        page.mouse.wheel(0, -2_000)
+        page.wait_for_timeout(200)
+        return bool(page.evaluate("scrollY === 0"))
+
+    until(at_top)
+
+
 _IN_VIEW = """() => { const all = [...document.querySelectorAll("#timeline [data-since]")];
   const now = all.pop()?.getBoundingClientRect();
   return now && now.top >= 0 && now.bottom <= innerHeight; }"""
@@ -51,7 +63,7 @@ def test_what_runs_stays_in_view_until_somebody_moves_the_page(browser: Browser,
         assert page.evaluate("scrollY") > 0
         expect(follow).to_be_checked()
         page.mouse.move(600, 300)
-        page.mouse.wheel(0, -2_000)
+        turn_to_the_top(page)
         expect(follow).not_to_be_checked()
         page.locator("#step-s12").wait_for(timeout=30_000)
         assert page.evaluate("scrollY") == 0, "the page stays where somebody put it"

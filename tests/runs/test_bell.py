@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +26,11 @@ LONG = "a-folder-whose-name-is-long-" * 4
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, settings: Any) -> Path:
-    """An installation of its own."""
-    settings.ENV = replace(settings.ENV, data_dir=tmp_path)
-    return tmp_path
+def folder(settings: Any) -> Iterator[Path]:
+    """An installation of its own, in a path that is short: pytest's own may be too long for a socket."""
+    with tempfile.TemporaryDirectory(prefix="bell-") as path:
+        settings.ENV = replace(settings.ENV, data_dir=Path(path))
+        yield Path(path)
 
 
 @pytest.fixture
