@@ -168,11 +168,16 @@ def w1(bench: Bench) -> None:
 
 
 def w1_alone(bench: Bench) -> None:
-    times = []
-    for _ in range(100):
-        seconds, _cpu = bench.burst("one", 1, 1)
-        times.append(seconds * 1000)
-    bench.add("W1 one at a time, trigger → saved", _percentiles(times) + " (polled every 10 ms)", "p50 ≤ 5 ms")
+    # A client without a loop and a connection that stays: both cost more than what is measured.
+    request, times = wire.request(bench.found.port, bench.addresses["one"], BODY), []
+    with bench.database.watched() as has_open_runs:
+        for _ in range(200):
+            began = time.monotonic()
+            wire.post_timed(bench.found.port, [request])
+            while has_open_runs():
+                time.sleep(0.0005)
+            times.append((time.monotonic() - began) * 1000)
+    bench.add("W1 one at a time, trigger → saved", _percentiles(times), "p50 ≤ 5 ms")
 
 
 def w2(bench: Bench) -> None:
