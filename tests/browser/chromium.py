@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -54,15 +54,26 @@ def opened(browser: Browser, *, quiet: bool = True, **options: Any) -> Iterator[
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(15_000)
+    said = told_errors(page)
+    try:
+        yield page
+        assert not quiet or not unexpected(said), said
+    finally:
+        context.close()
+
+
+def told_errors(page: Page) -> list[str]:
+    """Return a list that every error which a page tells from now on is added to."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: said.append(str(error)))
-    try:
-        yield page
-        # A page that answers 4xx is told on the console too; those are looked at where they are meant.
-        assert not quiet or not [text for text in said if not text.startswith(_EXPECTED)], said
-    finally:
-        context.close()
+    return said
+
+
+def unexpected(said: Sequence[str]) -> list[str]:
+    """Return the errors that are none of what is meant to happen."""
+    # A page that answers 4xx is told on the console too; those are looked at where they are meant.
+    return [text for text in said if not text.startswith(_EXPECTED)]
 
 
 def sign_in(page: Page, address: str, password: str, name: str = "admin") -> None:
