@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
+import httpx
 import pytest
 from django.contrib.auth.models import User
 from hypothesis import HealthCheck, settings
@@ -32,6 +34,14 @@ def _files_listed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Files, "add_files_from_finders", add_listed)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities_read_once() -> Iterator[None]:
+    """Read the certificates of the authorities once: ``httpx.get`` does it for each request, and takes 20 ms for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
         yield
 
 
