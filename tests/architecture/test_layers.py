@@ -17,7 +17,7 @@ LAYERS: Final = {
     # 0: standard library, pydantic and httpx; the sandbox its engines.
     "integrations.sdk": 0, "integrations.sandbox": 0, "integrations.words": 0,
     "integrations.findings": 0, "integrations.google": 0, "integrations.addresses": 0,
-    "integrations.mails": 0, "integrations.microsoft": 0,
+    "integrations.mails": 0, "integrations.mail_fields": 0, "integrations.microsoft": 0,
     "orchestrator.flow": 0, "orchestrator.errors": 0,
     "orchestrator.types": 0, "orchestrator.env": 0, "orchestrator.ids": 0, "orchestrator.jsongate": 0,
     "orchestrator.large": 0, "orchestrator.env_mail": 0, "orchestrator.languages": 0,
