@@ -84,8 +84,8 @@ LAYERS: Final = {
     "orchestrator.lazy_urls": 0, "orchestrator.page_urls": 7, "orchestrator.admin_urls": 7,
 }  # fmt: skip
 # Faces that live in their app: a module of this name is layer 6 wherever it is.
-FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_site", "forms"}
-FACES |= {"shell", "apps"}
+FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_scope", "forms"}
+FACES |= {"admin_site", "shell", "apps"}
 # What is used by everybody, whatever its own layer.
 OF_ALL: Final = {"orchestrator.words"}
 # An app's own classes for the API's description are read by its migrations and settings by name alone.
