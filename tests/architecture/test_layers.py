@@ -21,7 +21,7 @@ LAYERS: Final = {
     "orchestrator.flow": 0, "orchestrator.errors": 0,
     "orchestrator.types": 0, "orchestrator.env": 0, "orchestrator.ids": 0, "orchestrator.jsongate": 0,
     "orchestrator.large": 0, "orchestrator.env_mail": 0, "orchestrator.languages": 0,
-    "orchestrator.env_otel": 0, "orchestrator.env_prices": 0, "orchestrator.env_urls": 0,
+    "orchestrator.env_otel": 0, "orchestrator.env_prices": 0, "orchestrator.env_urls": 0, "orchestrator.env_values": 0,
     "orchestrator.words": 0, "orchestrator.icons": 0, "orchestrator.drawings": 0, "orchestrator.jsontree": 0,
     "orchestrator.uploads": 0, "orchestrator.watching": 0,
     "orchestrator.supervise": 0, "orchestrator.server": 0, "orchestrator.fields": 0, "orchestrator.logs": 0,
