@@ -17,11 +17,11 @@ LAYERS: Final = {
     # 0: standard library, pydantic and httpx; the sandbox its engines.
     "integrations.sdk": 0, "integrations.sandbox": 0, "integrations.words": 0,
     "integrations.findings": 0, "integrations.google": 0, "integrations.addresses": 0,
-    "integrations.mails": 0, "integrations.microsoft": 0,
+    "integrations.mails": 0, "integrations.mail_fields": 0, "integrations.microsoft": 0,
     "orchestrator.flow": 0, "orchestrator.errors": 0,
     "orchestrator.types": 0, "orchestrator.env": 0, "orchestrator.ids": 0, "orchestrator.jsongate": 0,
     "orchestrator.large": 0, "orchestrator.env_mail": 0, "orchestrator.languages": 0,
-    "orchestrator.env_otel": 0, "orchestrator.env_prices": 0, "orchestrator.env_urls": 0,
+    "orchestrator.env_otel": 0, "orchestrator.env_prices": 0, "orchestrator.env_urls": 0, "orchestrator.env_values": 0,
     "orchestrator.words": 0, "orchestrator.icons": 0, "orchestrator.drawings": 0, "orchestrator.jsontree": 0,
     "orchestrator.uploads": 0, "orchestrator.watching": 0,
     "orchestrator.supervise": 0, "orchestrator.server": 0, "orchestrator.fields": 0, "orchestrator.logs": 0,
@@ -84,8 +84,8 @@ LAYERS: Final = {
     "orchestrator.lazy_urls": 0, "orchestrator.page_urls": 7, "orchestrator.admin_urls": 7,
 }  # fmt: skip
 # Faces that live in their app: a module of this name is layer 6 wherever it is.
-FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_site", "forms"}
-FACES |= {"shell", "apps"}
+FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_scope", "forms"}
+FACES |= {"admin_site", "shell", "apps"}
 # What is used by everybody, whatever its own layer.
 OF_ALL: Final = {"orchestrator.words"}
 # An app's own classes for the API's description are read by its migrations and settings by name alone.

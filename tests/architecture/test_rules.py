@@ -40,6 +40,7 @@ UNSCOPED: Final = {
     "orchestrator/tenants/audit.py": "inserts, with the tenant on the row",
     "orchestrator/tenants/admin_base.py": "the admin, scoped by what a person reaches",
     "orchestrator/tenants/admin_reach.py": "which tenants a person reaches",
+    "orchestrator/tenants/admin_scope.py": "the admin, scoped by what a person reaches",
     "orchestrator/tenants/admin_site.py": "the admin, scoped by what a person reaches",
     "orchestrator/vault/sign_ins.py": "finds a sign-in by its state's hash, before the tenant is known",
     "orchestrator/vault/checks.py": "what of all tenants is to be checked, or ends soon",
