@@ -24,7 +24,6 @@ from integrations.sdk.declaration import Declaration
 from integrations.sdk.dialling import Dialler, dialler
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
-from integrations.sdk.prices import Price, price_of
 from orchestrator import jsongate
 from orchestrator.egress import egress_policy
 from orchestrator.large import TooManyValues, take_room
@@ -128,12 +127,6 @@ def _fallback(inputs: Mapping[str, JSONValue]) -> Found | None:
 def _stand_in(key: str, resolved_as: ResolvedAs, inputs: Mapping[str, JSONValue]) -> Found | None:
     action = registry.get(key)
     return Found(action=action, resolved_as=resolved_as, inputs=inputs) if action else None
-
-
-def model_price() -> Callable[[str], Price | None]:
-    """Return what tells a model's price: the operator's own come before the table."""
-    own = {name: Price(**price, as_of=None) for name, price in settings.ENV.model_prices.items()}
-    return partial(price_of, own=own)
 
 
 class PooledClients:

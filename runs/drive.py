@@ -17,6 +17,7 @@ from integrations.words import gettext as _
 from orchestrator import jsongate, logs
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.large import LARGE_BYTES, Large
+from orchestrator.prices import model_price
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.adapters import (
@@ -29,7 +30,6 @@ from runs.adapters import (
     RunControl,
     RunLinks,
     answers_of,
-    model_price,
 )
 from runs.claims import Claimed
 from runs.clock import DatabaseClock

@@ -94,7 +94,7 @@ class AgentInputs(BaseModel):
     )  # fmt: skip
     max_seconds: float | None = Field(
         600, gt=0, le=86_400, title="Seconds, at most", examples=[600],
-        description="Of the model's and the tools' work; waiting for an approval does not count.",
+        description="Of the model's and the tools' work. Waiting for an approval or another workflow does not count.",
     )  # fmt: skip
     on_budget: Literal["fail", "stop"] = Field(
         "fail", title="When a limit is reached", examples=["stop"],

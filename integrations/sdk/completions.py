@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -26,8 +27,12 @@ from integrations.sdk.chat import (
 )
 from integrations.sdk.client import Response
 from integrations.sdk.fields import ui
+from integrations.sdk.options import Option, Options
 
 PATH: Final = "chat/completions"
+MODELS_PATH: Final = "models"
+# Such a list comes whole, and some have many hundreds.
+_MODELS_A_PAGE: Final = 100
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -150,6 +155,34 @@ SAMPLE: Final[dict[str, JsonValue]] = {
         }
     ],
 }
+
+
+def models_listed(
+    response: Response, query: str, cursor: str | None, *, fits: Callable[[str], bool] = lambda model: True
+) -> Options:
+    """Return a page of the models of a successful answer to ``GET models``, the newest first.
+
+    ``fits`` is asked of each model's id. Raises the error of an answer that is of another form.
+    """
+    rows = response.json_object().get("data")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows):
+        raise response.unexpected()
+    wanted = query.strip().lower()
+    found = [_option(row) for row in sorted(rows, key=_age) if fits(row["id"])]
+    found = [option for option in found if wanted in f"{option.label} {option.value}".lower()]
+    first = int(cursor) if cursor and cursor.isascii() and cursor.isdigit() else 0
+    after = first + _MODELS_A_PAGE
+    return Options(items=found[first:after], next_cursor=str(after) if after < len(found) else None)
+
+
+def _age(row: dict[str, Any]) -> float:
+    made = row.get("created")
+    return -made if isinstance(made, int | float) else 0
+
+
+def _option(row: dict[str, Any]) -> Option:
+    name = row.get("name")
+    return Option(row["id"], name, row["id"]) if isinstance(name, str) and name else Option(row["id"], row["id"])
 
 
 def completion(response: Response, *, model: str, wants_data: bool, longer: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from integrations.sdk import (
 )
 from integrations.sdk.auth import AuthView
 from integrations.sdk.status import MAX_RETRY_AFTER
+from orchestrator.builder.agents import asking_action
 from orchestrator.builder.aside import asked
 from orchestrator.builder.kept import Kept
 from orchestrator.builder.readable import Line, Part
@@ -118,18 +119,23 @@ class _Question:
 
 
 def offering(board: Board, step: StepDefinition, drawn: tuple[Field, ...], credential_id: int) -> tuple[Field, ...]:
-    """Return the fields of a step, those whose choices its action lists with where, and what is stored by its label."""
-    action = registry.get(step.action)
+    """Return the fields of a step, those whose choices its action lists with where, and what is stored by its label.
+
+    An agent's are listed by what asks its model.
+    """
+    action = asking_action(step, registry.get(step.action))
     if action is None or not action.options:
         return drawn
     return tuple(
-        _offered(board, step, each, credential_id) if each.name in action.options and each.kind in _TAKING else each
+        _offered(board, step, action, each, credential_id)
+        if each.name in action.options and each.kind in _TAKING
+        else each
         for each in drawn
     )
 
 
-def _offered(board: Board, step: StepDefinition, drawn: Field, credential_id: int) -> Field:
-    labels = _labels.get((board.tenant.pk, credential_id, step.action, drawn.name)) or {}
+def _offered(board: Board, step: StepDefinition, action: Action, drawn: Field, credential_id: int) -> Field:
+    labels = _labels.get((board.tenant.pk, credential_id, action.key, drawn.name)) or {}
     label = labels.get(drawn.value, "")
     reads = drawn.reads or ((Line(name="", parts=(Part(text=label, is_value=True),)),) if label else ())
     url = board.url("workflow-step-options", step.key, drawn.name) if board.actor.may(Role.EDITOR) else ""
@@ -267,9 +273,12 @@ def _remember(actor: Actor, question: _Question, found: Choices) -> None:
 
 
 def _note_refusal(actor: Actor, question: _Question, error: AuthError) -> None:
-    """Mark the credential as a test of it would: it was refused. A missing permission says nothing of the rest."""
+    """Mark the credential as a test of it would: it was refused. A missing permission says nothing of the rest.
+
+    Whoever answers a free address is no judge of it.
+    """
     credential = question.credential
-    if credential is None:
+    if credential is None or question.action.any_provider:
         return
     use_noted(
         tenant_id=actor.tenant.pk,

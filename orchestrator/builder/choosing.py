@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from integrations.registry import registry
 from integrations.sdk import Action
 from orchestrator.builder import step_form
+from orchestrator.builder.agents import asking_action
 from orchestrator.builder.board import Board, board_of
 from orchestrator.builder.choices import MAX_CURSOR, MAX_VALUE, choices_of
 from orchestrator.builder.editing import clean
@@ -44,9 +45,9 @@ def step_options(request: HttpRequest, actor: Actor, pk: int, key: str, field: s
 
 
 def _found(board: Board, key: str, field: str) -> tuple[StepDefinition, Action]:
-    """Return a step and its action, which can list the choices of the field. Raises NotFound."""
+    """Return a step and the action that lists the choices of the field, its own or its model's. Raises NotFound."""
     step = board.by_key.get(key)
-    action = registry.get(step.action) if step else None
+    action = asking_action(step, registry.get(step.action)) if step else None
     if step is None or action is None or field not in action.options:
         raise NotFound(_("This step has no field with choices of that name."))
     return step, action

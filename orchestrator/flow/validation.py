@@ -176,7 +176,7 @@ class _Checker:
             yield from control_problems(path, step)
             yield from self._loop(path, step)
             if step.action == AGENT:
-                yield from agent_problems(path, step, self.definition)
+                yield from agent_problems(path, step, self.definition, self.catalog)
             asked = credential_facts(step, facts, self.catalog)
             yield from credential_problems(path, step, asked, self.credentials) if asked else ()
             yield from self._inputs(prefix, step, facts, place)

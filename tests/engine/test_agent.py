@@ -423,3 +423,30 @@ def test_a_crash_at_any_await_repeats_no_tool_and_no_answer(seed: int, approval:
         assert found["text"] == expected["text"]
         assert found["usage"]["tool_calls"] == 3
         assert heard(world) == heard(whole)
+
+
+def test_what_is_not_known_to_have_happened_fails_an_agent_though_its_tool_may_fail() -> None:
+    """A model that is told of it may do it again, by another call that has another key."""
+
+    def goes_away(world: World, ctx: RunContext[Any]) -> Any:
+        world.dead = True
+        raise Crash
+
+    world = world_with(([call("send", 1)], [call("send", 2)], "Sent at last."))
+    world.behave("send", goes_away)
+    outcome = world.run(agent(step("send", "sim.send", inputs={}, on_error="continue")))
+    assert isinstance(outcome, Failed)
+    assert (outcome.path, outcome.failure.kind) == ("agent[1].send", FailureKind.OUTCOME_UNKNOWN)
+    assert [path for path, _key in world.effects] == ["agent[1].send"]
+    row: Any = world.rows("agent")[0]
+    assert row.output["usage"]["tool_calls"] == 1, "what it used is on record"
+
+
+def test_a_call_in_an_answer_that_was_cut_is_not_made() -> None:
+    """Half of an order may have all that its form asks for."""
+    cut = {**output([call("send", 1, value="pay 1")]), "finish_reason": "length"}
+    world = world_with((cut, [call("send", 2, value="pay 100")], "Paid."))
+    given(world.run(agent(TOOLS[2])))
+    assert [path for path, _key in world.effects] == ["agent[3].send"]
+    assert heard(world)[0].startswith("Error (input): The answer was cut at its longest, and this call may not be")
+    assert world.statuses("agent[1].send") == ["failed"], "on record, so that a release counts it as well"

@@ -237,11 +237,14 @@ class World:
         if parked.wake_at is not None:
             self.now = max(self.now, parked.wake_at)
 
-    def run(self, order: RunOrder) -> Outcome:
-        """Drive the run to its end, over waits; what crashes is driven again from what is durable."""
+    def run(self, order: RunOrder | Callable[[], RunOrder]) -> Outcome:
+        """Drive the run to its end, over waits; what crashes is driven again from what is durable.
+
+        A function gives each driver its own order: it finds the variables as they are then.
+        """
         for _ in range(200):
             try:
-                outcome = self.run_once(order)
+                outcome = self.run_once(order() if callable(order) else order)
             except Crash:
                 self.crash()
                 self.crash_at = None

@@ -35,6 +35,11 @@ async def embed(http: StepHttp, payload: Mapping[str, Any]) -> Response:
     return checked(await http.post(EMBEDDINGS_PATH, json=dict(payload), idempotent=True))
 
 
+async def list_models(http: StepHttp) -> Response:
+    """List the models that the credential may use; the list has no pages."""
+    return checked(await http.get(MODELS_PATH))
+
+
 def checked(response: Response) -> Response:
     """Return a successful answer, or raise the classified error with OpenAI's own message."""
     if response.is_success:
@@ -54,7 +59,7 @@ def refusal(response: Response) -> IntegrationError:
 
 async def account(ctx: AuthContext) -> Account:
     """List the models: the cheapest call that needs a good key."""
-    response = checked(await ctx.http.get(MODELS_PATH))
+    response = await list_models(ctx.http)
     models = response.json_object().get("data")
     if not isinstance(models, list):
         raise response.unexpected()
