@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
-from integrations.registry import http_options
 from integrations.sdk.auth import AuthView
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
@@ -17,6 +14,7 @@ from integrations.sdk.dialling import dialler
 from integrations.sdk.egress import EgressPolicy
 from orchestrator import jsongate
 from orchestrator.types import JSONValue
+from runs.clients import client_of
 from runs.engine.ports import OpenCredential
 
 if TYPE_CHECKING:
@@ -40,13 +38,14 @@ def poll_context(
     trigger.check_auth(credential.auth)
 
     def client() -> StepHttp:
-        return pool.client(
-            **http_options(trigger, credential.auth, credential.settings, settings.ENV.base_urls),
+        return client_of(
+            pool,
+            trigger,
+            credential,
             egress_allow=egress_allow,
             deadline=deadline,
             idempotency_key=idempotency_key,
             max_bytes=jsongate.MAX_BYTES,
-            secrets=credential.secrets,
         )
 
     return RunContext(

@@ -101,12 +101,12 @@ class Polls(Rounds[PollClaim]):
             interval = config.interval
             trigger = _registered(config)
             if config.credential and trigger.accepted_auth:
-                credential = await self.credentials.open(
+                opened = await self.credentials.open(
                     tenant_id=claim.tenant_id,
                     name=config.credential,
                     credential_id=claim.bindings.get(config.credential),
                 )
-                redactor.add(credential.secrets)
+                credential = opened.told_to(redactor)
             found = await self._asked(claim, config, trigger, credential)
             self._heard(trigger, credential, None)
             return await self.readers.read(partial(_found, claim, config, trigger, found, redactor, self.clock.now()))

@@ -87,10 +87,10 @@ class Subscriptions(Rounds[Claim]):
         try:
             trigger = _registered(claim, trigger)
             if claim.credential_name and trigger.accepted_auth:
-                credential = await self.credentials.open(
+                opened = await self.credentials.open(
                     tenant_id=claim.tenant_id, name=claim.credential_name, credential_id=claim.credential_id
                 )
-                redactor.add(credential.secrets)
+                credential = opened.told_to(redactor)
             told = await self._told(claim, trigger, credential, redactor)
             if credential is not _NOTHING and not trigger.any_provider:
                 self.credentials.taken(credential, run_id=None)

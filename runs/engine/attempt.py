@@ -231,18 +231,7 @@ class StepAttempt:
         credential = await self._ports.credentials.open(
             tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
         )
-        self._ports.redactor.add(credential.secrets)
-        renew = credential.renew
-        if renew is None:
-            return credential
-
-        async def renewed() -> OpenCredential | None:
-            found = await renew()
-            if found is not None:
-                self._ports.redactor.add(found.secrets)
-            return found
-
-        return replace(credential, renew=renewed)
+        return credential.told_to(self._ports.redactor)
 
     def _tell(self, call: Call, credential: OpenCredential, *, refused: bool) -> None:
         """Pass on what the provider thinks of its own credential. Whoever answers a free address is no judge of it."""

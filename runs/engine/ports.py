@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -89,6 +89,21 @@ class OpenCredential:
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def told_to(self, redactor: Redactor) -> OpenCredential:
+        """Return it with what it holds, and what it will hold once renewed, known to who takes out secrets."""
+        redactor.add(self.secrets)
+        renew = self.renew
+        if renew is None:
+            return self
+
+        async def renewed() -> OpenCredential | None:
+            found = await renew()
+            if found is not None:
+                redactor.add(found.secrets)
+            return found
+
+        return replace(self, renew=renewed)
 
 
 class Journal(Protocol):
