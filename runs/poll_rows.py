@@ -52,6 +52,10 @@ FAILURES_TOLD: Final = 2
 STATE: Final = "poll"
 # Of a trigger's state: what the next polls find is remembered and starts no run.
 SKIPS: Final = "skips"
+# When its turn comes at a provider that takes only so many requests, which is its own then.
+TURN: Final = "turn"
+# Whether the last poll asked nothing, because others' requests came first.
+WAITS: Final = "waits"
 _POLLING: Final = TriggerType.POLLING.value
 
 

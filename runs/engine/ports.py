@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
+from integrations.sdk.declaration import Declaration
 from integrations.sdk.dialling import Dialler
 from integrations.sdk.limits import Gate
 from integrations.sdk.prices import Price, price_of
@@ -199,14 +200,14 @@ class Clients(Protocol):
 class Gates(Protocol):
     def of(
         self,
-        action: Action,
+        declared: Declaration,
         inputs: BaseModel,
         credential: OpenCredential,
         *,
         tenant_id: int,
         held: datetime | None,
     ) -> Gate | None:
-        """Return what an attempt's requests pass, None for an action without a limit.
+        """Return what the requests of an attempt or a poll pass, None where there is no limit.
 
         ``held`` is the moment of a turn that an attempt before it was given.
         """

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from runs.adapters import PooledClients, Readers
 from runs.clock import DatabaseClock
 from runs.credentials import VaultCredentials
+from runs.gates import Gates
 from runs.rounds import Rounds
 
 RoundsT = TypeVar("RoundsT", bound=Rounds[Any])
@@ -45,11 +46,13 @@ async def rounds(kind: type[RoundsT], now: datetime) -> AsyncIterator[RoundsT]:
         writes.add(task)
         task.add_done_callback(writes.discard)
 
+    clock = _Clock(now)
     made = kind(
         readers=readers,
         credentials=VaultCredentials(readers, put),
         clients=clients,
-        clock=_Clock(now),
+        gates=Gates(readers, clock),
+        clock=clock,
         put=put,
         is_first=lambda: True,
     )
