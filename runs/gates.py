@@ -84,8 +84,8 @@ def counted_of(declared: Declaration, inputs: Any, *, credential_id: int | None,
     return Counted(tenant_id=tenant_id, key=key, limit=limit)
 
 
-def turn_of(kept: object) -> datetime | None:
-    """Return a turn that was kept in a state."""
+def moment_of(kept: object) -> datetime | None:
+    """Return a moment that was kept as a text, None for anything else."""
     try:
         found = datetime.fromisoformat(kept) if isinstance(kept, str) else None
     except ValueError:

@@ -34,7 +34,7 @@ from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
 from runs.engine.turns import pass_on
-from runs.gates import turn_of
+from runs.gates import moment_of
 from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import (
     SKIPS,
@@ -149,7 +149,7 @@ class Polls(Rounds[PollClaim]):
         seconds = seconds_of(claim.config)
         inputs = checked_inputs(trigger, config.inputs, credential)
         gate = self.gates.of(
-            trigger, inputs, credential, tenant_id=claim.tenant_id, held=turn_of(claim.state.get(TURN))
+            trigger, inputs, credential, tenant_id=claim.tenant_id, held=moment_of(claim.state.get(TURN))
         )
         context = poll_context(
             trigger,
@@ -192,6 +192,7 @@ class Polls(Rounds[PollClaim]):
         state = {
             **_kept(claim.state),
             "failures": failures,
+            "failing_since": claim.state.get("failing_since") or now.isoformat(),
             "polled_at": now.isoformat(),
             "error": {"kind": failure.kind.value, "message": failure.message, "hint": failure.hint},
         }

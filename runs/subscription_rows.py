@@ -38,7 +38,7 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.vault.crypto import VaultError
 from orchestrator.workflows.addresses import trigger_address, trigger_path
 from orchestrator.workflows.models import Trigger, Workflow
-from runs.gates import turn_of
+from runs.gates import moment_of
 from runs.models import Subscription
 from runs.states import SubscriptionStatus
 from runs.subscription_secrets import Shared, new_secret, opened, seal
@@ -280,7 +280,7 @@ def _claimed(row: Subscription, now: datetime) -> Claim:
         shared=shared,
         failures=row.failures,
         told_at=row.told_at,
-        turn=turn_of((row.error or {}).get("turn")),
+        turn=moment_of((row.error or {}).get("turn")),
         egress_allow=tuple(row.tenant.egress_allow or ()),
     )
 
@@ -316,7 +316,9 @@ def subscription_finish(claim: Claim, outcome: Outcome) -> None:
         row.save()
         return
     if outcome.error is not None:
-        row.failures, row.error, row.next_at = claim.failures + outcome.counts, outcome.error, outcome.next_at
+        since = (row.error or {}).get("since") if claim.failures else None
+        row.error = {**outcome.error, "since": since or outcome.at.isoformat()}
+        row.failures, row.next_at = claim.failures + outcome.counts, outcome.next_at
         if claim.work is Work.UNSUBSCRIBE and row.failures >= MOST_ENDINGS:
             log.warning("%s could not be ended and is let go: its calls are refused", claim.label)
             row.delete()

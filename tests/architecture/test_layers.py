@@ -66,6 +66,7 @@ LAYERS: Final = {
     "runs.outline": 5, "runs.asked": 5, "runs.answers": 5, "runs.paths": 5, "runs.attempts": 5, "runs.loops": 5,
     "runs.logs": 5, "runs.usage": 5, "runs.patience": 5, "runs.failures": 5,
     "runs.alerts": 5, "runs.alert_looks": 5, "runs.alert_facts": 5, "runs.alert_causes": 5,
+    "runs.alert_triggers": 5,
     "runs.warmth": 5, "runs.watches": 5, "runs.checks": 5, "runs.samples": 5,
     "runs.sample_rows": 4, "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces

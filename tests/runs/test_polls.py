@@ -448,6 +448,17 @@ def test_the_driver_that_holds_the_bell_polls(tenant: Tenant) -> None:
     assert "since" not in state(trigger)
 
 
+def test_since_when_it_fails_is_kept_until_it_works_again(tenant: Tenant) -> None:
+    trigger = polled(tenant)
+    _raises.extend([Transient("Away."), Transient("Away.")])
+    poll()
+    assert state(trigger)["failing_since"] == NOW.isoformat()
+    poll(next_of(trigger))
+    assert (state(trigger)["failures"], state(trigger)["failing_since"]) == (2, NOW.isoformat())
+    poll(next_of(trigger))
+    assert "failing_since" not in state(trigger)
+
+
 @pytest.mark.parametrize("interval", [10, 60, 3600])
 @pytest.mark.parametrize("offset", [0, 7, 1234567890123])
 def test_polls_come_at_their_interval_each_trigger_at_a_second_of_its_own(interval: int, offset: int) -> None:

@@ -599,3 +599,19 @@ def test_a_look_comes_well_before_the_end() -> None:
     assert timing.next_look(now, now + timedelta(days=7)) == now + timing.CHECK
     assert timing.next_look(now, now + timedelta(minutes=20)) == now + timedelta(minutes=15)
     assert timing.next_look(now, now - timedelta(minutes=20)) <= now
+
+
+def test_since_when_a_provider_refuses_is_kept_until_it_agrees(actor: Actor) -> None:
+    made(actor)
+    _raises.extend([Transient("Away."), Transient("Away.")])
+    began = timezone.now()
+    tell(began, times=1)
+    first = row_of(actor.tenant)
+    assert first.next_at is not None
+    tell(first.next_at, times=1)
+    second = row_of(actor.tenant)
+    assert second.error is not None
+    assert (second.failures, second.error["since"]) == (2, began.isoformat())
+    assert second.next_at is not None
+    tell(second.next_at, times=1)
+    assert row_of(actor.tenant).error is None
