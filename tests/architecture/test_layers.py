@@ -59,7 +59,7 @@ LAYERS: Final = {
     # 5
     "runs.schedules": 5, "runs.polls": 5, "runs.poll_rows": 5, "runs.poll_context": 5,
     "runs.rounds": 5, "runs.subscriptions": 5, "runs.subscription_rows": 5, "runs.subscription_secrets": 5,
-    "runs.subscription_state": 5,
+    "runs.subscription_state": 5, "runs.clients": 5, "runs.look_gates": 5,
     "runs.reruns": 5, "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
     "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5, "runs.questions": 5,
     "runs.credentials": 5, "runs.export": 5, "runs.rates": 5, "runs.restoring": 5,
@@ -67,6 +67,7 @@ LAYERS: Final = {
     "runs.outline": 5, "runs.asked": 5, "runs.answers": 5, "runs.paths": 5, "runs.attempts": 5, "runs.loops": 5,
     "runs.logs": 5, "runs.usage": 5, "runs.patience": 5, "runs.failures": 5,
     "runs.alerts": 5, "runs.alert_looks": 5, "runs.alert_facts": 5, "runs.alert_causes": 5,
+    "runs.alert_triggers": 5,
     "runs.warmth": 5, "runs.watches": 5, "runs.checks": 5, "runs.samples": 5,
     "runs.sample_rows": 4, "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces

@@ -57,6 +57,7 @@ UNSCOPED: Final = {
     "orchestrator/health.py": "whether anybody's run waits",
     "orchestrator/metrics.py": "how much waits and runs, over all tenants",
     "runs/alert_facts.py": "what alerts of all tenants are about",
+    "runs/alert_triggers.py": "which triggers of all tenants alerts are about",
     "runs/alert_looks.py": "which tenants have a channel, each written within its own",
     "runs/gate_rows.py": "forgets old gates of all tenants",
     "runs/claims.py": "drivers serve every tenant",
