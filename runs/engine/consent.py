@@ -1,7 +1,8 @@
 """What a person is asked before a tool is used, and that nothing else is given to it than what they approved. Pure.
 
 An approval may come days after its question, and the clock and the workflow's variables go on meanwhile. Of what a tool
-is given, the model's arguments are on record and what the author wrote out is in the version. So:
+is given, the model's arguments are on record, and what the author wrote out is in the version; what is written for the
+items of a list is approved as it is written. So:
 
 1. What the author fixed by an expression is evaluated once, and recorded as a row of the agent's own before the
    question is asked, which shows as much of it as it has room for.
@@ -29,13 +30,12 @@ from runs.engine.controls import Entered
 from runs.engine.frame import Frame
 from runs.engine.keeping import evaluated, fields
 from runs.engine.ports import OutOfTime, StepFailed
-from runs.engine.tools import ARGUMENTS, Tool, asked_of, references
+from runs.engine.tools import ARGUMENTS, READS, Tool, asked_of, references
 from runs.states import FailureKind, StepStatus
 
 if TYPE_CHECKING:
     from runs.engine.interpreter import Interpreter
 
-_READS: Final = ("read", "search")
 _UNRECORDED: Final = (
     "A person approved this call, but what they approved is not on record any more, so the tool was not used. "
     "Call it again, and they are asked again."
@@ -107,7 +107,7 @@ class Consent:
         if action.secret_inputs:
             # What the call does is not known without them.
             written = {name: tool.step.config.inputs[name] for name in tool.expressions}
-            return await evaluated(ports, partial(render, written, frame.scope)), always or action.effect not in _READS
+            return await evaluated(ports, partial(render, written, frame.scope)), always or action.effect not in READS
         call, rendered = await evaluated(ports, partial(resolve, ports, step, frame.scope))
         reads = action.reads(call.inputs) or (action.pure and action.key != CALL)
         return {name: rendered[name] for name in tool.expressions}, always or not reads
