@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,10 +17,8 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from integrations.registry import http_options, registry
+from integrations.registry import registry
 from integrations.sdk.action import Action
-from integrations.sdk.client import Authorize
-from integrations.sdk.declaration import Declaration
 from integrations.sdk.dialling import Dialler, dialler
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
@@ -30,6 +28,7 @@ from orchestrator.large import TooManyValues, take_room
 from orchestrator.types import JSONValue
 from runs.calls import call_outcome, called_run_start, called_trigger
 from runs.claims import Claimed
+from runs.clients import client_of
 from runs.engine.ports import (
     CallOutcome,
     Found,
@@ -146,27 +145,19 @@ class PooledClients:
         idempotency_key: str,
         traceparent: str,
     ) -> StepHttp:
-        return self.pool.client(
-            **http_options(action, credential.auth, credential.settings, settings.ENV.base_urls),
+        return client_of(
+            self.pool,
+            action,
+            credential,
             egress_allow=egress_allow,
             deadline=deadline,
             idempotency_key=idempotency_key,
             max_bytes=jsongate.MAX_VALUE_BYTES,
-            secrets=credential.secrets,
-            renew=partial(_renewed, action, credential.renew) if credential.renew else None,
             traceparent=traceparent,
         )
 
     def dialler(self, *, egress_allow: Sequence[str], deadline: datetime) -> Dialler:
         return dialler(self._policy, egress_allow=egress_allow, deadline=deadline)
-
-
-async def _renewed(action: Declaration, renew: Callable[[], Awaitable[OpenCredential | None]]) -> Authorize | None:
-    """Return what puts a renewed credential on a request, None where there is no other one."""
-    found = await renew()
-    if found is None:
-        return None
-    return http_options(action, found.auth, found.settings, settings.ENV.base_urls)["authorize"]
 
 
 @dataclass(kw_only=True)

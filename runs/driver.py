@@ -221,6 +221,7 @@ class Driver:
                     readers=readers,
                     credentials=self._shared.credentials,
                     clients=clients,
+                    gates=self._shared.gates,
                     clock=self._clock,
                     put=self._put,
                     is_first=lambda: self.looks.has_bell,

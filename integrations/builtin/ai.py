@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from integrations.builtin.flow import YEAR, engine_only
 from integrations.sdk import Provider, RunContext, action, ui
-from integrations.sdk.chat import SCHEMA_EXAMPLE
+from integrations.sdk.chat import SCHEMA_EXAMPLE, Data
 from integrations.words import gettext as _
 from integrations.words import ngettext
 from orchestrator.flow.tools import AGENT, LANE
@@ -124,7 +124,7 @@ class AgentUsage(BaseModel):
 
 class AgentOutput(BaseModel):
     text: str = Field(title="Answer", description="What the model said last.")
-    data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
+    data: Data = None
     stopped: Literal["budget"] | None = Field(
         default=None, title="Stopped", description="budget where a limit was reached first, else null."
     )

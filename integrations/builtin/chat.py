@@ -8,6 +8,7 @@ from pydantic import Field
 
 from integrations.builtin.http import http
 from integrations.sdk import InputError, Options, OptionsContext, RunContext, action, ui
+from integrations.sdk.chat import LongestAnswer
 from integrations.sdk.completions import (
     MODELS_PATH,
     PATH,
@@ -32,14 +33,7 @@ class EndpointInputs(Question):
         json_schema_extra=ui(format="uri"),
     )
     model: str = Field(min_length=1, title="Model", description="As the endpoint calls it.", examples=["llama-3.3-70b"])
-    max_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        title="Longest answer, in tokens",
-        description="A token is about four characters of English.",
-        examples=[500],
-        json_schema_extra=ui(advanced=True),
-    )
+    max_tokens: LongestAnswer = None
 
     def payload(self) -> dict[str, Any]:
         """Return the body of the request; what is not set is left to the model."""

@@ -155,7 +155,7 @@ def _operator() -> dict[str, bool]:
 
 
 def _row(channel: Any) -> dict[str, Any]:
-    events = [_(EVENT_WORDS[Event(event)][0]) for event in channel.events]
+    events = [_(EVENT_WORDS[event][0]) for event in channel.heard]
     return {
         "channel": channel,
         "kind": _(KIND_WORDS[ChannelKind(channel.kind)]),

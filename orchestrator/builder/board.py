@@ -55,7 +55,7 @@ from orchestrator.vault.selectors import credential_list
 from orchestrator.vault.sharing import may_use, usable
 from orchestrator.words import duration
 from orchestrator.workflows import history, services
-from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
+from orchestrator.workflows.lane_edits import DEFAULT_LANE, SWITCH
 from orchestrator.workflows.models import Workflow
 from orchestrator.workflows.selectors import draft_definition
 from runs import samples, selectors

@@ -56,6 +56,8 @@ from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, SecretsUnreadable
 from orchestrator.vault.sharing import usable_of_name
+from runs.engine.turns import pass_on
+from runs.look_gates import look_gate
 
 if TYPE_CHECKING:
     from orchestrator.builder.board import Board
@@ -102,6 +104,7 @@ class _Question:
     cursor: str
     inputs: Mapping[str, Any]
     credential: ResolvedCredential | None
+    tenant_id: int
     egress_allow: tuple[str, ...] = ()
     clean: Redactor = field(default_factory=Redactor)
 
@@ -166,6 +169,7 @@ def choices_of(*, actor: Actor, action: Action, step: StepDefinition, field: str
             if name != field and name not in action.secret_inputs
         },
         credential=credential,
+        tenant_id=actor.tenant.pk,
         egress_allow=tuple(actor.tenant.egress_allow or ()),
         clean=Redactor(credential.secrets if credential else ()),
     )
@@ -216,6 +220,12 @@ async def _ask(question: _Question) -> Options:
     credential = question.credential
     auth: Mapping[str, Any] = credential.auth if credential else {}
     options = http_options(question.action, auth, credential.settings if credential else {}, settings.ENV.base_urls)
+    gate = look_gate(
+        _counted_as(question.action),
+        question.inputs,
+        credential_id=credential.credential_id if credential else None,
+        tenant_id=question.tenant_id,
+    )
     pool = HttpPool(egress_policy())
     try:
         http = pool.client(
@@ -225,12 +235,23 @@ async def _ask(question: _Question) -> Options:
             max_bytes=MAX_BYTES,
             secrets=credential.secrets if credential else (),
         )
+        http.gate = gate
         context = OptionsContext(auth=AuthView(auth), http=http, inputs=question.inputs)
         function: Callable[..., Awaitable[Options]] = question.action.options[question.name]
         async with asyncio.timeout(SECONDS):
             return await function(context, question.query, question.cursor or None)
+    except RateLimited as error:
+        await pass_on(gate, error)
+        raise
     finally:
         await pool.aclose()
+
+
+def _counted_as(action: Action) -> Action:
+    """Return the action as its lists are counted: a limit of its own is of its own requests, and not of these."""
+    if action.rate_limit is action.provider.rate_limit:
+        return action
+    return replace(action, rate_limit=action.provider.rate_limit, rate_limit_key=None)
 
 
 def _tidy(found: Options, clean: Redactor) -> Choices:

@@ -22,7 +22,7 @@ from orchestrator.builder.spoken import input_schema_of, words_of
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.polling import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from orchestrator.vault.faces import HealthFace, face_of
-from runs.poll_rows import STATE, is_under_way
+from runs.poll_rows import STATE, WAITS, is_under_way
 
 if TYPE_CHECKING:
     from django.http import QueryDict
@@ -254,11 +254,17 @@ def polled(row: Trigger) -> Polled:
     return Polled(
         last=moment,
         next=None if under_way else row.next_fire_at,
-        words=_found(state) if moment else "",
+        words=_waits(state) or (_found(state) if moment else ""),
         error=_error(state),
         under_way=under_way,
         mark=mark,
     )
+
+
+def _waits(state: Mapping[str, Any]) -> str:
+    if not state.get(WAITS):
+        return ""
+    return _("It waits for its turn: the provider takes only so many requests in a while.")
 
 
 def _found(state: Mapping[str, Any]) -> str:

@@ -16,8 +16,8 @@ from integrations.registry import registry
 from integrations.words import declared
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.faces import HealthFace, face_of
-from orchestrator.vault.forms import kind_title
 from orchestrator.vault.models import AuthType, Credential, Health
+from orchestrator.vault.offers import kind_title
 from orchestrator.vault.selectors import NEEDING, SORTS, Census, Wanted, credentials_wanted
 from orchestrator.words import status_word
 from orchestrator.workflows.selectors import workflows_by_credential

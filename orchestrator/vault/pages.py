@@ -20,9 +20,10 @@ from orchestrator.tenants.selectors import events_of
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.checks import Verdict
 from orchestrator.vault.faces import HealthFace, face_of
-from orchestrator.vault.forms import CredentialForm, credential_form, kind_title
+from orchestrator.vault.forms import CredentialForm, credential_form
 from orchestrator.vault.listing import provider_name
 from orchestrator.vault.models import Credential, Health
+from orchestrator.vault.offers import kind_title
 from orchestrator.vault.selectors import is_readable
 from orchestrator.vault.sharing import may_use, shared_words
 from orchestrator.vault.sign_ins import sign_in_ready

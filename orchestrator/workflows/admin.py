@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from orchestrator.flow.definition import MAX_STEPS
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.admin_base import (
     Button,
@@ -59,9 +60,11 @@ _EDITED = {"view": "workflow.read", "add": "workflow.edit", "change": "workflow.
 class _RowInline(ScopedMixin):
     operations = _EDITED
     extra = 1
+    max_num: int | None = MAX_STEPS
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        made: Any = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+        # As many forms are made as a request says that it has: never more than a draft has rows.
+        made: Any = super().get_formset(request, obj, absolute_max=MAX_STEPS, **kwargs)  # type: ignore[misc]
         made.form = type(made.form.__name__, (made.form,), {"request": request})
         return made
 

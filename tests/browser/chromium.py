@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import SetCookieParam
 
 CHROMIUM: Final = "/usr/bin/chromium"
 FLAGS: Final = (
@@ -20,6 +23,8 @@ AXE: Final = next((Path(__file__).parent / "vendor").glob("axe-*.min.js")).read_
 # A press takes the place of a poll under way, which htmx tells as an error.
 _EXPECTED: Final = ("Failed to load resource", "htmx:sendAbort", "htmx:afterRequest")
 _OF_COLOURS: Final = ["color-contrast", "link-in-text-block"]
+# What a browser keeps of a sign-in, by address and name.
+_SIGNED_IN: Final[dict[tuple[str, str], list[SetCookieParam]]] = {}
 _TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -49,24 +54,43 @@ def opened(browser: Browser, *, quiet: bool = True, **options: Any) -> Iterator[
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(15_000)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    said = told_errors(page)
     try:
         yield page
-        # A page that answers 4xx is told on the console too; those are looked at where they are meant.
-        assert not quiet or not [text for text in said if not text.startswith(_EXPECTED)], said
+        assert not quiet or not unexpected(said), said
     finally:
         context.close()
 
 
+def told_errors(page: Page) -> list[str]:
+    """Return a list that every error which a page tells from now on is added to."""
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    return said
+
+
+def unexpected(said: Sequence[str]) -> list[str]:
+    """Return the errors that are none of what is meant to happen."""
+    # A page that answers 4xx is told on the console too; those are looked at where they are meant.
+    return [text for text in said if not text.startswith(_EXPECTED)]
+
+
 def sign_in(page: Page, address: str, password: str, name: str = "admin") -> None:
-    """Sign in and wait for the first page."""
+    """Sign in and wait for the first page. The form is filled in once: a password is made to cost time."""
+    if kept := _SIGNED_IN.get((address, name)):
+        page.context.add_cookies(kept)
+        page.goto(f"{address}/")
+        if page.url.startswith(f"{address}/w/"):
+            return
+        # Somebody signed out of it.
+        page.context.clear_cookies()
     page.goto(f"{address}/sign-in/")
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{address}/w/**")
+    _SIGNED_IN[address, name] = [cast("SetCookieParam", cookie) for cookie in page.context.cookies(address)]
 
 
 def axe_findings(page: Page, *, colours_only: bool = False) -> list[str]:
@@ -75,7 +99,10 @@ def axe_findings(page: Page, *, colours_only: bool = False) -> list[str]:
     if page.evaluate("typeof axe") == "undefined":
         page.evaluate(AXE)
     only = {"type": "rule", "values": _OF_COLOURS} if colours_only else {"type": "tag", "values": _TAGS}
-    found = page.evaluate("(only) => axe.run(document, {runOnly: only, resultTypes: ['violations']})", only)
+    # Style sheets are fetched again only for a rule about their orientation, of which there is none.
+    found = page.evaluate(
+        "(only) => axe.run(document, {runOnly: only, resultTypes: ['violations'], preload: false})", only
+    )
     return [
         f"{violation['id']}: {violation['help']}: {node['html'][:160]}"
         for violation in found["violations"]

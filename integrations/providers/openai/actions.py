@@ -10,6 +10,7 @@ from integrations.providers.openai import openai
 from integrations.providers.openai.client import chat, embed
 from integrations.providers.openai.options import chat_models, embedding_models
 from integrations.sdk import RunContext, action, ui
+from integrations.sdk.chat import LongestAnswer
 from integrations.sdk.completions import SAMPLE, ChatCompletionOutput, Question, Usage, completion, tokens
 
 
@@ -21,14 +22,7 @@ class ChatCompletionInputs(Question):
         description="Any chat model that your account may use.",
         examples=["gpt-4o-mini", "gpt-4o"],
     )
-    max_completion_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        title="Longest answer, in tokens",
-        description="A token is about four characters of English.",
-        examples=[500],
-        json_schema_extra=ui(advanced=True),
-    )
+    max_completion_tokens: LongestAnswer = None
 
     def payload(self) -> dict[str, Any]:
         """Return the body of the request; what is not set is left to the model."""

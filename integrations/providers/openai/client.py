@@ -49,20 +49,12 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx. OpenAI asks for 409 to be tried again, as 408, 429 and 5xx."""
-    error = _error_of(response)
+    error = response.said("error")
     text = error.get("message")
     message = f"OpenAI: {text}" if isinstance(text, str) and text else ""
     if {str(error.get("code")), str(error.get("type"))} & _NOT_WORTH_A_RETRY:
         return response.error(message, hint=_(_BILLING), kind=Permanent)
     return response.error(message, kind=Transient if response.status_code == 409 else None)
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
 
 
 async def account(ctx: AuthContext) -> Account:
