@@ -23,6 +23,7 @@ from integrations.sdk.errors import InputError
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import render
+from orchestrator.flow.secret_inputs import without_values
 from orchestrator.flow.tools import APPROVAL, CALL, PROPOSED
 from runs.engine.attempt import resolve
 from runs.engine.classify import failure_of, interrupted
@@ -142,7 +143,7 @@ class Consent:
             % {
                 "agent": self.entered.step.name or self.entered.step.key,
                 "tool": tool.step.name or tool.step.key,
-                "arguments": asked_of(given),
+                "arguments": asked_of(without_values(given, tool.action.secret_inputs)),
             },
             "approvers": self.inputs.approvers,
             "timeout": self.inputs.approval_timeout,

@@ -10,12 +10,14 @@ from itertools import count
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
-from integrations.sdk import RunContext, Transient
+from integrations.sdk import RunContext, Transient, action, ui
+from orchestrator.flow.secrets import HIDDEN
 from runs.engine.records import Attempt, Failed, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.models import agent, asked, call, heard, world_with
-from tests.engine.world import OPEN, World, default_answer, step
+from tests.engine.world import OPEN, World, default_answer, provider, step
 
 SLOW_RETRY = {"max_attempts": 3, "delay": 60.0, "backoff": "fixed", "jitter": False}
 STAMPED = step("send", "sim.send", inputs={"value": "{{ vars.n }} at {{ now() }}"})
@@ -115,6 +117,37 @@ def test_of_what_holds_a_secret_nobody_is_asked_and_it_is_on_no_record() -> None
     )
     assert outcome.failure.message.startswith("value holds a secret that this run uses")
     assert [path for path, _key in world.effects] == ["agent[1].post"]
+    assert "canary" not in repr([(row.inputs, row.output) for row in world.rows()])
+
+
+class Door(BaseModel):
+    code: str = Field(json_schema_extra=ui(secret=True))
+    number: str
+
+
+@action(provider=provider, key="sim.door", name="Open a door", auth_type="none", input_schema=Door)
+async def door(ctx: RunContext[Door]) -> Any:
+    """Open a door."""
+    return {"is_right": ctx.inputs.code == "code-canary-4711", "number": ctx.inputs.number}
+
+
+@pytest.mark.parametrize(
+    ("held", "shown", "told"),
+    [
+        ({"credential": "front"}, {"credential": "front"}, '{"is_right": true, "number": "0 or 5"}'),
+        ("code-canary-4711", HIDDEN, "Error (input): code: a secret is not written into a step."),
+    ],
+)
+def test_of_a_tool_with_a_secret_its_name_is_shown_and_the_rest_is_given_as_it_was_approved(
+    held: Any, shown: Any, told: str
+) -> None:
+    world, n = world_with(([call("door", 1)], "Done."), actions=[door]), count()
+    world.secrets["front"] = {"provider": "secret", "type": "api_key", "api_key": "code-canary-4711"}
+    watched = Watched(world)
+    tool = step("door", "sim.door", inputs={"code": held, "number": "{{ vars.n }} or 5"}, on_error="continue")
+    assert isinstance(world.run(each_driver(agent(tool, approval="writes"), n=lambda: next(n))), Succeeded)
+    assert watched.approved == {1: {"code": shown, "number": "0 or 5"}}
+    assert heard(world)[0].startswith(told)
     assert "canary" not in repr([(row.inputs, row.output) for row in world.rows()])
 
 
