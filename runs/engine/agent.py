@@ -42,9 +42,9 @@ from runs.engine.strands import Group, Job
 from runs.engine.tools import (
     ARGUMENTS,
     CUT,
+    SKIPPED,
     Tool,
     heard,
-    heard_of,
     is_sayable,
     of_none,
     references,
@@ -299,7 +299,9 @@ class _Agent:
         except StepFailed as stopped:
             if isinstance(stopped, OutOfTime) or not tool.may_tell(stopped.failure):
                 raise
-            return Result(call=call, text=heard_of(stopped.failure), is_error=True)
+            return Result(call=call, text=tool.told(stopped.failure), is_error=True)
+        if frame.steps[step.key]["status"] == StepStatus.SKIPPED.value:
+            return Result(call=call, text=SKIPPED, is_error=True)
         return Result(call=call, text=heard(output))
 
     async def _step(self, step: StepDefinition, frame: Frame) -> tuple[Any, bool]:

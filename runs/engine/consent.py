@@ -1,7 +1,8 @@
 """What a person is asked before a tool is used, and that nothing else is given to it than what they approved. Pure.
 
 An approval may come days after its question, and the clock and the workflow's variables go on meanwhile. Of what a tool
-is given, the model's arguments are on record and what the author wrote out is in the version. So:
+is given, the model's arguments are on record, and what the author wrote out is in the version; what is written for the
+items of a list is approved as it is written. So:
 
 1. What the author fixed by an expression is evaluated once, and recorded as a row of the agent's own before the
    question is asked, which shows as much of it as it has room for.
@@ -22,6 +23,7 @@ from integrations.sdk.errors import InputError
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import render
+from orchestrator.flow.secret_inputs import without_values
 from orchestrator.flow.tools import APPROVAL, CALL, PROPOSED
 from runs.engine.attempt import resolve
 from runs.engine.classify import failure_of, interrupted
@@ -29,13 +31,12 @@ from runs.engine.controls import Entered
 from runs.engine.frame import Frame
 from runs.engine.keeping import evaluated, fields
 from runs.engine.ports import OutOfTime, StepFailed
-from runs.engine.tools import ARGUMENTS, Tool, asked_of, references
+from runs.engine.tools import ARGUMENTS, READS, Tool, asked_of, references
 from runs.states import FailureKind, StepStatus
 
 if TYPE_CHECKING:
     from runs.engine.interpreter import Interpreter
 
-_READS: Final = ("read", "search")
 _UNRECORDED: Final = (
     "A person approved this call, but what they approved is not on record any more, so the tool was not used. "
     "Call it again, and they are asked again."
@@ -107,7 +108,7 @@ class Consent:
         if action.secret_inputs:
             # What the call does is not known without them.
             written = {name: tool.step.config.inputs[name] for name in tool.expressions}
-            return await evaluated(ports, partial(render, written, frame.scope)), always or action.effect not in _READS
+            return await evaluated(ports, partial(render, written, frame.scope)), always or action.effect not in READS
         call, rendered = await evaluated(ports, partial(resolve, ports, step, frame.scope))
         reads = action.reads(call.inputs) or (action.pure and action.key != CALL)
         return {name: rendered[name] for name in tool.expressions}, always or not reads
@@ -142,7 +143,7 @@ class Consent:
             % {
                 "agent": self.entered.step.name or self.entered.step.key,
                 "tool": tool.step.name or tool.step.key,
-                "arguments": asked_of(given),
+                "arguments": asked_of(without_values(given, tool.action.secret_inputs)),
             },
             "approvers": self.inputs.approvers,
             "timeout": self.inputs.approval_timeout,

@@ -34,6 +34,9 @@ CUT: Final = (
     "The answer was cut at its longest, and this call may not be whole, so the tool was not used. "
     "Write less, or call fewer tools at a time."
 )
+SKIPPED: Final = "The tool was not used: it is only used on a condition, which does not hold."
+_LATE: Final = "It may have had its effect all the same: find out before you do it again."
+READS: Final = ("read", "search")
 # Of what a tool would be given, in the question to a person, in characters of JSON.
 MOST_ASKED: Final = 9_000
 
@@ -91,6 +94,13 @@ class Tool:
             return False
         is_the_authors = failure.kind is FailureKind.AUTH or failure.field in self.fixed
         return not is_the_authors or self.step.config.on_error == "continue"
+
+    def told(self, failure: Failure) -> str:
+        """Return what the model hears of a failure, whose texts are redacted already."""
+        parts = [f"Error ({failure.kind.value}): {failure.message}", failure.hint]
+        if failure.kind is FailureKind.TIMEOUT and not self.action.pure and self.action.effect not in READS:
+            parts.append(_LATE)
+        return " ".join(part for part in parts if part)
 
 
 def tools_of(catalog: Catalog, steps: Sequence[StepDefinition]) -> dict[str, Tool]:
@@ -193,8 +203,3 @@ def heard(output: Any) -> str:
     if len(text) <= MOST_HEARD:
         return text
     return f"{text[:MOST_HEARD]}\n… cut here: {len(text) - MOST_HEARD} more characters were left out. Ask for less."
-
-
-def heard_of(failure: Failure) -> str:
-    """Return a tool's failure as the model hears it; it is redacted already."""
-    return " ".join(part for part in (f"Error ({failure.kind.value}): {failure.message}", failure.hint) if part)

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations.builtin.ai import AgentInputs
-from integrations.sdk import Action, AuthError, Permanent, RunContext, action
+from integrations.sdk import Action, AuthError, Permanent, RunContext, Timeout, action
 from runs.engine.records import Failed, Outcome, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.models import agent, asked, call, heard, output, world_with
@@ -153,6 +153,21 @@ def test_a_failed_tool_is_told_and_fails_nothing() -> None:
     world = failing(Permanent("The order is closed.", hint="Open it first."))
     assert given(world.run(agent(TOOLS[1])))["text"] == "It failed."
     assert heard(world) == ["Error (permanent): The order is closed. Open it first."]
+
+
+def test_of_what_was_late_the_model_hears_that_it_may_have_happened() -> None:
+    late = failing(Timeout("Too slow."))
+    given(late.run(agent(step("put", "sim.put", inputs={}, retry={"max_attempts": 1}))))
+    assert heard(late) == [
+        "Error (timeout): Too slow. It may have had its effect all the same: find out before you do it again."
+    ]
+
+
+def test_a_tool_whose_condition_does_not_hold_gives_no_empty_success() -> None:
+    world = world_with(([call("send", 1)], "It was not sent."))
+    given(world.run(agent(step("send", "sim.send", inputs={}, run_if="{{ 1 > 2 }}"))))
+    assert heard(world) == ["The tool was not used: it is only used on a condition, which does not hold."]
+    assert world.statuses("agent[1].send") == ["skipped"]
 
 
 def test_what_only_the_author_can_do_something_about_fails_the_agent_unless_the_tool_may_fail() -> None:

@@ -230,6 +230,8 @@ def test_what_was_approved_is_sent_however_large_it_is_and_whatever_the_variable
     assert [row.line.name for row in page.timeline.rows if row.line and row.line.path.startswith("agent[1].")] == [
         "What is asked about", "Ask for approval", "Send a request"
     ]  # fmt: skip
+    shown = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].agent_proposed")
+    assert sent["row"]["at"] in shown.content.decode()
 
 
 @pytest.fixture
