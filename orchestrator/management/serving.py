@@ -25,13 +25,7 @@ SILENT_SECONDS: Final = 60.0
 
 
 class ServingCommand(TerminalCommand):
-    """A command that serves until it is stopped; checks have run by the time that ``work`` is called.
-
-    Those of the operator's settings: the others are about the program, which ``manage.py check`` looks at, and would
-    load pages, API and admin at every start.
-    """
-
-    requires_system_checks = ("orchestrator",)
+    """A command that serves until it is stopped."""
 
 
 def port_number(text: str) -> int:

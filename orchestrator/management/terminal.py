@@ -15,9 +15,14 @@ from orchestrator.vault.crypto import VaultError
 
 
 class TerminalCommand(BaseCommand):
-    """A command whose ``work`` may raise what services raise; a person gets one sentence and exit status 1."""
+    """A command whose ``work`` may raise what services raise; a person gets one sentence and exit status 1.
+
+    The operator's settings are checked by the time that ``work`` is called. The other checks are about the program,
+    which ``manage.py check`` looks at: they would load pages, API and admin each time, and take longer than the work.
+    """
 
     requires_migrations_checks = False
+    requires_system_checks = ("orchestrator",)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

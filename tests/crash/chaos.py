@@ -99,17 +99,21 @@ class Chaos:
         self.hooks[slug] = "/h/" + url.rpartition("/h/")[2]
 
     def start(self, count: int, seconds: float) -> None:
-        """Send webhooks over some time; what is not answered is not counted as accepted."""
+        """Send webhooks over some time, each until it is answered: one that is not is not counted as accepted."""
         kinds = [kind for kind in self.hooks if kind != "called"]
         for number in range(count):
             kind = kinds[number % len(kinds)]
-            with suppress(httpx.HTTPError):
-                answer = httpx.post(f"{self.found.address}{self.hooks[kind]}", json={"n": number}, timeout=5)
-                if answer.status_code == 202:
-                    self.told[answer.json()["id"]] = kind
-                else:
-                    assert answer.status_code == 503, answer.text
+            wait_for(lambda: self._accepted(kind, number), seconds=HEALS_SECONDS, what="the web to answer", every=0.3)  # noqa: B023
             time.sleep(seconds / count)
+
+    def _accepted(self, kind: str, number: int) -> bool:
+        with suppress(httpx.HTTPError):
+            answer = httpx.post(f"{self.found.address}{self.hooks[kind]}", json={"n": number}, timeout=5)
+            if answer.status_code == 202:
+                self.told[answer.json()["id"]] = kind
+                return True
+            assert answer.status_code == 503, answer.text
+        return False
 
     def answer(self, until: threading.Event) -> None:
         """Answer what asks: approve by the API, call back at the address that the upstream was told."""

@@ -239,7 +239,6 @@ def _steps(installation: Product, run: str) -> list[dict[str, Any]]:
 
 def test_a_worker_alone_ends_cleanly_too(called: Upstream) -> None:
     with product() as found:
-        found.manage("setup", "--no-demo")
         top = found.start("worker", ready=False)
         wait_for(lambda: len(found.processes()) >= 7, seconds=20, what="the worker's processes")
         top.send_signal(signal.SIGTERM)
