@@ -114,6 +114,12 @@ def test_parts_that_many_ask_for_at_once_for_the_first_time_are_there_for_all(se
     assert len(set(found)) == 7, served.log
 
 
+def test_the_web_is_one_process(served: Product) -> None:
+    web = [each for each in served.processes() if each.parent == served.tops[-1].pid]
+    assert [each.arguments.split()[2] for each in web] == ["orchestrator.server"]
+    assert not [each for each in served.processes() if each.parent == web[0].pid]
+
+
 def test_a_process_that_only_takes_webhooks_holds_no_pages_api_or_admin(served: Product) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _SAYS], cwd=ROOT, env={**served.environment, "ORCHESTRATOR_PROCESS": "web"},
