@@ -163,6 +163,9 @@ class RunDrive:
         if not self._task.cancelled() and self._task.exception() is not None:
             log.error("Run %s: its task failed", self.claim.run_id, exc_info=self._task.exception())
         ended(self)
+        # Both lead back to this: ended runs would be kept by the hundred until the collector finds them.
+        self._interpreter = None
+        del self._journal
 
     def give_place(self) -> None:
         """Let another run be claimed for this one."""
