@@ -241,39 +241,21 @@ class RunDrive:
     def _ending(self, outcome: Outcome) -> Ending:
         now, at = timezone.now(), self._shared.clock.now()
         active_ms = self.claim.active_ms + round(self._clock.elapsed() * 1000)
-        followed = self._is_followed(outcome)
+        over = partial(
+            Ending,
+            at=at,
+            finished_at=now,
+            active_ms=active_ms,
+            is_followed=self._is_followed(outcome),
+            is_resumed=not self.claim.fresh,
+        )
         match outcome:
             case Succeeded(output=output):
-                return Ending(
-                    status=RunStatus.SUCCEEDED,
-                    at=at,
-                    output=output,
-                    finished_at=now,
-                    active_ms=active_ms,
-                    is_followed=followed,
-                    is_resumed=not self.claim.fresh,
-                )
+                return over(status=RunStatus.SUCCEEDED, output=output)
             case Failed(failure=failure, path=path):
-                return Ending(
-                    status=RunStatus.FAILED,
-                    at=at,
-                    failure=failure,
-                    path=path,
-                    finished_at=now,
-                    active_ms=active_ms,
-                    is_followed=followed,
-                    is_resumed=not self.claim.fresh,
-                )
+                return over(status=RunStatus.FAILED, failure=failure, path=path)
             case Cancelled(failure=reason):
-                return Ending(
-                    status=RunStatus.CANCELLED,
-                    at=at,
-                    failure=reason,
-                    finished_at=now,
-                    active_ms=active_ms,
-                    is_followed=followed,
-                    is_resumed=not self.claim.fresh,
-                )
+                return over(status=RunStatus.CANCELLED, failure=reason)
             case Parked(wake_at=wake_at, first=first):
                 # By the database's clock, which is the one that decides when a run is due.
                 due = None if wake_at is None else at + (wake_at - now)
