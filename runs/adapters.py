@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import threading
 import time
@@ -41,8 +40,6 @@ from runs.links import link_url
 from runs.models import Answer, Payload, Run
 from runs.values import Split, opened
 from runs.writer import Job
-
-log = logging.getLogger(__name__)
 
 READERS: Final = 3
 # How long one run may keep the loop that it shares with others.

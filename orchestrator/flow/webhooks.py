@@ -20,7 +20,6 @@ from orchestrator.flow.scoping import TRIGGER_NAMES, WORKFLOW_NAMES
 from orchestrator.flow.telling import close, compiled, error, unknown, warning
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-PRESETS: Final = ("standard_webhooks", "github", "stripe", "slack", "hmac", "bearer", "basic")
 PROVIDER: Final = "webhook"  # of the credentials that signatures are checked with
 AUTH_TYPE: Final[Mapping[str, str]] = {"bearer": "bearer_token", "basic": "basic"}  # of a preset; api_key of the rest
 MAX_WAIT: Final = 60.0

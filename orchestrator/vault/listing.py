@@ -95,7 +95,6 @@ class Table:
     wanted: Wanted
     count: int
     is_searchable: bool
-    is_narrowed: bool
     needing_url: str
     pages: str
     previous_url: str
@@ -141,7 +140,6 @@ def table(request: HttpRequest, tenant: Tenant, counted: Census, *, selected: in
         wanted=wanted,
         count=counted.count,
         is_searchable=is_searchable,
-        is_narrowed=bool(wanted.text or wanted.health or wanted.provider),
         needing_url=_address(base, Wanted(health=NEEDING)),
         pages=_pages(paged) if paged.paginator.num_pages > 1 else "",
         previous_url=_address(base, wanted, paged.previous_page_number()) if paged.has_previous() else "",

@@ -62,6 +62,7 @@ LAYERS: Final = {
     "runs.rounds": 5, "runs.subscriptions": 5, "runs.subscription_rows": 5, "runs.subscription_secrets": 5,
     "runs.subscription_state": 5, "runs.clients": 5, "runs.look_gates": 5,
     "runs.reruns": 5, "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
+    "runs.orders": 5,
     "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5, "runs.questions": 5,
     "runs.credentials": 5, "runs.export": 5, "runs.rates": 5, "runs.restoring": 5,
     "runs.listing": 5, "runs.search": 5, "runs.histogram": 5, "runs.bulk": 5, "runs.saved": 5,

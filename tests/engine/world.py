@@ -63,7 +63,6 @@ class World:
         self.interpreter: Interpreter | None = None
         self.answers: dict[tuple[str, int], dict[str, Any]] = {}
         self.called: dict[str, tuple[str, JSONValue]] = {}
-        self.calls_answered: set[str] = set()
         self.paths: dict[str, str] = {}
         self.call_outcomes: dict[str, CallOutcome] = {}
         self.calls: dict[str, int] = {}

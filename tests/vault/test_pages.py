@@ -29,6 +29,7 @@ from orchestrator.vault.connecting import local_page
 from orchestrator.vault.models import Credential, Health
 from orchestrator.workflows import services as workflows
 from orchestrator.workflows.models import Workflow
+from tests.vault import healths
 
 TOKEN = "tok-canary-4711"
 HOSTILE = "<script>alert(1)</script>\"'&{{ x }} ‮"
@@ -137,7 +138,7 @@ def test_the_table_says_how_each_fares_and_what_uses_it(
     use("main", name="Other", published=True)
     make("ends", expires_at=timezone.now() + timedelta(days=5, hours=1))
     refused = make("refused")
-    checks.credential_set_health(credential=refused, health=Health.RECONNECT, message="Bad token.")
+    healths.found(refused, Health.RECONNECT, "Bad token.")
     page = browser.get(address())
     text = shown(page)
     assert names(page) == ["ends", "main", "refused"]
@@ -171,7 +172,7 @@ def test_the_end_is_forecast_from_the_day_itself(make: Callable[..., Credential]
 def test_many_can_be_searched_filtered_sorted_and_paged(browser: Client, make: Callable[..., Credential]) -> None:
     rows = [make(f"c{number:02}") for number in range(55)]
     make("web", provider="http", auth_type="api_key", secret={"api_key": "k"})
-    checks.credential_set_health(credential=rows[30], health=Health.RECONNECT)
+    healths.found(rows[30], Health.RECONNECT)
     Credential.unscoped.filter(pk=rows[40].pk).update(last_used_at=timezone.now())
     page = browser.get(address())
     assert len(names(page)) == 50
@@ -215,7 +216,7 @@ def test_cause_and_fix_come_first_and_what_is_secret_is_not_there(
 ) -> None:
     credential = make()
     workflow = use("main", steps=2, published=True)
-    checks.credential_set_health(credential=credential, health=Health.RECONNECT, message="The token was revoked.")
+    healths.found(credential, Health.RECONNECT, "The token was revoked.")
     text = shown(page := browser.get(address("credential", credential.pk)))
     order = [
         "The token was revoked.", "Trying again does not help.", "Enter a new secret", "••••••••", "by editor-of-acme",
