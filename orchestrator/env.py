@@ -48,7 +48,7 @@ PROCESS_VARIABLE: Final = "ORCHESTRATOR_PROCESS"
 
 # Only these may make keys on a first start, and only these and the ones that read nothing may run without keys.
 MAKES_KEYS: Final = frozenset({"up", "setup"})
-NEEDS_KEYS: Final = MAKES_KEYS | {"web", "worker", "token", "tenant", "user", "member", "vault", "restored"}
+NEEDS_KEYS: Final = MAKES_KEYS | {"web", "worker", "token", "tenant", "user", "member", "domain", "vault", "restored"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,7 @@ def alerts_tell(*, tenant: Tenant, channels: Sequence[AlertChannel], now: dateti
 
     Call it in a transaction that no other look at this tenant shares.
     """
-    rows = Alert.objects.for_tenant(tenant).filter(Q(firing=True) | Q(updated_at__gte=now - _LOOKED_AT))
-    alerts = {row.pk: row for row in rows.filter(fired_at__isnull=False)}
+    alerts = _to_tell(tenant, now)
     if not alerts:
         return 0
     standings = [_standing(alert) for alert in alerts.values()]
@@ -66,6 +65,19 @@ def alerts_tell(*, tenant: Tenant, channels: Sequence[AlertChannel], now: dateti
             _note(channel, items, now)
             made += 1
     return made
+
+
+def alerts_take_as_told(*, tenant: Tenant, channels: Sequence[AlertChannel], now: datetime) -> None:
+    """Note whatever is due of one tenant as told, and tell nobody; in a transaction, as ``alerts_tell``."""
+    alerts = _to_tell(tenant, now)
+    standings, told = [_standing(alert) for alert in alerts.values()], _told(tenant, alerts)
+    for channel in channels:
+        _note(channel, telling.due(listener_of(channel), standings, told[channel.pk], now), now)
+
+
+def _to_tell(tenant: Tenant, now: datetime) -> dict[int, Alert]:
+    rows = Alert.objects.for_tenant(tenant).filter(Q(firing=True) | Q(updated_at__gte=now - _LOOKED_AT))
+    return {row.pk: row for row in rows.filter(fired_at__isnull=False)}
 
 
 def listener_of(channel: AlertChannel) -> Listener:

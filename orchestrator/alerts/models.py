@@ -132,6 +132,7 @@ class AlertDelivery(TenantOwned):
         PENDING = "pending"
         SENT = "sent"
         FAILED = "failed"
+        SKIPPED = "skipped"  # it was most likely sent before a backup was restored
 
     channel = models.ForeignKey(AlertChannel, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     document = JSONTextField(help_text="What orchestrator.alerts.messages turns into text.")

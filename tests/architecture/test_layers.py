@@ -42,6 +42,7 @@ LAYERS: Final = {
     "orchestrator.tenants.account_pages": 6, "orchestrator.tenants.sessions": 2,
     "orchestrator.tenants.second_factor": 3, "orchestrator.tenants.factor_pages": 6, "orchestrator.tenants.qr": 2,
     "orchestrator.tenants.oidc": 2, "orchestrator.tenants.id_tokens": 2, "orchestrator.tenants.sign_on_sessions": 2,
+    "orchestrator.tenants.sign_on_domains": 2,
     "orchestrator.tenants.single_sign_on": 3, "orchestrator.tenants.sign_on_people": 3,
     "orchestrator.tenants.sso_pages": 6, "orchestrator.tenants.sso_account": 6,
     "orchestrator.tenants.sso_setting_pages": 6,

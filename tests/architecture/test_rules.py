@@ -35,6 +35,7 @@ UNSCOPED: Final = {
     "orchestrator/tenants/invitations.py": "finds an invitation by its hash, before the tenant is known",
     "orchestrator/tenants/second_factor.py": "which tenants a person belongs to, for their audit logs",
     "orchestrator/tenants/single_sign_on.py": "finds a provider by a slug or a domain, before anybody is signed in",
+    "orchestrator/tenants/sign_on_domains.py": "which tenant a domain leads to; an operator's list; inserts",
     "orchestrator/tenants/sign_on_people.py": "a person's own links in all their tenants; inserts",
     "orchestrator/tenants/sso_pages.py": "whether a person belongs to the tenant of an address",
     "orchestrator/tenants/audit.py": "inserts, with the tenant on the row",
