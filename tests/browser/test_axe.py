@@ -370,6 +370,17 @@ def test_no_label_lies_under_its_links_on_a_small_telephone(world: World) -> Non
     assert world.page.evaluate(_HIDDEN_LABELS) == []
 
 
+def test_the_tabs_of_a_workflow_stand_in_the_middle_of_each_of_its_pages(world: World) -> None:
+    page = world.page
+    page.set_viewport_size({"width": 1440, "height": 900})
+    for name in ("builder, a step", "versions", "settings", "publish"):
+        page.goto(world.found.address + world.pages[name])
+        header, tabs = (page.locator(each).bounding_box() for each in (".wtop", ".wtop .seg"))
+        assert header
+        assert tabs
+        assert abs(header["x"] + header["width"] / 2 - tabs["x"] - tabs["width"] / 2) < 2, name
+
+
 def test_no_page_breaks_its_own_policy_and_each_is_there_after_few_requests(world: World) -> None:
     """Each page with all that comes with it, its icon too; the admin's files are Django's own."""
     browser = world.page.context.browser
