@@ -76,9 +76,9 @@ class Question(BaseModel):
     response_format: Literal["text", "json_object"] | None = Field(
         default=None,
         title="Answer as",
-        description="For json_object the prompt must ask for JSON in words, too.",
+        description="For JSON the prompt must ask for it in words, too.",
         examples=["text"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"text": "Text", "json_object": "JSON"}),
     )
     output_schema: OutputSchema = None
     tools: Tools = None

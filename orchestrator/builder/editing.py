@@ -171,7 +171,8 @@ def _saved_json(board: Board, key: str) -> HttpResponse:
                 for field in (*panel.fields, *panel.folded)
                 if field.broken
             },
-            "problems": {finding.field: finding.message for finding in reversed(panel.problems)},
+            "problems": panel.told,
+            "warned": sorted(panel.warned),
             "summary": render_to_string("builder/_problems.html", {"step": panel}),
             "changes": header["changes"],
             "changed": changed,

@@ -99,6 +99,7 @@ class PollingForm:
     interval: str
     limits: str
     errors: Mapping[str, str]
+    credential_is_warned: bool
 
 
 def polling_form(
@@ -107,16 +108,20 @@ def polling_form(
     config: Mapping[str, Any],
     *,
     told: Mapping[str, str] = _EMPTY,
+    warned: frozenset[str] = frozenset(),
     texts: Mapping[str, str] = _EMPTY,
 ) -> PollingForm:
-    """Return the form of a config, with what is wrong at each field; ``texts`` are what was typed instead."""
+    """Return the form of a config, with what is wrong at each field; ``texts`` are what was typed instead.
+
+    Of the fields that are ``warned`` it is a warning, which stops nothing.
+    """
     chosen = str(config.get("trigger") or "")[:_MOST]
     trigger = registry.trigger(chosen)
     inputs = config.get("inputs")
     drawn: tuple[step_form.Field, ...] = ()
     if trigger is not None:
         given = inputs if isinstance(inputs, dict) else {}
-        found = step_form.fields(input_schema_of(trigger), given, errors=told, texts=texts)
+        found = step_form.fields(input_schema_of(trigger), given, errors=told, texts=texts, warned=warned)
         # Nothing has run yet, so there is no data to put in.
         drawn = tuple(replace(each, is_plain=True, fits="", why="") for each in found)
     folded = tuple(each for each in drawn if each.advanced and not each.required)
@@ -140,6 +145,7 @@ def polling_form(
         interval=str(texts.get("interval", config.get("interval", DEFAULT_SECONDS)))[:_MOST],
         limits=_("%(low)s to %(high)s") % {"low": LEAST_SECONDS, "high": MOST_SECONDS},
         errors=told,
+        credential_is_warned=_CREDENTIAL in warned,
     )
 
 

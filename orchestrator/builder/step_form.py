@@ -7,13 +7,13 @@ told at the field by the check; only text that cannot be read back, like broken 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from integrations.sdk.fields import SECRET
+from integrations.sdk.fields import SECRET, WORDS, choices_of, value_text
 from integrations.sdk.files import FORMAT as FILE
 from integrations.words import declared
 from orchestrator import jsongate
@@ -53,7 +53,8 @@ class Field:
     the last data, ``broken`` are its references that lead to nothing; ``choose_url`` lists what there is to choose
     from, where its action can tell, or makes a new secret; ``fits`` are the types of values that can be put into it,
     as picker.kind_of names them, empty for all, and ``why`` says it of the others; ``health`` and ``credential_url``
-    are of the secret that is chosen; ``is_plain`` where there is no data that could be put in.
+    are of the secret that is chosen; ``is_plain`` where there is no data that could be put in; ``is_warned`` where
+    ``error`` is a warning, which stops nothing.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Field:
     health: HealthFace | None = None
     credential_url: str = ""
     is_plain: bool = False
+    is_warned: bool = False
 
     @property
     def id(self) -> str:
@@ -137,6 +139,10 @@ class Field:
         return self.kind not in ("choice", "switch", "secret") and not self.language and not self.is_plain
 
     @property
+    def is_wrong(self) -> bool:
+        return bool(self.error) and not self.is_warned
+
+    @property
     def is_filled(self) -> bool:
         return bool(self.value or any(pair.name or pair.value for pair in self.pairs))
 
@@ -156,10 +162,12 @@ def fields(
     errors: Mapping[str, str] | None = None,
     texts: Mapping[str, str] | None = None,
     as_text: Sequence[str] = (),
+    warned: Collection[str] = (),
 ) -> tuple[Field, ...]:
     """Return the fields of a schema with what is filled in; inputs that it does not know come last, as JSON.
 
-    ``texts`` are shown instead of what is stored: what was typed and could not be read.
+    ``texts`` are shown instead of what is stored: what was typed and could not be read; ``warned`` are the fields
+    whose error is only a warning.
     """
     known = schema.get("properties", {})
     required = set(schema.get("required", ()))
@@ -172,7 +180,12 @@ def fields(
             help_text = _("This action has no such field: empty it to take it out.")
             found.append(Field(name=name, kind="json", label=name, help=help_text, value=_json_text(value)))
     return tuple(
-        replace(field, error=(errors or {}).get(field.name, ""), value=(texts or {}).get(field.name, field.value))
+        replace(
+            field,
+            error=(errors or {}).get(field.name, ""),
+            is_warned=field.name in warned,
+            value=(texts or {}).get(field.name, field.value),
+        )
         for field in found
     )
 
@@ -269,7 +282,7 @@ def _drawn(
         limits=_limits(resolved),
         required=required,
         advanced=bool(part.get("x-advanced")),
-        default="" if default in (None, "", [], {}) else _plain(default),
+        default="" if default in (None, "", [], {}) else value_text(default),
         drawn_as="json" if kind == "json" != natural else "",
         language=str(part.get("x-language", "")) if kind == "code" else "",
         show_if=_show_if(part) if value is None else "",
@@ -315,10 +328,12 @@ def _resolved(schema: Schema, part: Any) -> Schema:
 
 def _plain_type(part: Schema) -> Schema:
     """Return a property with one type and its choices as a list, however they are written."""
-    if "const" in part:
-        part = {**part, "enum": [part["const"]]}
-    if isinstance(part.get("enum"), list):
-        part = {**part, "enum": [value for value in part["enum"] if value is not None]}
+    # Null is "not set", and so is an empty text where it is the default.
+    none = (None, "") if part.get("default") == "" else (None,)
+    choices = [(value, words) for value, words in choices_of(part) if value not in none]
+    if choices:
+        words = {value_text(value): called for value, called in choices}
+        part = {**part, "enum": [value for value, _called in choices], WORDS: words}
     if isinstance(part.get("type"), list):
         types = [each for each in part["type"] if each != "null"]
         part = {**part, "type": types[0] if len(types) == 1 else None}
@@ -330,7 +345,7 @@ def _kind(schema: Schema, part: Schema) -> str:
         return "secret"
     if part.get("enum"):
         # Two choices that read alike could not be told apart when they come back.
-        texts = [_plain(value) for value in part["enum"]]
+        texts = [value_text(value) for value in part["enum"]]
         return "choice" if len(set(texts)) == len(texts) and "" not in texts else "json"
     if part.get("format") == FILE:
         return "text"
@@ -364,7 +379,7 @@ def _is_text(schema: Schema, part: Any) -> bool:
 
 def _is_free(value: JSONValue, part: Schema, kind: str) -> bool:
     """Whether a value is none of the choices, so that only a text field can show it."""
-    if value is None:
+    if value is None or (value == "" and part.get("default") == ""):
         return False
     if kind == "switch":
         return not isinstance(value, bool)
@@ -375,7 +390,7 @@ def _choices(part: Schema, kind: str, default: str) -> tuple[tuple[str, str], ..
     if kind == "switch":
         return (("true", _("On")), ("false", _("Off")))
     if kind == "choice":
-        return tuple((_plain(value), _plain(value)) for value in part.get("enum", ()))
+        return tuple((value_text(value), words) for value, words in choices_of(part))
     return ()
 
 
@@ -393,8 +408,8 @@ def _example(part: Schema, kind: str) -> str:
     if not examples or kind in ("choice", "switch", "pairs"):
         return ""
     if kind == "lines" and isinstance(examples[0], list):
-        return "\n".join(_plain(each) for each in examples[0])
-    return _json_text(examples[0]) if kind == "json" else _plain(examples[0])
+        return "\n".join(value_text(each) for each in examples[0])
+    return _json_text(examples[0]) if kind == "json" else value_text(examples[0])
 
 
 def _shown(value: JSONValue, kind: str) -> str:
@@ -403,12 +418,8 @@ def _shown(value: JSONValue, kind: str) -> str:
     if kind == "json":
         return _json_text(value)
     if kind == "lines" and isinstance(value, list):
-        return "\n".join(_plain(each) for each in value)
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return "\n".join(value_text(each) for each in value)
+    return value_text(value)
 
 
 def _json_text(value: Any) -> str:
@@ -452,7 +463,7 @@ def _parsed(schema: Schema, part: Schema, field: str, posted: Mapping[str, Seque
     if "{{" in text and kind not in ("json", "lines"):
         return text
     if kind == "choice":
-        return next((value for value in part["enum"] if _plain(value) == text), text)
+        return next((value for value in part["enum"] if value_text(value) == text), text)
     if kind == "lines":
         return _lines(text, texts_only=_is_text(schema, part.get("items", {})))
     return _READ[kind](text) if kind in _READ else text
@@ -500,7 +511,7 @@ def _lines(text: str, *, texts_only: bool) -> JSONValue:
 
 def _number_or_text(line: str) -> JSONValue:
     value = _number(line)
-    return value if _plain(value) == line else line
+    return value if value_text(value) == line else line
 
 
 def _stripped(text: str) -> Iterator[str]:

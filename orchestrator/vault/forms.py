@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from integrations.registry import registry
 from integrations.sdk.auth import OAuth2
+from integrations.sdk.fields import choices_of
 from integrations.words import declared
 from orchestrator.errors import Invalid, Problem, ServiceError
 from orchestrator.tenants.access import Actor
@@ -224,8 +225,7 @@ def _plain(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _settings_field(name: str, spec: Mapping[str, Any], value: Any, required: bool) -> FormField:
     kinds = {"array": "lines", "integer": "number"}
-    # A choice of one is written as a constant.
-    offered = spec.get("enum") or ([spec["const"]] if "const" in spec else ())
+    offered = choices_of(spec)
     return FormField(
         id=f"f-{_SETTINGS}{name}",
         name=_SETTINGS + name,
@@ -234,7 +234,7 @@ def _settings_field(name: str, spec: Mapping[str, Any], value: Any, required: bo
         kind="choice" if offered else kinds.get(str(spec.get("type", "")), "text"),
         value="\n".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value),
         required=required,
-        choices=(*_none(spec, required), *((str(value), str(value)) for value in offered)),
+        choices=(*_none(spec, required), *((str(value), words) for value, words in offered)),
     )
 
 

@@ -16,6 +16,7 @@ from integrations.sdk.client import Response
 MAX_RECORDS: Final = 10
 _PAGE: Final = 100
 _ID: Final = r"^[A-Za-z0-9]{1,40}$"
+_ORDER: Final = {"asc": "Ascending", "desc": "Descending"}
 SAMPLE_RECORD: Final[dict[str, JsonValue]] = {
     "id": "rec560UJdUtocSouk",
     "createdTime": "2026-03-02T09:30:00.000Z",
@@ -72,7 +73,7 @@ class ListRecordsInputs(_InTable):
     )
     sort_by: str | None = Field(default=None, min_length=1, title="Sort by", description="A field.", examples=["Name"])
     direction: Literal["asc", "desc"] = Field(
-        default="asc", title="Order", examples=["desc"], json_schema_extra=ui(show_if="sort_by")
+        default="asc", title="Order", examples=["desc"], json_schema_extra=ui(show_if="sort_by", words=_ORDER)
     )
     limit: int = Field(default=100, ge=1, le=1000, title="At most", description="How many records.", examples=[100])
     fields: list[str] | None = Field(

@@ -28,13 +28,19 @@ class SendEmailInputs(BaseModel):
         title="Message", examples=["Hello Ada,\n\nit left today."], json_schema_extra=ui(format="textarea")
     )
     content_type: Literal["text", "html"] = Field(
-        default="text", title="Written as", description="Plain text, or HTML.", examples=["html"]
+        default="text",
+        title="Written as",
+        examples=["html"],
+        json_schema_extra=ui(words={"text": "Plain text", "html": "HTML"}),
     )
     cc: Cc = ""
     bcc: Bcc = ""
     reply_to: ReplyTo[Addresses] = ""
     importance: Literal["low", "normal", "high"] = Field(
-        default="normal", title="Importance", examples=["high"], json_schema_extra=ui(advanced=True)
+        default="normal",
+        title="Importance",
+        examples=["high"],
+        json_schema_extra=ui(advanced=True, words={"low": "Low", "normal": "Normal", "high": "High"}),
     )
     save_to_sent: bool = Field(
         default=True,
