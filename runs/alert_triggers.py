@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from integrations.registry import registry
 from orchestrator.alerts.kinds import Event
@@ -92,7 +92,7 @@ def _polls(live: QuerySet[Trigger], most: int | None) -> Iterator[_Failing]:
 
 
 def _subscriptions(live: QuerySet[Trigger], now: datetime, most: int | None) -> Iterator[_Failing]:
-    rows = Subscription.unscoped.filter(needing_a_person(now), trigger__in=live.filter(Q(type=_KINDS[1])))
+    rows = Subscription.unscoped.filter(needing_a_person(now), trigger__in=live.filter(type=TriggerType.EVENT.value))
     for row in rows.select_related("trigger").order_by("pk")[:most]:
         assert row.trigger is not None
         how, why, since = trouble_of(row)
