@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from integrations.registry import Trigger as RegisteredTrigger
 from integrations.registry import registry
 from integrations.sdk import WebhookTrigger
-from orchestrator.builder import step_form
+from orchestrator.builder import form_reading, step_form
 from orchestrator.builder.spoken import input_schema_of, words_of
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.polling import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS
@@ -224,8 +224,8 @@ def config_from(kind: TriggerType, posted: QueryDict, stored: Mapping[str, Any])
         config["inputs"] = stored.get("inputs", {})
     else:
         try:
-            config["inputs"] = step_form.parse(trigger.input_json_schema(), _texts(posted))
-        except step_form.Unreadable as wrong:
+            config["inputs"] = form_reading.parse(trigger.input_json_schema(), _texts(posted))
+        except form_reading.Unreadable as wrong:
             errors, texts = dict(wrong.messages), dict(wrong.texts)
             config["inputs"] = wrong.inputs
     if name := posted.get(_CREDENTIAL, "").replace("\x00", "").strip()[:100]:

@@ -226,7 +226,7 @@ def test_a_choice_fills_the_field_and_leads_back_to_it(builder: Client, workflow
 def test_what_is_chosen_meanwhile_elsewhere_is_not_overwritten(
     builder: Client, workflow: Workflow, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parse: Callable[..., Any] = choosing.step_form.parse
+    parse: Callable[..., Any] = choosing.form_reading.parse
 
     def meanwhile(*args: Any) -> Any:
         services.step_update(
@@ -234,7 +234,7 @@ def test_what_is_chosen_meanwhile_elsewhere_is_not_overwritten(
         )
         return parse(*args)
 
-    monkeypatch.setattr(choosing.step_form, "parse", meanwhile)
+    monkeypatch.setattr(choosing.form_reading, "parse", meanwhile)
     answer = builder.post(address(workflow), {"value": "s2"}, follow=True)
     assert "Somebody changed the workflow meanwhile" in answer.content.decode()
     assert inputs(workflow) == {"city": "Rome"}

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from integrations.registry import registry
 from integrations.sdk import FileValue
-from orchestrator.builder.step_form import DRAWN_AS, PREFIX, Field, Unreadable, fields, parse
+from orchestrator.builder.form_reading import DRAWN_AS, PREFIX, Unreadable, parse
+from orchestrator.builder.step_form import Field, fields
 
 SCHEMA: dict[str, Any] = {
     "properties": {
