@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orchestrator.api.describing import ONCE, PAGED, ErrorBody, extend_schema
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import ONCE, PAGED, ErrorBody
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid
 from orchestrator.tenants.models import Scope

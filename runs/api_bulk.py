@@ -10,14 +10,14 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orchestrator.api.describing import ONCE, extend_schema
 from orchestrator.api.errors import parse_body
 from orchestrator.api.renderers import NDJSON, AnyTextJSONRenderer, NdjsonRenderer
-from orchestrator.api.schema import ONCE
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound
 from orchestrator.tenants.models import Scope

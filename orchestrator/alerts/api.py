@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,8 +13,8 @@ from orchestrator.alerts import services
 from orchestrator.alerts.kinds import ChannelKind, Event
 from orchestrator.alerts.models import AlertChannel, AlertDelivery
 from orchestrator.alerts.selectors import channel_list
+from orchestrator.api.describing import ONCE, PAGED, extend_schema
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.flow.definition import Text
 from orchestrator.tenants.models import Scope

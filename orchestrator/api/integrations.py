@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations.registry import Trigger, registry
 from integrations.sdk import Action, WebhookTrigger
+from orchestrator.api.describing import extend_schema
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound
 from orchestrator.types import JSONValue

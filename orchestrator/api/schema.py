@@ -1,4 +1,7 @@
-"""OpenAPI: every operation documents the errors that every operation can answer."""
+"""OpenAPI: every operation documents the errors that every operation can answer.
+
+Loaded by who makes the description alone; what views say of themselves is in ``describing``.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,9 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter
-from pydantic import BaseModel
+from drf_spectacular.utils import extend_schema
 
-
-class ProblemBody(BaseModel):
-    """One finding; ``path`` is like ``steps[0].config.inputs.channel``."""
-
-    path: str
-    message: str
-    code: str
-
-
-class ErrorDetail(BaseModel):
-    code: str
-    message: str
-    problems: list[ProblemBody]
-
-
-class ErrorBody(BaseModel):
-    """The body of every answer of 400 and above."""
-
-    error: ErrorDetail
-
-
-# Parameters that several operations take, as they are described.
-PAGED = (
-    OpenApiParameter("cursor", str, description="From `next` or `previous` of the page before; opaque."),
-    OpenApiParameter("limit", int, description="Rows a page: 50 unless it says otherwise, at most 200."),
-)
-ONCE = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "pattern": "^[ -~]{1,255}$"},
-    OpenApiParameter.HEADER,
-    description="The same key and body within a day get the first answer again; another body gets 409.",
-)
-IF_MATCH = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description="The `revision` that was read: 409 when it is no longer the present one.",
-)
+from orchestrator.api.describing import ErrorBody, descriptions
 
 _ALWAYS = {
     "400": "The request is not valid.",
@@ -115,3 +80,7 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
             {"type": "apiKey", "in": "cookie", "name": "sessionid"},
             {"type": "apiKey", "in": "header", "name": "X-Tenant", "description": "The tenant's slug."},
         ]
+
+
+# drf-spectacular loads this module by its name before it looks at any view, and asks for the class above.
+descriptions.make(extend_schema)

@@ -7,14 +7,13 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrator.api.bodies import Moment
+from orchestrator.api.describing import ONCE, PAGED, extend_schema
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, Problem
 from orchestrator.tenants import services

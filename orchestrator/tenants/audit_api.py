@@ -10,14 +10,14 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrator.api.bodies import moment_given
+from orchestrator.api.describing import PAGED, extend_schema
 from orchestrator.api.renderers import NDJSON, AnyTextJSONRenderer, NdjsonRenderer
-from orchestrator.api.schema import PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound
 from orchestrator.tenants.audit_log import Narrow, audit_export, day_start, event_document

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orchestrator.api.bodies import Moment
+from orchestrator.api.describing import ONCE, PAGED, extend_schema
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import ONCE, PAGED
 from orchestrator.api.views import TenantAPIView
 from orchestrator.vault import checks, services
 from orchestrator.vault.models import Credential

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from django.db.models import Prefetch
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orchestrator.api.describing import IF_MATCH, ONCE, PAGED, ProblemBody, extend_schema
 from orchestrator.api.errors import parse_body
-from orchestrator.api.schema import IF_MATCH, ONCE, PAGED, ProblemBody
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Invalid, NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, Text, TriggerDefinition, WorkflowSettings

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orchestrator.api.schema import ONCE, ProblemBody
+from orchestrator.api.describing import ONCE, ProblemBody, extend_schema
 from orchestrator.api.views import TenantAPIView
 from orchestrator.errors import Problem
 from orchestrator.workflows import selectors
