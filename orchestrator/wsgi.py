@@ -12,8 +12,6 @@ import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.utils.http import parse_header_parameters
 
-from orchestrator.absent import AT_SETUP, without
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -68,8 +66,7 @@ def _read(stream: Any, most: int) -> bytes:
 
 
 def _application() -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
-    with without(*AT_SETUP):
-        django.setup(set_prefix=False)
+    django.setup(set_prefix=False)
     from django.conf import settings
 
     from runs.triggers.shortcut import Shortcut

@@ -25,7 +25,6 @@ LAYERS: Final = {
     "orchestrator.words": 0, "orchestrator.icons": 0, "orchestrator.drawings": 0, "orchestrator.jsontree": 0,
     "orchestrator.uploads": 0, "orchestrator.watching": 0,
     "orchestrator.supervise": 0, "orchestrator.server": 0, "orchestrator.fields": 0, "orchestrator.logs": 0,
-    "orchestrator.absent": 0,
     "orchestrator.egress": 0, "orchestrator.prices": 0, "orchestrator.assets": 0, "orchestrator": 0,
     "integrations": 0, "runs": 0,
     # 1
