@@ -22,7 +22,7 @@ class TerminalCommand(BaseCommand):
     """
 
     requires_migrations_checks = False
-    requires_system_checks = ("orchestrator",)
+    requires_system_checks: tuple[str, ...] = ("orchestrator",)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

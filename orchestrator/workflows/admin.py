@@ -60,7 +60,7 @@ _EDITED = {"view": "workflow.read", "add": "workflow.edit", "change": "workflow.
 class _RowInline(ScopedMixin):
     operations = _EDITED
     extra = 1
-    max_num = MAX_STEPS
+    max_num: int | None = MAX_STEPS
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         # As many forms are made as a request says that it has: never more than a draft has rows.

@@ -15,7 +15,7 @@ _WIDTH: Final = 9
 class Command(TerminalCommand):
     help = "Check database, broker, keys, clock, workers, disk and addresses, and say what to do. 1 when one fails."
     # They are among its own lines, and must not stop it before the others.
-    requires_system_checks: list[str] = []  # noqa: RUF012  (Django's own declaration)
+    requires_system_checks = ()
 
     def work(self, options: dict[str, Any]) -> None:
         styles = {State.OK: self.style.SUCCESS, State.WARN: self.style.WARNING, State.FAIL: self.style.ERROR}
