@@ -3,7 +3,7 @@
     parsed("Lovelace, Ada" <ada@example.com>, bob@example.com)
 
 Where a mail is built by ourselves its headers are parsed by the standard library and looked at again
-(``integrations.providers.gmail.message``).
+(``integrations.mails``).
 """
 
 from __future__ import annotations

@@ -88,12 +88,7 @@ class Service:
 
 def told(response: Response) -> tuple[str, frozenset[str]]:
     """Return Google's own message, shortened, and the reasons it gives; empty where it gives none."""
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return "", frozenset()
-    if not isinstance(error, dict):
-        return "", frozenset()
+    error = response.said("error")
     text = error.get("message")
     listed = [entry for name in ("errors", "details") for entry in _rows(error.get(name))]
     reasons = frozenset(str(entry["reason"]) for entry in listed if entry.get("reason"))

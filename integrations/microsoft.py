@@ -7,7 +7,7 @@ and on throttling (429 and 503 with Retry-After).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from integrations.sdk.client import Response
 from integrations.sdk.errors import AuthError, IntegrationError, Permanent, PermissionMissing, RateLimited
@@ -52,7 +52,7 @@ def refusal(response: Response, errors: Errors, *scopes: str) -> IntegrationErro
 
     ``errors`` are the service's own, by code; ``scopes`` are what this call needs.
     """
-    said = _error_of(response)
+    said = response.said("error")
     code, text = str(said.get("code") or ""), said.get("message")
     message = f"Microsoft: {text}"[:500] if isinstance(text, str) and text else ""
     kind, hint = {**ERRORS, **errors}.get(code, (None, ""))
@@ -62,14 +62,6 @@ def refusal(response: Response, errors: Errors, *scopes: str) -> IntegrationErro
     if isinstance(error, PermissionMissing) and code in _DENIED:
         error.scopes = scopes
     return error
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
 
 
 def name_in(response: Response) -> str:

@@ -29,7 +29,6 @@ _DISTINCT_BYTES: Final = 12
 _WORKERS_A_PROCESSOR: Final = 8
 _WIDE: Final = {4: 8, 6: 16}
 
-Finding = tuple[str, str]
 Check = Callable[[Environment], Iterable[CheckMessage]]
 
 

@@ -81,7 +81,7 @@ class _Drawing:
         """Return what leads to an entry that holds others: its name unfolds it, and so is no link."""
         if not self.link:
             return _EMPTY
-        words = _("%(count)s, as a whole") % {"count": _count(value)}
+        words = _("%(count)s, as a whole") % {"count": size_of(value)}
         return format_html('<div class="lf">{}</div>', self._link(path, words))
 
     def _link(self, path: Keys, words: str | int) -> SafeString:
@@ -122,7 +122,7 @@ def _entry(path: Keys, value: JSONValue, open_levels: int, drawing: _Drawing) ->
         '<details{}><summary>{}<span class="m">{}</span></summary><div class="kids">{}{}</div></details>',
         SafeString(" open") if open_levels > 0 else _EMPTY,
         _name(path[-1]),
-        _count(value),
+        size_of(value),
         drawing.whole(path, value),
         _entries(value, open_levels - 1, path, drawing),
     )
@@ -132,7 +132,7 @@ def _leaf(name: SafeString | None, value: JSONValue) -> SafeString:
     name = _EMPTY if name is None else name
     if isinstance(value, str) and _is_long(value):
         return _long_text(name, value, _EMPTY)
-    css, text = _shown(value)
+    css, text = shown(value)
     return format_html('<div class="lf">{}<span class="v {}">{}</span></div>', name, css, text)
 
 
@@ -153,17 +153,19 @@ def _long_text(name: SafeString, value: str, link: SafeString) -> SafeString:
     )
 
 
-def _shown(value: JSONValue) -> tuple[str, str]:
+def shown(value: JSONValue) -> tuple[str, str]:
+    """Return a value in one line, after the class it is drawn with; of what holds others, how many."""
     if isinstance(value, str):
         return "str", json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
         return "bo", "true" if value else "false"
     if isinstance(value, int | float):
         return "n", json.dumps(value)
-    return "m", _count(value)
+    return "m", size_of(value)
 
 
-def _count(value: JSONValue) -> str:
+def size_of(value: JSONValue) -> str:
+    """Return how much a value holds, in words."""
     if isinstance(value, dict):
         return ngettext("%d field", "%d fields", len(value)) % len(value)
     if isinstance(value, str):

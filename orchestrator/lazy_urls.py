@@ -15,6 +15,8 @@ from django.urls import URLResolver
 from django.urls.resolvers import RoutePattern
 from django.utils.functional import cached_property
 
+from orchestrator.absent import IN_PARTS, without
+
 # One for all parts: two threads that load parts which import each other could meet half-made modules.
 _LOADING: Final = threading.RLock()
 
@@ -24,7 +26,7 @@ class LazyResolver(URLResolver):
 
     @cached_property
     def urlconf_module(self) -> ModuleType:
-        with _LOADING:
+        with _LOADING, without(*IN_PARTS):
             return import_module(str(self.urlconf_name))
 
     @property

@@ -7,7 +7,7 @@ It is the command's own process, exchanged for a small one that imports nothing 
 3. A leader holds the reading end of a pipe (``lifeline``). When this process dies, however it dies, the pipe closes
    and the leader ends its group.
 4. In development a changed file has every group started again, once the new code could be imported (``watching``).
-5. SIGTERM or SIGINT asks the leaders to end; what is left of a group after GRACE_SECONDS is killed.
+5. SIGTERM or SIGINT asks the leaders to end; what is left of a group after its ``grace_seconds`` is killed.
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ _PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
 
 @dataclass(frozen=True, kw_only=True)
 class GroupPlan:
-    """A group: its leader's arguments after the interpreter's name, and how long it may be silent (0: for ever)."""
+    """A group: its leader's arguments after the interpreter's name.
+
+    ``silent_seconds`` is how long it may be silent (0: for ever), ``grace_seconds`` how long it may take to end.
+    """
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     silent_seconds: float = 0.0
+    grace_seconds: float = GRACE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ def become(plan: Plan, *, folder: str) -> None:
                     "arguments": list(group.arguments),
                     "environment": dict(group.environment),
                     "silent_seconds": group.silent_seconds,
+                    "grace_seconds": group.grace_seconds,
                 }
                 for group in plan.groups
             ],
@@ -159,10 +164,10 @@ class Group:
             self._bury(now)
 
     def renew(self, now: float) -> None:
-        """Ask the leader to end, so that it is started again at once; what is left after GRACE_SECONDS is killed."""
+        """Ask the leader to end, so that it is started again at once. It has ``grace_seconds`` for it."""
         self._due_at = min(self._due_at, now)
         if self._leader is not None:
-            self._renew_by = now + GRACE_SECONDS
+            self._renew_by = now + self.plan.grace_seconds
             self.ask_to_end()
 
     def _start(self, now: float) -> None:
@@ -246,9 +251,9 @@ class Supervisor:
             self._changes.close()
         for group in self._groups:
             group.ask_to_end()
-        deadline = time.monotonic() + GRACE_SECONDS
-        for group in self._groups:
-            group.end(deadline)
+        asked_at = time.monotonic()
+        for group in sorted(self._groups, key=lambda group: group.plan.grace_seconds):
+            group.end(asked_at + group.plan.grace_seconds)
         return status
 
     def _watch(self) -> int:

@@ -5,10 +5,8 @@ Pydantic is behind them. What takes webhooks does without it and imports them fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
 from pydantic import JsonValue
 
 JSONValue: TypeAlias = JsonValue
-JSONObject: TypeAlias = Mapping[str, JsonValue]

@@ -12,6 +12,8 @@ import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.utils.http import parse_header_parameters
 
+from orchestrator.absent import AT_SETUP, without
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -66,7 +68,8 @@ def _read(stream: Any, most: int) -> bytes:
 
 
 def _application() -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
-    django.setup(set_prefix=False)
+    with without(*AT_SETUP):
+        django.setup(set_prefix=False)
     from django.conf import settings
 
     from runs.triggers.shortcut import Shortcut

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, TypeVar
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from integrations.registry import http_options, registry
+from integrations.registry import registry
 from integrations.sdk.action import Action
-from integrations.sdk.client import Authorize
-from integrations.sdk.declaration import Declaration
 from integrations.sdk.dialling import Dialler, dialler
 from integrations.sdk.errors import IntegrationError
 from integrations.sdk.http import HttpPool, StepHttp
-from integrations.sdk.prices import Price, price_of
 from orchestrator import jsongate
 from orchestrator.egress import egress_policy
 from orchestrator.large import TooManyValues, take_room
 from orchestrator.types import JSONValue
 from runs.calls import call_outcome, called_run_start, called_trigger
 from runs.claims import Claimed
+from runs.clients import client_of
 from runs.engine.ports import (
     CallOutcome,
     Found,
@@ -45,8 +40,6 @@ from runs.links import link_url
 from runs.models import Answer, Payload, Run
 from runs.values import Split, opened
 from runs.writer import Job
-
-log = logging.getLogger(__name__)
 
 READERS: Final = 3
 # How long one run may keep the loop that it shares with others.
@@ -130,12 +123,6 @@ def _stand_in(key: str, resolved_as: ResolvedAs, inputs: Mapping[str, JSONValue]
     return Found(action=action, resolved_as=resolved_as, inputs=inputs) if action else None
 
 
-def model_price() -> Callable[[str], Price | None]:
-    """Return what tells a model's price: the operator's own come before the table."""
-    own = {name: Price(**price, as_of=None) for name, price in settings.ENV.model_prices.items()}
-    return partial(price_of, own=own)
-
-
 class PooledClients:
     """HTTP clients of attempts, over the one pool of a driver's loop."""
 
@@ -153,27 +140,19 @@ class PooledClients:
         idempotency_key: str,
         traceparent: str,
     ) -> StepHttp:
-        return self.pool.client(
-            **http_options(action, credential.auth, credential.settings, settings.ENV.base_urls),
+        return client_of(
+            self.pool,
+            action,
+            credential,
             egress_allow=egress_allow,
             deadline=deadline,
             idempotency_key=idempotency_key,
             max_bytes=jsongate.MAX_VALUE_BYTES,
-            secrets=credential.secrets,
-            renew=partial(_renewed, action, credential.renew) if credential.renew else None,
             traceparent=traceparent,
         )
 
     def dialler(self, *, egress_allow: Sequence[str], deadline: datetime) -> Dialler:
         return dialler(self._policy, egress_allow=egress_allow, deadline=deadline)
-
-
-async def _renewed(action: Declaration, renew: Callable[[], Awaitable[OpenCredential | None]]) -> Authorize | None:
-    """Return what puts a renewed credential on a request, None where there is no other one."""
-    found = await renew()
-    if found is None:
-        return None
-    return http_options(action, found.auth, found.settings, settings.ENV.base_urls)["authorize"]
 
 
 @dataclass(kw_only=True)

@@ -23,13 +23,13 @@ from orchestrator.alerts.deliveries import deliveries_prune
 from orchestrator.alerts.models import Alert, AlertChannel, AlertLook
 from orchestrator.alerts.standing import Seen, alerts_apply
 from orchestrator.tenants.models import Tenant
-from runs import alert_facts
+from runs import alert_facts, alert_triggers
 from runs.alert_causes import causes_of
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = timedelta(seconds=10)
-# Silence, missed times and credentials.
+# Silence, missed times, credentials and triggers.
 SLOW_EVERY: Final = timedelta(minutes=1)
 # After a long time without workers or channels, what failed before is no news.
 _LONGEST: Final = timedelta(hours=6)
@@ -89,7 +89,10 @@ def _add_quick(facts: _Facts, tenants: set[int], since: datetime, now: datetime)
 
 
 def _add_slow(facts: _Facts, tenants: set[int], now: datetime) -> None:
-    """Add what changes slowly: silence and missed times of every tenant, since pages show them too."""
+    """Add what changes slowly: silence and missed times of every tenant, since pages show them too.
+
+    Pages show credentials and triggers that fail by themselves.
+    """
     silences = list(alert_facts.silences(now))
     facts.add(silences)
     Alert.unscoped.filter(pk__in=alert_facts.unwatched({each.subject for each in silences})).delete()
@@ -97,6 +100,9 @@ def _add_slow(facts: _Facts, tenants: set[int], now: datetime) -> None:
     if tenants:
         facts.add(alert_facts.credentials(tenants))
         facts.well |= alert_facts.credentials_well()
+        facts.add(alert_triggers.failing(tenants, now))
+        facts.well |= alert_triggers.well(now)
+        Alert.unscoped.filter(pk__in=alert_triggers.gone()).delete()
 
 
 def _in_trouble(tenants: set[int], now: datetime) -> set[int]:

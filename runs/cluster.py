@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn
 
 import django
 
+from orchestrator.absent import AT_SETUP, without
 from orchestrator.supervise import lifeline, pulse
 from runs import bell
 
@@ -37,14 +38,12 @@ def lead() -> NoReturn:
     # A collection would leave holes all over what is shared, and each hole that a child fills is a page of its own.
     gc.disable()
     os.register_at_fork(after_in_child=gc.enable)
-    django.setup()
+    load()
     from django.db import connections
 
-    from integrations.registry import registry
     from runs import doorbell, driver, notices, warmth
     from runs.ticker import Ticker
 
-    registry.load()
     warmth.spread()
     connections.close_all()
     gc.freeze()
@@ -67,6 +66,15 @@ def lead() -> NoReturn:
     driver.stop_everywhere()
     _end_in_order(cluster)
     _end_group()
+
+
+def load() -> None:
+    """Import what the processes of a worker share."""
+    with without(*AT_SETUP):
+        django.setup()
+        from integrations.registry import registry
+        from runs import tasks, ticker, warmth  # noqa: F401
+    registry.load()
 
 
 def keep_little(options: dict[str, Any]) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from integrations.words import gettext as _
-from orchestrator import jsongate, logs
+from orchestrator import logs
 from orchestrator.flow.definition import WorkflowDefinition
-from orchestrator.large import LARGE_BYTES, Large
+from orchestrator.prices import model_price
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
 from runs.adapters import (
@@ -29,7 +29,6 @@ from runs.adapters import (
     RunControl,
     RunLinks,
     answers_of,
-    model_price,
 )
 from runs.claims import Claimed
 from runs.clock import DatabaseClock
@@ -43,7 +42,6 @@ from runs.engine.records import (
     Cancelled,
     Failed,
     Failure,
-    Given,
     GivenBack,
     Outcome,
     Parked,
@@ -51,17 +49,15 @@ from runs.engine.records import (
     Succeeded,
 )
 from runs.gates import Gates
-from runs.journal import RunJournal, history, history_of_loop
+from runs.journal import RunJournal, history_of_loop
 from runs.limits import Limits
-from runs.links import run_url
-from runs.models import Payload
-from runs.plans import Plan, Plans, TenantFacts
+from runs.orders import order_kept, order_read
+from runs.plans import Plans, TenantFacts
 from runs.slots import Slots
 from runs.state import RunStates
-from runs.states import FailureKind, RunStatus, StepStatus
+from runs.states import FailureKind, RunStatus
 from runs.traceparents import trace_id
 from runs.tracing import Facts, RunTrace
-from runs.values import SEED_LEVELS, opened, stored_at, unfolded
 from runs.writer import Job
 from runs.writes import Ending, Write
 
@@ -163,6 +159,9 @@ class RunDrive:
         if not self._task.cancelled() and self._task.exception() is not None:
             log.error("Run %s: its task failed", self.claim.run_id, exc_info=self._task.exception())
         ended(self)
+        # Both lead back to this: ended runs would be kept by the hundred until the collector finds them.
+        self._interpreter = None
+        del self._journal
 
     def give_place(self) -> None:
         """Let another run be claimed for this one."""
@@ -245,39 +244,21 @@ class RunDrive:
     def _ending(self, outcome: Outcome) -> Ending:
         now, at = timezone.now(), self._shared.clock.now()
         active_ms = self.claim.active_ms + round(self._clock.elapsed() * 1000)
-        followed = self._is_followed(outcome)
+        over = partial(
+            Ending,
+            at=at,
+            finished_at=now,
+            active_ms=active_ms,
+            is_followed=self._is_followed(outcome),
+            is_resumed=not self.claim.fresh,
+        )
         match outcome:
             case Succeeded(output=output):
-                return Ending(
-                    status=RunStatus.SUCCEEDED,
-                    at=at,
-                    output=output,
-                    finished_at=now,
-                    active_ms=active_ms,
-                    is_followed=followed,
-                    is_resumed=not self.claim.fresh,
-                )
+                return over(status=RunStatus.SUCCEEDED, output=output)
             case Failed(failure=failure, path=path):
-                return Ending(
-                    status=RunStatus.FAILED,
-                    at=at,
-                    failure=failure,
-                    path=path,
-                    finished_at=now,
-                    active_ms=active_ms,
-                    is_followed=followed,
-                    is_resumed=not self.claim.fresh,
-                )
+                return over(status=RunStatus.FAILED, failure=failure, path=path)
             case Cancelled(failure=reason):
-                return Ending(
-                    status=RunStatus.CANCELLED,
-                    at=at,
-                    failure=reason,
-                    finished_at=now,
-                    active_ms=active_ms,
-                    is_followed=followed,
-                    is_resumed=not self.claim.fresh,
-                )
+                return over(status=RunStatus.CANCELLED, failure=reason)
             case Parked(wake_at=wake_at, first=first):
                 # By the database's clock, which is the one that decides when a run is due.
                 due = None if wake_at is None else at + (wake_at - now)
@@ -307,43 +288,18 @@ class RunDrive:
     async def _order(self) -> RunOrder:
         """Return everything fixed about the run; reads only what is not kept."""
         claim, plans = self.claim, self._shared.plans
-        plan, facts = plans.kept(claim.version_id), plans.kept_tenant(claim.tenant_id)
-        if plan is not None and facts is not None and claim.fresh and claim.trigger_ref is None and not claim.seed:
-            return self._known(_order(claim, plan, facts, claim.trigger, {}), facts)
-        order, found, recorded, answers = await self._shared.readers.read(self._read)
-        self._journal.take_up(recorded)
-        self._inbox.answers = answers
-        return self._known(order, found)
+        kept = order_kept(claim, plans)
+        if kept is not None:
+            return self._known(*kept)
+        found = await self._shared.readers.read(partial(order_read, claim, plans))
+        self._journal.take_up(found.recorded)
+        self._inbox.answers = found.answers
+        return self._known(found.order, found.facts)
 
     def _known(self, order: RunOrder, facts: TenantFacts) -> RunOrder:
         if self._trace is not None:
             self._trace.know(order, tenant=facts.slug)
         return order
-
-    def _read(self) -> tuple[RunOrder, TenantFacts, list[Attempt], Mapping[tuple[str, int], Mapping[str, Any]]]:
-        """Read what is not kept, in a reader's thread."""
-        claim, plans = self.claim, self._shared.plans
-        plan = plans.kept(claim.version_id) or plans.read(claim.version_id, claim.tenant_id)
-        facts = plans.kept_tenant(claim.tenant_id) or plans.read_tenant(claim.tenant_id)
-        trigger = claim.trigger if claim.trigger_ref is None else self._stored(claim.trigger_ref, jsongate.MAX_BYTES)
-        seed = claim.seed or {}
-        if "ref" in seed:
-            seed = unfolded(self._stored(seed["ref"], LARGE_BYTES), SEED_LEVELS)
-        keys = (step.key for _, step in plan.definition.walk())
-        recorded = [] if claim.fresh else history(claim.run_id, claim.tenant_id, keys)
-        answers = answers_of(claim.run_id, claim.tenant_id) if claim.signals else {}
-        return _order(claim, plan, facts, trigger, seed), facts, recorded, answers
-
-    def _stored(self, ref: int, beyond: int) -> Any:
-        """Return a value that the run was given: ``beyond`` so many bytes it is read as it is needed."""
-        claim = self.claim
-        payload = Payload.objects.for_tenant(claim.tenant_id).defer("data").get(run=claim.run_id, pk=ref)
-        if payload.size > beyond:
-            large: Large = stored_at(tenant_id=claim.tenant_id, run_id=claim.run_id, ref=ref)
-            large.stored.learn()
-            if large.stored.root is not None:
-                return large
-        return opened(payload)
 
 
 _has_calls: Final = Memo[WorkflowDefinition, bool](
@@ -378,44 +334,3 @@ def _tell(trace: RunTrace, attempts: Sequence[Attempt], ending: Ending | None) -
 def _log_fields(claim: Claimed, *, is_traced: bool) -> dict[str, str]:
     fields = {"run_id": str(claim.run_id), "tenant_id": str(claim.tenant_id)}
     return {**fields, "trace_id": f"{trace_id(claim.run_id):032x}"} if is_traced else fields
-
-
-def _order(claim: Claimed, plan: Plan, facts: TenantFacts, trigger: JSONValue, seed: Mapping[str, Any]) -> RunOrder:
-    return RunOrder(
-        run_id=claim.run_id,
-        tenant_id=claim.tenant_id,
-        definition=plan.definition,
-        bindings=plan.bindings,
-        # Only a webhook that keeps the bytes it got has them; every other trigger reads as having none.
-        trigger={"raw": None, **trigger} if isinstance(trigger, dict) else trigger,
-        run=_run_scope(claim, facts),
-        workflow=_workflow_scope(claim, plan.definition, plan.number),
-        variables=facts.variables,
-        egress_allow=facts.egress_allow,
-        given={path: _given(outcome) for path, outcome in seed.get("steps", {}).items()},
-        only=seed.get("only"),
-        active_seconds=claim.active_ms / 1000,
-    )
-
-
-def _run_scope(claim: Claimed, facts: TenantFacts) -> dict[str, JSONValue]:
-    return {
-        "id": str(claim.run_id),
-        "url": run_url(facts.slug, claim.run_id),
-        "started_at": claim.created_at.isoformat(),
-        "kind": claim.kind,
-        "links": {},
-    }
-
-
-def _workflow_scope(claim: Claimed, definition: WorkflowDefinition, number: int | None) -> dict[str, JSONValue]:
-    return {"id": str(claim.workflow_id), "name": definition.name, "slug": definition.slug, "version": number}
-
-
-def _given(outcome: Mapping[str, Any]) -> Given:
-    error = outcome.get("error")
-    return Given(
-        status=StepStatus(outcome.get("status", StepStatus.SUCCEEDED)),
-        output=outcome.get("output"),
-        failure=Failure.from_document(error) if error else None,
-    )

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import mmap
 import os
 import signal
@@ -52,8 +51,6 @@ from runs.subscriptions import Subscriptions
 from runs.writer import Job, Writer
 from runs.writes import Write
 
-log = logging.getLogger(__name__)
-
 # How long a driver without the bell stays when it finds nothing.
 IDLE_SECONDS: Final = 5.0
 # A driver with the bell calls its successor so long before the slice's end, so that somebody always hears it.
@@ -71,8 +68,6 @@ WRITES_AT_ONCE: Final = 32
 
 # Shared with the processes that are forked off this one; see `stop_everywhere`.
 _stopping = mmap.mmap(-1, 1)
-_drivers: set[Driver] = set()
-_drivers_lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +103,6 @@ def drive(*, slice_seconds: float | None = None, idle_seconds: float = IDLE_SECO
     run_driver(Driver(times, ear=bell.Ear(bell.WORK)))
 
 
-def request_stop() -> None:
-    """Have every driver of this process give its runs back and end; safe from a signal handler."""
-    for driver in tuple(_drivers):
-        driver.request_stop()
-
-
 def stop_everywhere() -> None:
     """Have every driver of this process and of those forked off it give its runs back, and none begin."""
     _stopping[0] = 1
@@ -122,8 +111,6 @@ def stop_everywhere() -> None:
 def run_driver(driver: Driver) -> None:
     """Run a driver in a loop of its own until it ends."""
     registry.load()
-    with _drivers_lock:
-        _drivers.add(driver)
     loop = asyncio.new_event_loop()
     threads = ThreadPoolExecutor(STEP_THREADS, thread_name_prefix="step")
     loop.set_default_executor(threads)
@@ -131,8 +118,6 @@ def run_driver(driver: Driver) -> None:
         with _stopped_by_sigterm(driver):
             loop.run_until_complete(driver.main())
     finally:
-        with _drivers_lock:
-            _drivers.discard(driver)
         # A step's thread that never returns must not keep the driver from ending.
         threads.shutdown(wait=False, cancel_futures=True)
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -221,6 +206,7 @@ class Driver:
                     readers=readers,
                     credentials=self._shared.credentials,
                     clients=clients,
+                    gates=self._shared.gates,
                     clock=self._clock,
                     put=self._put,
                     is_first=lambda: self.looks.has_bell,

@@ -34,15 +34,18 @@ _TAKE: Final = (
 )
 
 
-def turns_take(*, tenant_id: int, key: str, limit: RateLimit, count: int, now: float) -> Sequence[float] | None:
+def turns_take(
+    *, tenant_id: int, key: str, limit: RateLimit, count: int, now: float, ahead: float = HORIZON_SECONDS
+) -> Sequence[float] | None:
     """Take ``count`` turns and return when each comes, the first first; None where too many wait already.
 
-    They are fewer where so many would take longer than turns are given out ahead.
+    They are fewer where so many would take longer than turns are given out ahead. None is taken where the first would
+    come later than ``ahead``.
     """
     count = min(count, max(1, int(HORIZON_SECONDS / limit.interval)))
     length = count * limit.interval
-    farthest = now + HORIZON_SECONDS + limit.slack
-    wrong = farthest + max(CLOSED_SECONDS, HORIZON_SECONDS + limit.interval)
+    farthest = now + ahead + limit.slack
+    wrong = now + HORIZON_SECONDS + limit.slack + max(CLOSED_SECONDS, HORIZON_SECONDS + limit.interval)
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [new_id(), tenant_id, key, now + length, length, now, wrong, now, farthest, wrong])
         row = cursor.fetchone()
@@ -50,6 +53,12 @@ def turns_take(*, tenant_id: int, key: str, limit: RateLimit, count: int, now: f
         return None
     first = row[0] - length - limit.slack
     return [max(now, first + place * limit.interval) for place in range(count)]
+
+
+def turn_comes_in(*, tenant_id: int, key: str, limit: RateLimit, now: float) -> float:
+    """Return in how many seconds a turn would come that is asked for now; it is not taken."""
+    free_at = RateGate.objects.for_tenant(tenant_id).filter(key=key).values_list("free_at", flat=True).first()
+    return max(0.0, (free_at or now) - limit.slack - now)
 
 
 def gate_close(*, tenant_id: int, key: str, limit: RateLimit, until: float) -> None:

@@ -1,5 +1,7 @@
 """How a driver's requests wait for their turn at a provider that takes only so many in a while.
 
+They are those of steps, of polls, and of what tells providers of triggers; ``look_gates`` are those of pages.
+
 1. A request asks for a turn. What asks for the same while one question is under way is asked together next: a driver
    writes once for many, and never more than once for one.
 2. A turn that comes soon is waited for in the loop, without a thread. One that comes later is kept on record with the
@@ -24,7 +26,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from pydantic import BaseModel
 
-from integrations.sdk.action import Action
+from integrations.sdk.declaration import Declaration
 from integrations.sdk.errors import RateLimited, Transient
 from integrations.sdk.limits import NotYet, RateLimit, TooLate
 from integrations.words import gettext as _
@@ -45,7 +47,7 @@ _TURNS_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Counted:
+class Counted:
     """What is counted together, and how much of it may be."""
 
     tenant_id: int
@@ -53,16 +55,42 @@ class _Counted:
     limit: RateLimit
 
 
-def limit_of(action: Action) -> RateLimit | None:
-    """Return what an action's requests are bound to: what it declares, or what the operator says of its provider."""
-    limit, rates = action.rate_limit, settings.ENV.rate_limits
-    if limit is None or action.provider.key not in rates:
+def limit_of(declared: Declaration) -> RateLimit | None:
+    """Return what requests are bound to: what the operator says of the provider, or else what is declared."""
+    limit, rates = declared.rate_limit, settings.ENV.rate_limits
+    if declared.provider.key not in rates:
         return limit
-    rate = rates[action.provider.key]
+    rate = rates[declared.provider.key]
     if rate is None:
         return None
     requests = max(1, int(rate))
-    return replace(limit, requests=requests, seconds=requests / rate, burst=max(limit.burst, requests))
+    # Of a provider that nothing was known of, it is counted for each credential.
+    known = limit or RateLimit(requests=requests)
+    return replace(known, requests=requests, seconds=requests / rate, burst=max(known.burst, requests))
+
+
+def counted_of(declared: Declaration, inputs: Any, *, credential_id: int | None, tenant_id: int) -> Counted | None:
+    """Return what the requests of an action or a trigger are counted with, None where there is no limit.
+
+    Raises what the declaration's own ``rate_limit_key`` raises; without ``inputs`` it is not asked.
+    """
+    limit = limit_of(declared)
+    if limit is None:
+        return None
+    of = credential_id or "" if limit.by_credential else ""
+    named = "" if inputs is None or declared.rate_limit_key is None else declared.rate_limit_key(inputs)
+    text = "\0".join((declared.provider.key, str(of), str(named)))
+    key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return Counted(tenant_id=tenant_id, key=key, limit=limit)
+
+
+def moment_of(kept: object) -> datetime | None:
+    """Return a moment that was kept as a text, None for anything else."""
+    try:
+        found = datetime.fromisoformat(kept) if isinstance(kept, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo else None
 
 
 class Gates:
@@ -76,33 +104,29 @@ class Gates:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._readers, self._clock, self.sleep = readers, clock, sleep
-        self._asking: dict[_Counted, list[asyncio.Future[float | None]]] = {}
+        self._asking: dict[Counted, list[asyncio.Future[float | None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def of(
         self,
-        action: Action,
+        declared: Declaration,
         inputs: BaseModel,
         credential: OpenCredential,
         *,
         tenant_id: int,
         held: datetime | None,
     ) -> StepGate | None:
-        """Return what an attempt's requests pass, None for an action without a limit; ``held`` is a turn it has."""
-        limit = limit_of(action)
-        if limit is None:
+        """Return what the requests of an attempt or a poll pass, None without a limit; ``held`` is a turn it has."""
+        credential_id = getattr(credential.mark, "credential_id", None)
+        counted = counted_of(declared, inputs, credential_id=credential_id, tenant_id=tenant_id)
+        if counted is None:
             return None
-        of = getattr(credential.mark, "credential_id", "") if limit.by_credential else ""
-        named = action.rate_limit_key(inputs) if action.rate_limit_key is not None else ""
-        text = "\0".join((action.provider.key, str(of), str(named)))
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        counted = _Counted(tenant_id=tenant_id, key=key, limit=limit)
-        return StepGate(gates=self, counted=counted, provider=action.provider.name, held=held)
+        return StepGate(gates=self, counted=counted, provider=declared.provider.name, held=held)
 
     def now(self) -> float:
         return self._clock.now().timestamp()
 
-    async def turn(self, counted: _Counted) -> float | None:
+    async def turn(self, counted: Counted) -> float | None:
         """Return the moment of a turn, None where too many wait already."""
         future: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
         waiting = self._asking.get(counted)
@@ -115,7 +139,7 @@ class Gates:
             waiting.append(future)
         return await future
 
-    async def _ask(self, counted: _Counted) -> None:
+    async def _ask(self, counted: Counted) -> None:
         try:
             while waiting := self._asking[counted][:_TURNS_AT_ONCE]:
                 del self._asking[counted][: len(waiting)]
@@ -124,7 +148,7 @@ class Gates:
             for future in self._asking.pop(counted):
                 future.cancel()
 
-    async def _ask_for(self, counted: _Counted, waiting: list[asyncio.Future[float | None]]) -> None:
+    async def _ask_for(self, counted: Counted, waiting: list[asyncio.Future[float | None]]) -> None:
         take = partial(turns_take, tenant_id=counted.tenant_id, key=counted.key, limit=counted.limit)
         try:
             turns = await self._read(partial(take, count=len(waiting), now=self.now())) if waiting else None
@@ -137,12 +161,12 @@ class Gates:
             if not future.done():
                 future.set_result(turns[place] if turns is not None and place < len(turns) else None)
 
-    async def closed_until(self, counted: _Counted) -> float:
+    async def closed_until(self, counted: Counted) -> float:
         ask = partial(closed_until, tenant_id=counted.tenant_id, key=counted.key, now=self.now())
         found: float = await self._read(ask)
         return found
 
-    async def close(self, counted: _Counted, seconds: float) -> None:
+    async def close(self, counted: Counted, seconds: float) -> None:
         until = self.now() + min(seconds, CLOSED_SECONDS)
         await self._read(
             partial(gate_close, tenant_id=counted.tenant_id, key=counted.key, limit=counted.limit, until=until)
@@ -158,10 +182,10 @@ class Gates:
 
 @dataclass(kw_only=True)
 class StepGate:
-    """The gate of one attempt; ``held`` is the moment of the turn that its first request has already."""
+    """The gate of one attempt or poll; ``held`` is the moment of the turn that its first request has already."""
 
     gates: Gates
-    counted: _Counted
+    counted: Counted
     provider: str
     held: datetime | None
     _passed: bool = field(default=False, init=False)

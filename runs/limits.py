@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -29,14 +29,11 @@ from runs.states import RunStatus
 REFRESH_SECONDS: Final = 1.0
 WORKFLOWS_A_LOOK: Final = 1_000
 MOST_RELEASED: Final = 500
-_ACTIVE: Final = [RunStatus.RUNNING.value, RunStatus.WAITING.value]
 # By hand: an idle driver reads them twice a second, and the ORM would take ten times as long.
 _WORKFLOW_LIMITS: Final = (
     "SELECT id, max_concurrent_runs, on_limit FROM workflows_workflow WHERE max_concurrent_runs IS NOT NULL"
 )
 _TENANT_LIMITS: Final = "SELECT id, max_concurrent_runs FROM tenants_tenant WHERE max_concurrent_runs IS NOT NULL"
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

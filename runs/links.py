@@ -44,11 +44,6 @@ def run_id_of(token: str) -> int | None:
     return None if raw is None else int.from_bytes(raw[:_ID_BYTES], "big")
 
 
-def is_token_of(token: str, run_id: int, path: str) -> bool:
-    """Whether the token is the one of this step, signed with any of the vault's keys."""
-    return run_id_of(token) == run_id and path_of(token, (path,)) is not None
-
-
 def path_of(token: str, paths: Iterable[str]) -> str | None:
     """Return the first of its run's paths that the token is for, signed with any of the vault's keys."""
     raw = _bytes(token)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from orchestrator.fields import JSONTextField
@@ -60,7 +60,6 @@ class LoopState:
     failed: int = 0
     at_work: int = 0
     waiting: int = 0
-    first_failed: int | None = None
     given: int = 0
     lines: int = 0
     total: int | None = None
@@ -148,7 +147,6 @@ def _state(
         failed=failed,
         at_work=at_work,
         waiting=counts.get("waiting", 0),
-        first_failed=counts.get("first_failed"),
         given=len(ours),
         lines=max([begun, *(item + 1 for item in ours)]),
         total=total,
@@ -172,7 +170,6 @@ def _exceptions(run: Run, loops: Mapping[str, StepOutline]) -> dict[str, Mapping
     rows = _inside(run).filter(loop__in=list(loops), status__in=_UNSETTLED).order_by().values("loop")
     counted = rows.annotate(
         failed=Count("pk", filter=failed),
-        first_failed=Min("item", filter=failed),
         at_work=Count("pk", filter=direct & (Q(status__in=_OPEN) | retried)),
         waiting=Count("item", filter=Q(status=StepStatus.WAITING), distinct=True),
         stopped=Count("pk", filter=direct & Q(status=StepStatus.CANCELLED)),

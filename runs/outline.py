@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
 from integrations.words import declared
-from orchestrator.flow.tools import AGENT, APPROVAL, LANE, MODEL, model_action
+from orchestrator.flow.tools import AGENT, APPROVAL, LANE, MODEL, PROPOSED, model_action
 from orchestrator.types import JSONValue
 from orchestrator.words import called
 from orchestrator.workflows.models import WorkflowVersion
@@ -189,6 +189,7 @@ def _own_steps(step: Mapping[str, Any], number: int, depth: int, loops: tuple[st
     inputs = _mapping(_mapping(step.get("config")).get("inputs"))
     named = (
         (MODEL, model_action(str(inputs.get("provider", "openai"))), str(inputs.get("model") or "")),
+        (PROPOSED, "data.set", _("What is asked about")),
         (APPROVAL, "flow.approve", ""),
     )
     steps = tuple(

@@ -6,28 +6,37 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
+from pydantic import BaseModel
 
-from integrations.registry import http_options
 from integrations.sdk.auth import AuthView
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.declaration import Declaration
 from integrations.sdk.dialling import dialler
 from integrations.sdk.egress import EgressPolicy
+from integrations.sdk.limits import Gate
 from orchestrator import jsongate
 from orchestrator.types import JSONValue
+from runs.clients import client_of
 from runs.engine.ports import OpenCredential
 
 if TYPE_CHECKING:
     from integrations.sdk.http import HttpPool
 
 
+def checked_inputs(trigger: Declaration, inputs: Mapping[str, JSONValue], credential: OpenCredential) -> BaseModel:
+    """Return the inputs as the trigger's own model. Raises InputError and AuthError where it must not be called."""
+    checked = trigger.validate_inputs(inputs)
+    trigger.check_auth(credential.auth)
+    return checked
+
+
 def poll_context(
     trigger: Declaration,
-    inputs: Mapping[str, JSONValue],
+    inputs: BaseModel,
     credential: OpenCredential,
     *,
+    gate: Gate | None,
     pool: HttpPool,
     policy: EgressPolicy,
     egress_allow: tuple[str, ...],
@@ -35,22 +44,23 @@ def poll_context(
     tenant_id: int,
     idempotency_key: str = "",
 ) -> RunContext[Any]:
-    """Return the context. Raises InputError and AuthError where the trigger must not be called."""
-    checked = trigger.validate_inputs(inputs)
-    trigger.check_auth(credential.auth)
+    """Return the context, whose requests pass the gate; ``inputs`` were checked."""
 
     def client() -> StepHttp:
-        return pool.client(
-            **http_options(trigger, credential.auth, credential.settings, settings.ENV.base_urls),
+        made = client_of(
+            pool,
+            trigger,
+            credential,
             egress_allow=egress_allow,
             deadline=deadline,
             idempotency_key=idempotency_key,
             max_bytes=jsongate.MAX_BYTES,
-            secrets=credential.secrets,
         )
+        made.gate = gate
+        return made
 
     return RunContext(
-        inputs=checked,
+        inputs=inputs,
         auth=AuthView(credential.auth),
         client=client,
         log=StepLog(),

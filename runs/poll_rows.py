@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Min, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from integrations.registry import registry
@@ -36,6 +36,7 @@ from orchestrator.tenants.permissions import require_operation
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger, Workflow
 from runs import doorbell
+from runs.gates import moment_of
 from runs.models import Payload, Run
 from runs.sample_rows import sample_keep
 from runs.values import large
@@ -52,6 +53,10 @@ FAILURES_TOLD: Final = 2
 STATE: Final = "poll"
 # Of a trigger's state: what the next polls find is remembered and starts no run.
 SKIPS: Final = "skips"
+# When its turn comes at a provider that takes only so many requests, which is its own then.
+TURN: Final = "turn"
+# Whether the last poll asked nothing, because others' requests came first.
+WAITS: Final = "waits"
 _POLLING: Final = TriggerType.POLLING.value
 
 
@@ -226,11 +231,21 @@ def poll_now(*, actor: Actor, trigger: Trigger, now: datetime) -> None:
 
 def polls_failing(tenant: Tenant, most: int) -> list[tuple[Trigger, Mapping[str, Any]]]:
     """Return a tenant's live triggers whose last polls failed, with the last failure; one query."""
-    rows = Trigger.objects.for_tenant(tenant).filter(type=_POLLING, next_fire_at__isnull=False)
-    rows = rows.filter(live_config__isnull=False, state__contains='"failures"').select_related("workflow")
-    states = [(row, row.state.get(STATE) or {}) for row in rows.order_by("pk")[:_LOOKED_AT]]
-    failing = [(row, state["error"]) for row, state in states if _failures(state) >= FAILURES_TOLD and "error" in state]
-    return failing[:most]
+    rows = Trigger.objects.for_tenant(tenant).filter(live_config__isnull=False).select_related("workflow")
+    found = polls_failing_of(rows.order_by("pk"), _LOOKED_AT)
+    return [(row, state["error"]) for row, state in found][:most]
+
+
+def polls_failing_of(rows: QuerySet[Trigger], most: int | None) -> list[tuple[Trigger, Mapping[str, Any]]]:
+    """Return those of some triggers whose last polls failed, with the state they left; one query of ``most`` rows."""
+    due = rows.filter(type=_POLLING, next_fire_at__isnull=False, state__contains='"failures"')
+    states = [(row, row.state.get(STATE) or {}) for row in due[:most]]
+    return [(row, state) for row, state in states if _failures(state) >= FAILURES_TOLD and "error" in state]
+
+
+def failing_since(state: Mapping[str, Any]) -> datetime | None:
+    """Return when the first of the last polls failed; None where that is not known."""
+    return moment_of(state.get("failing_since"))
 
 
 def _failures(state: Mapping[str, Any]) -> int:

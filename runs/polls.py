@@ -19,7 +19,8 @@ from django.db import DatabaseError
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from integrations.sdk.errors import AuthError, InputError
+from integrations.sdk.errors import AuthError, InputError, RateLimited
+from integrations.sdk.limits import NotYet
 from integrations.sdk.polling import Item, Polled, PollingTrigger
 from integrations.words import gettext as _
 from orchestrator import jsongate
@@ -32,9 +33,13 @@ from runs.engine.classify import failure_of
 from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
-from runs.poll_context import poll_context
+from runs.engine.turns import pass_on
+from runs.gates import moment_of
+from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import (
     SKIPS,
+    TURN,
+    WAITS,
     Finish,
     Outcome,
     PollClaim,
@@ -101,12 +106,12 @@ class Polls(Rounds[PollClaim]):
             interval = config.interval
             trigger = _registered(config)
             if config.credential and trigger.accepted_auth:
-                credential = await self.credentials.open(
+                opened = await self.credentials.open(
                     tenant_id=claim.tenant_id,
                     name=config.credential,
                     credential_id=claim.bindings.get(config.credential),
                 )
-                redactor.add(credential.secrets)
+                credential = opened.told_to(redactor)
             found = await self._asked(claim, config, trigger, credential)
             self._heard(trigger, credential, None)
             return await self.readers.read(partial(_found, claim, config, trigger, found, redactor, self.clock.now()))
@@ -119,6 +124,8 @@ class Polls(Rounds[PollClaim]):
             return self._failed(claim, _defect(_("The trigger's settings cannot be read.")), interval)
         except _Unfit as error:
             return self._failed(claim, _defect(str(error)), interval)
+        except NotYet as error:
+            return self._later(claim, error)
         except Late:
             return self._failed(claim, _late(seconds_of(claim.config)), interval)
         except DatabaseError:
@@ -138,19 +145,28 @@ class Polls(Rounds[PollClaim]):
     async def _asked(
         self, claim: PollClaim, config: PollingConfig, trigger: PollingTrigger, credential: OpenCredential
     ) -> Polled:
-        """Poll within the time there is. Raises what the trigger raises, and Late."""
+        """Poll within the time there is. Raises what the trigger raises, NotYet, and Late."""
         seconds = seconds_of(claim.config)
+        inputs = checked_inputs(trigger, config.inputs, credential)
+        gate = self.gates.of(
+            trigger, inputs, credential, tenant_id=claim.tenant_id, held=moment_of(claim.state.get(TURN))
+        )
         context = poll_context(
             trigger,
-            config.inputs,
+            inputs,
             credential,
+            gate=gate,
             pool=self.clients.pool,
             policy=egress_policy(),
             egress_allow=claim.egress_allow,
             deadline=self.clock.now() + timedelta(seconds=seconds),
             tenant_id=claim.tenant_id,
         )
-        return await within(seconds + _GRACE, trigger.poll(context, _cursor(claim, config)), waits=lambda: None)
+        try:
+            return await within(seconds + _GRACE, trigger.poll(context, _cursor(claim, config)), waits=lambda: None)
+        except RateLimited as error:
+            await pass_on(gate, error)
+            raise
 
     def _heard(self, trigger: PollingTrigger, credential: OpenCredential, refused: str | None) -> None:
         """Pass on what the provider thinks of its own credential."""
@@ -161,12 +177,22 @@ class Polls(Rounds[PollClaim]):
         else:
             self.credentials.refused(credential, refused, run_id=None)
 
+    def _later(self, claim: PollClaim, error: NotYet) -> Outcome:
+        """Return what is written of a poll that asked nothing: others' requests come first, and it has a turn then."""
+        at = self.clock.now() + timedelta(seconds=error.retry_after or 0)
+        state = {name: value for name, value in claim.state.items() if name not in (TURN, WAITS)}
+        state[WAITS] = True
+        if error.turn == "kept":
+            state[TURN] = at.isoformat()
+        return Outcome(state=state, next_at=at)
+
     def _failed(self, claim: PollClaim, failure: Failure, interval: int, *, at: datetime | None = None) -> Outcome:
         now = self.clock.now()
         failures = int(claim.state.get("failures") or 0) + 1
         state = {
             **_kept(claim.state),
             "failures": failures,
+            "failing_since": claim.state.get("failing_since") or now.isoformat(),
             "polled_at": now.isoformat(),
             "error": {"kind": failure.kind.value, "message": failure.message, "hint": failure.hint},
         }

@@ -2,7 +2,8 @@
 
 A run that was under way when the backup was made has most likely ended since, with effects that the restored database
 knows nothing of. It is stopped, and a person runs it again from where it makes sense. Schedules and polls go on from
-now: what came due since the backup was most likely done too.
+now: what came due since the backup was most likely done too. So were the messages that were to tell people of what was
+wrong then: they stay unsent.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from typing import Final
 
 from django.db import transaction
 
+from orchestrator.alerts.models import AlertLook
+from orchestrator.alerts.restoring import alerts_settle
 from orchestrator.errors import Conflict
 from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.access import system_actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.arming import first_at
 from orchestrator.workflows.models import Trigger
+from runs.alert_looks import SLOW_EVERY
 from runs.models import Run
 from runs.poll_rows import SKIPS, STATE
 from runs.services import run_cancel
@@ -29,11 +33,12 @@ BATCH: Final = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """How many runs were stopped, and how many schedules and polls go on from now."""
+    """How many runs were stopped, how many schedules and polls go on from now, how many messages are not sent."""
 
     runs: int
     schedules: int
     polls: int
+    messages: int
 
 
 def settle(now: datetime) -> Restored:
@@ -41,9 +46,10 @@ def settle(now: datetime) -> Restored:
 
     Workers and web must not run meanwhile: they would take up what is to be stopped.
     """
-    schedules = polls = runs = 0
+    schedules = polls = runs = messages = 0
     for tenant in Tenant.objects.order_by("pk"):
         runs += _stop(tenant)
+        messages += alerts_settle(tenant=tenant, now=now)
         rows = Trigger.objects.for_tenant(tenant).filter(next_fire_at__isnull=False)
         for trigger in rows.filter(type=TriggerType.SCHEDULE.value):
             trigger.next_fire_at = first_at(trigger, now)
@@ -53,7 +59,9 @@ def settle(now: datetime) -> Restored:
             trigger.state = {**trigger.state, STATE: {**(trigger.state.get(STATE) or {}), SKIPS: True}}
             trigger.save(update_fields=["state"])
             polls += 1
-    return Restored(runs=runs, schedules=schedules, polls=polls)
+    # Runs that had failed when the backup was made are no news; what stands is looked at once it was tried again.
+    AlertLook.objects.update(looked_at=now, slow_at=now + SLOW_EVERY)
+    return Restored(runs=runs, schedules=schedules, polls=polls, messages=messages)
 
 
 def _stop(tenant: Tenant) -> int:

@@ -19,6 +19,7 @@ from django.db import DatabaseError
 from runs.adapters import PooledClients, Readers
 from runs.clock import DatabaseClock
 from runs.credentials import VaultCredentials
+from runs.gates import Gates
 from runs.writer import Job, written
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Rounds(Generic[ClaimT]):
     readers: Readers
     credentials: VaultCredentials
     clients: PooledClients
+    gates: Gates
     clock: DatabaseClock
     put: Callable[[Job], None]
     is_first: Callable[[], bool]

@@ -38,6 +38,7 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.vault.crypto import VaultError
 from orchestrator.workflows.addresses import trigger_address, trigger_path
 from orchestrator.workflows.models import Trigger, Workflow
+from runs.gates import moment_of
 from runs.models import Subscription
 from runs.states import SubscriptionStatus
 from runs.subscription_secrets import Shared, new_secret, opened, seal
@@ -67,7 +68,10 @@ class Work(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A subscription that this process talks to the provider about until ``until``."""
+    """A subscription that this process talks to the provider about until ``until``.
+
+    ``turn`` is one that was kept for it, at a provider that takes only so many requests.
+    """
 
     pk: int
     tenant_id: int
@@ -81,6 +85,7 @@ class Claim:
     shared: Shared | None = field(repr=False)
     failures: int
     told_at: datetime | None
+    turn: datetime | None
     egress_allow: tuple[str, ...]
 
     @property
@@ -275,6 +280,7 @@ def _claimed(row: Subscription, now: datetime) -> Claim:
         shared=shared,
         failures=row.failures,
         told_at=row.told_at,
+        turn=moment_of((row.error or {}).get("turn")),
         egress_allow=tuple(row.tenant.egress_allow or ()),
     )
 
@@ -310,7 +316,9 @@ def subscription_finish(claim: Claim, outcome: Outcome) -> None:
         row.save()
         return
     if outcome.error is not None:
-        row.failures, row.error, row.next_at = claim.failures + outcome.counts, outcome.error, outcome.next_at
+        since = (row.error or {}).get("since") if claim.failures else None
+        row.error = {**outcome.error, "since": since or outcome.at.isoformat()}
+        row.failures, row.next_at = claim.failures + outcome.counts, outcome.next_at
         if claim.work is Work.UNSUBSCRIBE and row.failures >= MOST_ENDINGS:
             log.warning("%s could not be ended and is let go: its calls are refused", claim.label)
             row.delete()

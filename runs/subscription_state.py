@@ -15,6 +15,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.workflows.models import Trigger
+from runs.gates import moment_of
 from runs.models import Subscription
 from runs.states import SubscriptionStatus
 
@@ -30,11 +31,31 @@ def subscription_of(trigger: Trigger) -> Subscription | None:
 
 def subscriptions_needing_a_person(tenant: Tenant, now: datetime) -> QuerySet[Subscription]:
     """Return those by which nothing may come: refused, expired, without their credential, or sent what is not read."""
+    rows = Subscription.objects.for_tenant(tenant).filter(needing_a_person(now))
+    return rows.select_related("trigger__workflow").order_by("pk")
+
+
+def needing_a_person(now: datetime) -> Q:
+    """Return the condition of what ``subscriptions_needing_a_person`` says, over all tenants."""
     fails = Q(failures__gte=FAILURES_TOLD) | Q(status=SubscriptionStatus.ACTIVE, expires_at__lte=now)
     lacks = Q(credential__isnull=True) & ~Q(credential_name="")
-    rows = Subscription.objects.for_tenant(tenant).filter(trigger__isnull=False)
-    rows = rows.filter(fails | lacks | Q(unread__isnull=False)).exclude(status=SubscriptionStatus.ENDING)
-    return rows.select_related("trigger__workflow").order_by("pk")
+    wanted = Q(trigger__isnull=False) & ~Q(status=SubscriptionStatus.ENDING)
+    return wanted & (fails | lacks | Q(unread__isnull=False))
+
+
+def trouble_of(row: Subscription) -> tuple[str, str, datetime | None]:
+    """Return what is wrong with one that needs a person: how, a key of ``TROUBLES``; why, for a person; since when.
+
+    None is for what nobody knows the beginning of, and for what was lost with a single request.
+    """
+    if row.error is not None:
+        why = " ".join(str(part) for part in (row.error.get("message"), row.error.get("hint")) if part)
+        return "subscribe", why, moment_of(row.error.get("since"))
+    if row.unread is not None:
+        return "unread", str(row.unread.get("message")), None
+    if row.credential_name and row.credential_id is None:
+        return "credential", row.credential_name, None
+    return "ended", "", row.expires_at
 
 
 @transaction.atomic

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from django.db import DatabaseError
 
 from integrations.registry import registry
-from integrations.sdk.errors import AuthError, InputError, NotFound
+from integrations.sdk.errors import AuthError, InputError, NotFound, RateLimited
+from integrations.sdk.limits import Gate, NotYet
 from integrations.sdk.webhook import Subscription as Told
 from integrations.sdk.webhook import WebhookTrigger, subscribed
 from integrations.words import gettext as _
@@ -30,7 +31,8 @@ from runs.engine.classify import failure_of
 from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
-from runs.poll_context import poll_context
+from runs.engine.turns import pass_on
+from runs.poll_context import checked_inputs, poll_context
 from runs.rounds import Rounds
 from runs.states import FailureKind
 from runs.subscription_rows import (
@@ -52,6 +54,7 @@ MAX_STATE_BYTES: Final = 64 * 1024
 AWAY: Final = timedelta(seconds=30)
 _GRACE: Final = 0.25
 _NOTHING: Final = OpenCredential()
+T = TypeVar("T")
 
 
 class _Unfit(Exception):
@@ -87,10 +90,10 @@ class Subscriptions(Rounds[Claim]):
         try:
             trigger = _registered(claim, trigger)
             if claim.credential_name and trigger.accepted_auth:
-                credential = await self.credentials.open(
+                opened = await self.credentials.open(
                     tenant_id=claim.tenant_id, name=claim.credential_name, credential_id=claim.credential_id
                 )
-                redactor.add(credential.secrets)
+                credential = opened.told_to(redactor)
             told = await self._told(claim, trigger, credential, redactor)
             if credential is not _NOTHING and not trigger.any_provider:
                 self.credentials.taken(credential, run_id=None)
@@ -107,6 +110,8 @@ class Subscriptions(Rounds[Claim]):
                 return self._failed(claim, failure_of(error, redactor))
             # The provider knows nothing of it: that is what an ending one wants, and any other is made anew.
             return Outcome(at=self.clock.now(), next_at=self.clock.now(), gone=True)
+        except NotYet as error:
+            return self._later(claim, error)
         except _Unfit as error:
             return self._failed(claim, Failure(kind=FailureKind.INTERNAL, message=str(error)))
         except Late:
@@ -135,10 +140,13 @@ class Subscriptions(Rounds[Claim]):
     ) -> Told | None:
         """Call the provider's function within the time there is; return what it said, None for an ending."""
         seconds = seconds_of(claim.declared)
+        inputs = checked_inputs(trigger, claim.inputs, credential)
+        gate = self.gates.of(trigger, inputs, credential, tenant_id=claim.tenant_id, held=claim.turn)
         context = poll_context(
             trigger,
-            claim.inputs,
+            inputs,
             credential,
+            gate=gate,
             pool=self.clients.pool,
             policy=egress_policy(),
             egress_allow=claim.egress_allow,
@@ -148,7 +156,8 @@ class Subscriptions(Rounds[Claim]):
         )
         if claim.work is Work.UNSUBSCRIBE:
             if trigger.unsubscribe is not None:
-                await within(seconds + _GRACE, trigger.unsubscribe(context, claim.told), waits=_nothing)
+                ended = trigger.unsubscribe(context, claim.told)
+                await _passed(gate, within(seconds + _GRACE, ended, waits=_nothing))
             return None
         if claim.work is Work.RENEW and trigger.renew is None and claim.told.expires_at is None:
             # Nothing to ask: the credential is there, and that was all to be looked at.
@@ -157,13 +166,30 @@ class Subscriptions(Rounds[Claim]):
             raise InputError(_("The secret of this trigger cannot be opened."), hint=_("Publish the workflow again."))
         known = claim.told if claim.work is Work.RENEW else None
         made = subscribed(trigger, context, claim.address, claim.shared.secret, known)
-        return _checked(await within(seconds + _GRACE, made, waits=_nothing), redactor, claim)
+        told = await _passed(gate, within(seconds + _GRACE, made, waits=_nothing))
+        return _checked(told, redactor, claim)
+
+    def _later(self, claim: Claim, error: NotYet) -> Outcome:
+        """Return what is written of a provider that was told nothing: others' requests come first."""
+        waits = self._failed(claim, failure_of(error, Redactor()))
+        at = waits.at + timedelta(seconds=error.retry_after or 0)
+        kept = {"turn": at.isoformat()} if error.turn == "kept" else {}
+        return replace(waits, next_at=at, counts=False, error={**(waits.error or {}), **kept})
 
     def _failed(self, claim: Claim, failure: Failure) -> Outcome:
         now = self.clock.now()
         error = {"kind": failure.kind.value, "message": failure.message, "hint": failure.hint}
         waits = backoff(claim.failures + 1, retry_after=failure.retry_after)
         return Outcome(at=now, next_at=now + waits, error=error)
+
+
+async def _passed(gate: Gate | None, call: Awaitable[T]) -> T:
+    """Return what a call gives; a provider that has too many has everybody wait who is counted with it."""
+    try:
+        return await call
+    except RateLimited as error:
+        await pass_on(gate, error)
+        raise
 
 
 def _registered(claim: Claim, trigger: WebhookTrigger | None) -> WebhookTrigger:

@@ -25,7 +25,7 @@ from django.db import transaction
 from integrations.registry import registry
 from orchestrator.flow.definition import WorkflowDefinition
 from orchestrator.flow.names import TriggerType
-from orchestrator.flow.tools import AGENT, APPROVAL, MODEL
+from orchestrator.flow.tools import AGENT, own_keys
 from runs import traceparents
 from runs.engine.frame import LOOPS
 from runs.engine.memo import Memo
@@ -265,7 +265,7 @@ def _said(failure: Failure | None) -> str:
 
 def _steps_above(definition: WorkflowDefinition) -> dict[str, tuple[str, bool]]:
     agents = [step.key for _, step in definition.walk() if step.action == AGENT]
-    own = {f"{key}{suffix}": (key, True) for key in agents for suffix in (MODEL, APPROVAL)}
+    own = {own: (key, True) for key in agents for own in own_keys(key)}
     return own | {
         inner.key: (step.key, step.action in LOOPS)
         for _, step in definition.walk()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from integrations.builtin.flow import YEAR, engine_only
 from integrations.sdk import Provider, RunContext, action, ui
-from integrations.sdk.chat import SCHEMA_EXAMPLE
+from integrations.sdk.chat import SCHEMA_EXAMPLE, Data
 from integrations.words import gettext as _
 from integrations.words import ngettext
 from orchestrator.flow.tools import AGENT, LANE
@@ -39,12 +39,15 @@ class AgentInputs(BaseModel):
 
     provider: Literal["openai", "anthropic", "endpoint"] = Field(
         "openai", title="Provider", examples=["openai"],
-        description="Whose model it is, and whose credential the step takes. endpoint: any API like OpenAI's, "
-        "with a credential for HTTP.",
+        description="Whose model it is, and whose credential the step takes: for an endpoint of one's own, with an API "
+        "like OpenAI's, one for HTTP.",
+        json_schema_extra=ui(
+            words={"openai": "OpenAI", "anthropic": "Anthropic", "endpoint": "Any compatible endpoint"}
+        ),
     )  # fmt: skip
     endpoint: str | None = Field(
         None, pattern=r"^https?://", max_length=2_000, title="Endpoint", examples=["https://models.example.com/v1"],
-        description="The root of the API, where the provider is endpoint.",
+        description="The root of the API.",
         json_schema_extra=ui(format="uri", visible_if={"provider": ["endpoint"]}),
     )  # fmt: skip
     model: str = Field(
@@ -67,8 +70,8 @@ class AgentInputs(BaseModel):
     )  # fmt: skip
     approval: Literal["never", "writes", "always"] = Field(
         "never", title="Ask before a tool is used", examples=["writes"],
-        description="writes: before every tool that does more than read. A person approves or rejects the call; "
-        "a rejection is told to the model.",
+        description="A person approves or rejects the call; a rejection is told to the model.",
+        json_schema_extra=ui(words={"never": "Never", "writes": "When it does more than read", "always": "Always"}),
     )  # fmt: skip
     approvers: list[_Name] = Field(
         [], max_length=100, title="Approvers", examples=[["ada", "admin"]],
@@ -94,11 +97,12 @@ class AgentInputs(BaseModel):
     )  # fmt: skip
     max_seconds: float | None = Field(
         600, gt=0, le=86_400, title="Seconds, at most", examples=[600],
-        description="Of the model's and the tools' work; waiting for an approval does not count.",
+        description="Of the model's and the tools' work. Waiting for an approval or another workflow does not count.",
     )  # fmt: skip
     on_budget: Literal["fail", "stop"] = Field(
         "fail", title="When a limit is reached", examples=["stop"],
-        description="fail: the step fails. stop: it ends with what it has, and “stopped” says budget.",
+        description="Where it ends with what it has, “stopped” says budget.",
+        json_schema_extra=ui(words={"fail": "The step fails", "stop": "It ends with what it has"}),
     )  # fmt: skip
     max_answer_tokens: int = Field(
         4_096, ge=1, le=1_000_000, title="Tokens of one answer, at most", examples=[4_096],
@@ -124,7 +128,7 @@ class AgentUsage(BaseModel):
 
 class AgentOutput(BaseModel):
     text: str = Field(title="Answer", description="What the model said last.")
-    data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
+    data: Data = None
     stopped: Literal["budget"] | None = Field(
         default=None, title="Stopped", description="budget where a limit was reached first, else null."
     )

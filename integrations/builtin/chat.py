@@ -7,8 +7,19 @@ from typing import Any
 from pydantic import Field
 
 from integrations.builtin.http import http
-from integrations.sdk import RunContext, action, ui
-from integrations.sdk.completions import PATH, SAMPLE, ChatCompletionOutput, Question, completion, tokens
+from integrations.sdk import InputError, Options, OptionsContext, RunContext, action, ui
+from integrations.sdk.chat import LongestAnswer
+from integrations.sdk.completions import (
+    MODELS_PATH,
+    PATH,
+    SAMPLE,
+    ChatCompletionOutput,
+    Question,
+    completion,
+    models_listed,
+    tokens,
+)
+from integrations.words import gettext as _
 
 
 class EndpointInputs(Question):
@@ -22,18 +33,24 @@ class EndpointInputs(Question):
         json_schema_extra=ui(format="uri"),
     )
     model: str = Field(min_length=1, title="Model", description="As the endpoint calls it.", examples=["llama-3.3-70b"])
-    max_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        title="Longest answer, in tokens",
-        description="A token is about four characters of English.",
-        examples=[500],
-        json_schema_extra=ui(advanced=True),
-    )
+    max_tokens: LongestAnswer = None
 
     def payload(self) -> dict[str, Any]:
         """Return the body of the request; what is not set is left to the model."""
         return self.model_dump(exclude_none=True, include={"model", "max_tokens"}, mode="json") | self.question()
+
+
+async def models(ctx: OptionsContext, query: str, cursor: str | None) -> Options:
+    """List the models that the endpoint names, the newest first."""
+    endpoint = ctx.inputs.get("endpoint")
+    if not isinstance(endpoint, str) or not endpoint.startswith(("http://", "https://")) or "{{" in endpoint:
+        raise InputError(
+            _("which endpoint to ask is not known before a run."),
+            field="endpoint",
+            hint=_("Fill in the endpoint, as an address without an expression."),
+        )
+    response = await ctx.http.get(f"{endpoint.rstrip('/')}/{MODELS_PATH}")
+    return models_listed(response.raise_for_status(), query, cursor)
 
 
 @action(
@@ -52,6 +69,7 @@ class EndpointInputs(Question):
     idempotent=True,
     effect="read",
     timeout=120,
+    options={"model": models},
     synonyms=("llm", "chat", "local", "ollama", "vllm", "openrouter", "compatible", "prompt", "ai"),
     summary=lambda output: f"{output['usage'].get('total_tokens', 0)} tokens",
     tokens=tokens,

@@ -151,8 +151,8 @@ class ForeachInputs(_Inputs):
     )  # fmt: skip
     on_item_error: Literal["fail", "continue"] = Field(
         "fail", title="When an item fails", examples=["continue"],
-        description="fail: the step fails. continue: that item gives null, and the others go on.",
-        json_schema_extra=ui(advanced=True),
+        description="Where the others go on, that item gives null.",
+        json_schema_extra=ui(advanced=True, words={"fail": "The step fails", "continue": "The others go on"}),
     )  # fmt: skip
 
 
@@ -180,12 +180,18 @@ async def foreach(ctx: RunContext[ForeachInputs]) -> list[Any]:
     engine_only("flow.foreach")
 
 
+_ON_LANE_ERROR: Final = {
+    "stop": "Stop the others and fail",
+    "finish": "Let the others end, then fail",
+    "continue": "Go on",
+}
+
+
 class ParallelInputs(_Inputs):
     on_lane_error: Literal["stop", "finish", "continue"] = Field(
         "stop", title="When a lane fails", examples=["continue"],
-        description="stop: the other lanes stop before their next step, and the step fails. finish: they run to "
-        "their end first. continue: the failed lane gives null, and the step succeeds.",
-        json_schema_extra=ui(advanced=True),
+        description="Stopped lanes end before their next step. Where the step goes on, the failed lane gives null.",
+        json_schema_extra=ui(advanced=True, words=_ON_LANE_ERROR),
     )  # fmt: skip
 
 
@@ -358,8 +364,9 @@ async def callback(ctx: RunContext[CallbackInputs]) -> dict[str, Any]:
 class StopInputs(_Inputs):
     output: Any = Field(None, title="Output", description="What the run gives.", examples=[{"ok": True}])
     status: Literal["succeeded", "failed"] = Field(
-        "succeeded", title="Ends as", description="How the run ends.", examples=["failed"]
-    )
+        "succeeded", title="Ends as", description="How the run ends.", examples=["failed"],
+        json_schema_extra=ui(words={"succeeded": "Succeeded", "failed": "Failed"}),
+    )  # fmt: skip
     message: str = Field(
         "", max_length=2_000, title="Message", description="Why, for the run's page.", examples=["Nothing to do today."]
     )

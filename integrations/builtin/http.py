@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -67,8 +68,18 @@ FileInput = Annotated[FileValue, BeforeValidator(_bare_base64)]
 JSONPath = Annotated[str, AfterValidator(_is_path)]
 
 
-def _paging_ui(*kinds: str) -> dict[str, Any]:
-    return ui(advanced=True, group="Paging", visible_if={"paging": kinds or ("link", "cursor", "page", "offset")})
+_READ_AS: Final = {
+    "auto": "By its content type", "json": "JSON", "text": "Text", "base64": "Base64", "file": "A file",
+}  # fmt: skip
+_PAGING_KINDS: Final = {
+    "none": "None", "link": "A link in the answer", "cursor": "A cursor", "page": "A page number",
+    "offset": "An offset",
+}  # fmt: skip
+
+
+def _paging_ui(*kinds: str, words: Mapping[str, str] | None = None) -> dict[str, Any]:
+    shown = {"paging": kinds or ("link", "cursor", "page", "offset")}
+    return ui(advanced=True, group="Paging", visible_if=shown, words=words)
 
 
 class Part(BaseModel):
@@ -129,8 +140,8 @@ class RequestInputs(BaseModel):
     )  # fmt: skip
     response: Literal["auto", "json", "text", "base64", "file"] = Field(
         "auto", title="Read the answer as", examples=["auto"],
-        description="auto: by its content type. file: name, type, size and base64, for a step that takes files.",
-        json_schema_extra=ui(advanced=True),
+        description="A file has name, type, size and base64, for a step that takes files.",
+        json_schema_extra=ui(advanced=True, words=_READ_AS),
     )  # fmt: skip
     accept_status: list[Annotated[int, Field(ge=100, le=599)]] = Field(
         [], title="Also accept these statuses", description="Any other outside 200 to 299 fails the step.",
@@ -144,9 +155,8 @@ class RequestInputs(BaseModel):
 
     paging: PagingKind = Field(
         "none", title="Paging", examples=["cursor"],
-        description="How the next page is asked for: by a link in the answer, a cursor, a page number, or an offset. "
-        "All pages become one list.",
-        json_schema_extra=ui(advanced=True, group="Paging"),
+        description="How the next page is asked for. All pages become one list.",
+        json_schema_extra=ui(advanced=True, group="Paging", words=_PAGING_KINDS),
     )  # fmt: skip
     paging_items: JSONPath = Field(
         "", title="Where the items are", examples=["data.items"],
@@ -171,7 +181,7 @@ class RequestInputs(BaseModel):
     paging_in: Literal["query", "body"] = Field(
         "query", title="The parameter goes into", examples=["body"],
         description="In a JSON body its name may be a path, like variables.after.",
-        json_schema_extra=_paging_ui("cursor", "page", "offset"),
+        json_schema_extra=_paging_ui("cursor", "page", "offset", words={"query": "The query", "body": "The body"}),
     )  # fmt: skip
     paging_start: int | None = Field(
         None, ge=0, le=1_000_000_000, title="First page or offset", examples=[1],

@@ -18,7 +18,6 @@ from integrations.sdk.context import RunContext
 from integrations.sdk.declaration import DECLARED, About, Declaration, declare, parts_of
 from integrations.sdk.errors import DeclarationError
 from integrations.sdk.fields import secret_problems
-from integrations.sdk.limits import LimitKey, RateLimit
 from integrations.sdk.options import OptionsFunction, problems_of
 from integrations.sdk.provider import Provider
 from integrations.sdk.sensitive import PATH
@@ -61,8 +60,7 @@ class Action(Declaration):
     ``passes_on`` names inputs that it does not look into, so that values of many megabytes stay packed in them;
     ``opens`` is how many bytes of JSON one value of the others may have; ``options`` are functions that list the
     choices of a text input, by its name (``integrations.sdk.options``);
-    ``rate_limit`` is what its requests are bound to, the provider's where it has none, and ``rate_limit_key`` gives of
-    the inputs what they are counted for; ``retry`` is how often it is tried where a step does not say;
+    ``retry`` is how often it is tried where a step does not say;
     ``sensitive`` are paths in its output, like ``keys[].secret``, of which nothing is kept and nothing shown;
     ``idempotency_header`` is where the key goes with a request that changes something, empty for nowhere;
     ``tokens`` reads from an output what a language model took for it.
@@ -81,8 +79,6 @@ class Action(Declaration):
     passes_on: tuple[str, ...]
     opens: int | None
     options: Mapping[str, OptionsFunction]
-    rate_limit: RateLimit | None
-    rate_limit_key: LimitKey | None
     retry: Retry | None
     sensitive: tuple[str, ...]
     idempotency_header: str
@@ -141,8 +137,6 @@ def action(
     passes_on: Sequence[str] = (),
     opens: int | None = None,
     options: Mapping[str, OptionsFunction] | None = None,
-    rate_limit: RateLimit | None = None,
-    rate_limit_key: Callable[[ModelT], str] | None = None,
     retry: Retry | None = None,
     sensitive: Sequence[str] = (),
     idempotency_header: str = IDEMPOTENCY_HEADER,
@@ -185,8 +179,6 @@ def action(
             passes_on=tuple(passes_on),
             opens=opens,
             options=MappingProxyType(chosen),
-            rate_limit=rate_limit or provider.rate_limit,
-            rate_limit_key=rate_limit_key,
             retry=retry,
             sensitive=tuple(sensitive),
             idempotency_header=idempotency_header,

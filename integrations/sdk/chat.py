@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -51,28 +51,86 @@ class ToolCall(BaseModel):
     raw: str | None = Field(default=None, title="Inputs as written", description="Where they are no JSON object.")
 
 
-def tools_field() -> Any:
-    """Return the field ``tools`` of an action."""
-    return Field(
-        default=None,
+# The inputs that these actions share, and what of them is told alike; limits and words of its own stand with an action.
+Prompt = Annotated[
+    str | None,
+    Field(
+        title="Prompt",
+        description="What you ask the model. For a whole conversation use Messages instead.",
+        examples=["Summarise in one sentence: …"],
+        json_schema_extra=ui(format="textarea"),
+    ),
+]
+Instructions = Annotated[
+    str | None,
+    Field(
+        title="Instructions",
+        description="How the model should behave.",
+        examples=["You answer in plain English."],
+        json_schema_extra=ui(format="textarea", advanced=True),
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=2,
+        title="Temperature",
+        description="0 is steady, 2 is wild.",
+        examples=[0.2],
+        json_schema_extra=ui(advanced=True),
+    ),
+]
+LongestAnswer = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        title="Longest answer, in tokens",
+        description="A token is about four characters of English.",
+        examples=[500],
+        json_schema_extra=ui(advanced=True),
+    ),
+]
+OutputSchema = Annotated[
+    dict[str, JsonValue] | None,
+    Field(
+        title="Answer as JSON of this schema",
+        description="A JSON schema of an object. The answer is then in “data”.",
+        examples=[SCHEMA_EXAMPLE],
+        json_schema_extra=ui(format="json", advanced=True),
+    ),
+]
+Tools = Annotated[
+    list[Tool] | None,
+    Field(
         min_length=1,
         title="Tools",
         description="What the model may ask for. It only names the tool and its inputs: later steps run it.",
         examples=[[{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}]],
         json_schema_extra=ui(advanced=True),
-    )
-
-
-def tool_choice_field() -> Any:
-    """Return the field ``tool_choice`` of an action."""
-    return Field(
-        default=None,
+    ),
+]
+ToolChoice = Annotated[
+    str | None,
+    Field(
         min_length=1,
         title="Which tool",
         description="auto, any, none, or the name of the tool that it must ask for.",
         examples=["auto", "get_weather"],
         json_schema_extra=ui(advanced=True, show_if="tools"),
-    )
+    ),
+]
+StopTexts = Annotated[
+    list[str] | None,
+    Field(
+        title="Stop at",
+        description="The answer ends before any of these texts.",
+        examples=[["END"]],
+        json_schema_extra=ui(advanced=True),
+    ),
+]
+# What an output says of an answer that is data.
+Data = Annotated[JsonValue, Field(title="Answer as data", description="Where a JSON schema was given.")]
 
 
 def check_one_question(prompt: object, messages: object, named: str = "messages") -> None:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from integrations.sdk.chat import (
-    SCHEMA_EXAMPLE,
+    Data,
+    Instructions,
+    OutputSchema,
+    Prompt,
+    StopTexts,
+    Temperature,
     Tokens,
     Tool,
     ToolCall,
+    ToolChoice,
+    Tools,
     check_one_question,
     check_tool_choice,
     count,
     data_of,
     json_of,
-    tool_choice_field,
-    tools_field,
 )
 from integrations.sdk.client import Response
 from integrations.sdk.fields import ui
+from integrations.sdk.options import Option, Options
 
 PATH: Final = "chat/completions"
+MODELS_PATH: Final = "models"
+# Such a list comes whole, and some have many hundreds.
+_MODELS_A_PAGE: Final = 100
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -50,13 +60,7 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str | None = Field(
-        default=None,
-        title="Prompt",
-        description="What you ask the model. For a whole conversation use Messages instead.",
-        examples=["Summarise in one sentence: …"],
-        json_schema_extra=ui(format="textarea"),
-    )
+    prompt: Prompt = None
     messages: list[ChatMessage] | None = Field(
         default=None,
         min_length=1,
@@ -65,46 +69,21 @@ class Question(BaseModel):
         examples=[[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hello."}]],
         json_schema_extra=ui(advanced=True),
     )
-    system: str | None = Field(
-        default=None,
-        title="Instructions",
-        description="How the model should behave, said before the prompt.",
-        examples=["You answer in plain English."],
-        json_schema_extra=ui(format="textarea", advanced=True),
-    )
-    temperature: float | None = Field(
-        default=None,
-        ge=0,
-        le=2,
-        title="Temperature",
-        description="0 is steady, 2 is wild. Some models take only their own.",
-        examples=[0.2],
-        json_schema_extra=ui(advanced=True),
+    system: Instructions = Field(default=None, description="How the model should behave, said before the prompt.")
+    temperature: Temperature = Field(
+        default=None, description="0 is steady, 2 is wild. Some models take only their own."
     )
     response_format: Literal["text", "json_object"] | None = Field(
         default=None,
         title="Answer as",
-        description="For json_object the prompt must ask for JSON in words, too.",
+        description="For JSON the prompt must ask for it in words, too.",
         examples=["text"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"text": "Text", "json_object": "JSON"}),
     )
-    output_schema: dict[str, JsonValue] | None = Field(
-        default=None,
-        title="Answer as JSON of this schema",
-        description="A JSON schema of an object. The answer is then in “data”.",
-        examples=[SCHEMA_EXAMPLE],
-        json_schema_extra=ui(format="json", advanced=True),
-    )
-    tools: list[Tool] | None = tools_field()
-    tool_choice: str | None = tool_choice_field()
-    stop: list[str] | None = Field(
-        default=None,
-        max_length=4,
-        title="Stop at",
-        description="The answer ends before any of these texts.",
-        examples=[["END"]],
-        json_schema_extra=ui(advanced=True),
-    )
+    output_schema: OutputSchema = None
+    tools: Tools = None
+    tool_choice: ToolChoice = None
+    stop: StopTexts = Field(default=None, max_length=4)
 
     @model_validator(mode="after")
     def one_question(self) -> Self:
@@ -146,7 +125,7 @@ class Usage(BaseModel):
 
 class ChatCompletionOutput(BaseModel):
     content: str | None = Field(title="Answer", description="Null when the model refused or called a tool.")
-    data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
+    data: Data = None
     tool_calls: list[ToolCall] = Field(default_factory=list, title="Tools that it asks for")
     refusal: str | None = Field(default=None, title="Refusal", description="What the model said in place of an answer.")
     finish_reason: str | None = Field(
@@ -176,6 +155,34 @@ SAMPLE: Final[dict[str, JsonValue]] = {
         }
     ],
 }
+
+
+def models_listed(
+    response: Response, query: str, cursor: str | None, *, fits: Callable[[str], bool] = lambda model: True
+) -> Options:
+    """Return a page of the models of a successful answer to ``GET models``, the newest first.
+
+    ``fits`` is asked of each model's id. Raises the error of an answer that is of another form.
+    """
+    rows = response.json_object().get("data")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows):
+        raise response.unexpected()
+    wanted = query.strip().lower()
+    found = [_option(row) for row in sorted(rows, key=_age) if fits(row["id"])]
+    found = [option for option in found if wanted in f"{option.label} {option.value}".lower()]
+    first = int(cursor) if cursor and cursor.isascii() and cursor.isdigit() else 0
+    after = first + _MODELS_A_PAGE
+    return Options(items=found[first:after], next_cursor=str(after) if after < len(found) else None)
+
+
+def _age(row: dict[str, Any]) -> float:
+    made = row.get("created")
+    return -made if isinstance(made, int | float) else 0
+
+
+def _option(row: dict[str, Any]) -> Option:
+    name = row.get("name")
+    return Option(row["id"], name, row["id"]) if isinstance(name, str) and name else Option(row["id"], row["id"])
 
 
 def completion(response: Response, *, model: str, wants_data: bool, longer: str) -> dict[str, Any]:

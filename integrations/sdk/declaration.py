@@ -15,6 +15,7 @@ from integrations.findings import findings
 from integrations.sdk.auth import ALSO_TAKES, OAuth2
 from integrations.sdk.errors import AuthError, DeclarationError, InputError
 from integrations.sdk.fields import is_secret, secret_inputs
+from integrations.sdk.limits import LimitKey, RateLimit
 from integrations.sdk.provider import Provider
 from integrations.sdk.types import AuthType, JSONValue
 from integrations.words import credential_words
@@ -29,7 +30,8 @@ DECLARED: Final = "__declared_actions__"
 class Declaration:
     """``accepted_auth`` are the types of credential it takes; ``origin`` is where it is declared, ``module:line``.
 
-    ``scopes`` are what its credential has to be granted, each with its alternatives behind a ``|``.
+    ``scopes`` are what its credential has to be granted, each with its alternatives behind a ``|``. ``rate_limit`` is
+    what its requests are bound to, and ``rate_limit_key`` gives of the inputs what they are counted for.
     """
 
     key: str
@@ -48,6 +50,8 @@ class Declaration:
     http: bool
     any_provider: bool
     scopes: tuple[str, ...]
+    rate_limit: RateLimit | None
+    rate_limit_key: LimitKey | None
     function: Callable[..., Any] = field(repr=False)
     origin: str
 
@@ -113,7 +117,9 @@ class About(TypedDict, total=False):
     ``output_schema`` and ``sample`` are of an action's output, or of what one run of a trigger gets; ``timeout`` is in
     seconds; ``accepted_auth`` and ``auth_required`` change what ``auth_type`` stands for; ``http`` says whether it
     speaks HTTP; ``any_provider`` takes other providers' credentials too; ``description`` stands in for the docstring;
-    ``scopes`` are what its credential has to be granted: of ``read|write`` either is enough.
+    ``scopes`` are what its credential has to be granted: of ``read|write`` either is enough; ``rate_limit`` is what its
+    requests are bound to, the provider's where it has none, and ``rate_limit_key`` gives of the inputs what they are
+    counted for.
     """
 
     output_schema: type[BaseModel] | None
@@ -127,6 +133,8 @@ class About(TypedDict, total=False):
     any_provider: bool
     description: str
     scopes: Sequence[str]
+    rate_limit: RateLimit | None
+    rate_limit_key: LimitKey | None
 
 
 class Parts(TypedDict):
@@ -148,6 +156,8 @@ class Parts(TypedDict):
     http: bool
     any_provider: bool
     scopes: tuple[str, ...]
+    rate_limit: RateLimit | None
+    rate_limit_key: LimitKey | None
     function: Callable[..., Any]
     origin: str
 
@@ -198,6 +208,8 @@ def parts_of(
         http=about.get("http", True),
         any_provider=about.get("any_provider", False),
         scopes=tuple(about.get("scopes", ())),
+        rate_limit=about.get("rate_limit") or provider.rate_limit,
+        rate_limit_key=about.get("rate_limit_key"),
         function=function,
         origin=origin,
     )

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from integrations.sdk.action import Action
 from integrations.sdk.auth import SECRET_NAMES
 from integrations.sdk.declaration import Declaration
-from integrations.sdk.fields import is_secret
+from integrations.sdk.fields import is_secret, words_problems
 from integrations.sdk.provider import Provider
 from integrations.sdk.webhook import Hmac, WebhookTrigger
 
@@ -71,7 +71,7 @@ def lint(declared: Iterable[Declaration]) -> list[Finding]:
 
 
 def _of(declared: Declaration) -> Iterator[str]:
-    for rule in (_description, _sample, _inputs, _test):
+    for rule in (_description, _sample, _inputs, _words, _test):
         yield from rule(declared)
     if isinstance(declared, Action):
         yield from _summary(declared)
@@ -115,6 +115,11 @@ def _inputs(action: Declaration) -> Iterator[str]:
             yield f"the input {shown!r} has no examples"
         if any(not _fits(field, example) for example in field.examples or ()):
             yield f"an example of the input {shown!r} does not fit it"
+
+
+def _words(action: Declaration) -> Iterator[str]:
+    for schema in (action.input_json_schema(), action.output_json_schema() or {}):
+        yield from words_problems(schema)
 
 
 def _fits(field: FieldInfo, example: Any) -> bool:

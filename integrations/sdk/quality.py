@@ -76,7 +76,6 @@ RULES: Final = (
     Rule(key="dynamic_options", level="", words=gettext_noop("Fields list the choices that the service knows.")),
     Rule(key="oauth2", level="", words=gettext_noop("People connect it by signing in at the provider.")),
 )
-_BY_KEY: Final = {rule.key: rule for rule in RULES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self, TypeVar
 
@@ -104,6 +104,18 @@ class Response(httpx.Response):
         if not isinstance(value, dict):
             raise self.unexpected()
         return value
+
+    def said(self, name: str = "") -> Mapping[str, Any]:
+        """Return the JSON object of the body, or the one under ``name`` in it; empty where there is none.
+
+        It is for what a refusal says: that may come from a proxy, and be anything.
+        """
+        try:
+            value = self.json_object()
+        except IntegrationError:
+            return {}
+        inner = value.get(name) if name else value
+        return inner if isinstance(inner, dict) else {}
 
     def parsed(self, model: type[ModelT]) -> ModelT:
         """Return the body as a pydantic model. Raises Permanent when it does not fit."""

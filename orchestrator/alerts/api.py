@@ -109,7 +109,7 @@ def _document(channel: Any) -> dict[str, Any]:
         "kind": channel.kind,
         "name": channel.name,
         "is_on": channel.is_on,
-        "events": channel.events,
+        "events": [event.value for event in channel.heard],
         "workflows": None if channel.workflows is None else [str(pk) for pk in channel.workflows],
         "quiet_minutes": channel.quiet_minutes,
         "emails": channel.emails,

@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 
 from orchestrator.alerts import telling
 from orchestrator.alerts.deliveries import delivery_add
-from orchestrator.alerts.kinds import Event, Status
-from orchestrator.alerts.messages import MOST_ITEMS
+from orchestrator.alerts.kinds import TROUBLES, Event, Status
+from orchestrator.alerts.messages import MOST_ITEMS, one_line
 from orchestrator.alerts.models import Alert, AlertChannel, AlertDelivery, AlertTold
 from orchestrator.alerts.services import alerts_url, tenant_names
 from orchestrator.alerts.telling import Item, Listener, Standing, Told
@@ -27,6 +27,7 @@ from orchestrator.workflows.models import Workflow
 
 # What ended longer ago is told to nobody.
 _LOOKED_AT: Final = timedelta(days=2)
+_TROUBLE_CHARACTERS: Final = 400
 _WITH_CAUSES: Final = frozenset({Status.FIRING, Status.STILL, Status.OVER})
 
 
@@ -47,8 +48,7 @@ def alerts_tell(*, tenant: Tenant, channels: Sequence[AlertChannel], now: dateti
 
     Call it in a transaction that no other look at this tenant shares.
     """
-    rows = Alert.objects.for_tenant(tenant).filter(Q(firing=True) | Q(updated_at__gte=now - _LOOKED_AT))
-    alerts = {row.pk: row for row in rows.filter(fired_at__isnull=False)}
+    alerts = _to_tell(tenant, now)
     if not alerts:
         return 0
     standings = [_standing(alert) for alert in alerts.values()]
@@ -67,10 +67,23 @@ def alerts_tell(*, tenant: Tenant, channels: Sequence[AlertChannel], now: dateti
     return made
 
 
+def alerts_take_as_told(*, tenant: Tenant, channels: Sequence[AlertChannel], now: datetime) -> None:
+    """Note whatever is due of one tenant as told, and tell nobody; in a transaction, as ``alerts_tell``."""
+    alerts = _to_tell(tenant, now)
+    standings, told = [_standing(alert) for alert in alerts.values()], _told(tenant, alerts)
+    for channel in channels:
+        _note(channel, telling.due(listener_of(channel), standings, told[channel.pk], now), now)
+
+
+def _to_tell(tenant: Tenant, now: datetime) -> dict[int, Alert]:
+    rows = Alert.objects.for_tenant(tenant).filter(Q(firing=True) | Q(updated_at__gte=now - _LOOKED_AT))
+    return {row.pk: row for row in rows.filter(fired_at__isnull=False)}
+
+
 def listener_of(channel: AlertChannel) -> Listener:
     """Return what a channel hears of."""
     return Listener(
-        events=frozenset(Event(event) for event in channel.events),
+        events=frozenset(channel.heard),
         workflows=None if channel.workflows is None else frozenset(channel.workflows),
         quiet=timedelta(minutes=channel.quiet_minutes),
         since=channel.created_at,
@@ -178,6 +191,7 @@ def _item(
         "status": item.status.value,
         "workflow": {"id": str(workflow.pk), "slug": workflow.slug, "name": workflow.name} if workflow else None,
         "credential": {"id": str(credential.pk), "name": credential.name} if credential else None,
+        "trigger": alert.detail.get("key"),
         "since": alert.fired_at.isoformat() if alert.fired_at else None,
         "count": found.count,
         "causes": [dict(cause) for cause in found.causes],
@@ -192,7 +206,7 @@ def _path(alert: Alert) -> str:
             return f"runs/?workflow={alert.workflow_id}&status=failed"
         case Event.SILENT:
             return f"runs/?workflow={alert.workflow_id}"
-        case Event.MISSED:
+        case Event.MISSED | Event.TRIGGER:
             return f"workflows/{alert.workflow_id}/triggers/{quote(str(alert.detail['key']))}/"
         case Event.RETURNED:
             return f"workflows/{alert.workflow_id}/versions/"
@@ -209,12 +223,23 @@ def _text(tenant: Tenant, item: Item, alert: Alert) -> str:
     if event is Event.RETURNED:
         words = _("Version %(number)d went back to version %(live)s: %(failed)d of %(runs)d runs failed.")
         return words % {key: detail[key] for key in ("number", "live", "failed", "runs")}
+    if event is Event.TRIGGER:
+        return _trigger_text(tenant, item, alert)
     if event is Event.CREDENTIAL and item.standing.firing:
         return str(detail.get("message") or "")
     if event is Event.SILENT and item.standing.firing:
         return _("No run has succeeded since %(at)s.") % {"at": _time(tenant, alert.last_at)}
     words = _("Since %(at)s.") if item.standing.firing else _("It had begun at %(at)s.")
     return words % {"at": _time(tenant, alert.fired_at)}
+
+
+def _trigger_text(tenant: Tenant, item: Item, alert: Alert) -> str:
+    detail, at = alert.detail, _time(tenant, alert.fired_at)
+    name = f"“{detail['trigger']}”"
+    if not item.standing.firing:
+        return _("%(trigger)s had begun to fail at %(at)s.") % {"trigger": name, "at": at}
+    said = one_line(_(TROUBLES[detail["how"]]) % {"trigger": name, "why": detail["why"]})
+    return " ".join((said[:_TROUBLE_CHARACTERS], _("Since %(at)s.") % {"at": at}))
 
 
 def _time(tenant: Tenant, moment: datetime | None) -> str:

@@ -99,7 +99,7 @@ def _kept_texts(channel: AlertChannel) -> dict[str, Any]:
     return {
         "name": channel.name,
         "is_on": channel.is_on,
-        "events": list(channel.events),
+        "events": [event.value for event in channel.heard],
         "all": channel.workflows is None,
         "workflows": [str(pk) for pk in channel.workflows or ()],
         "quiet_minutes": str(channel.quiet_minutes),

@@ -15,6 +15,7 @@ class Event(StrEnum):
     MISSED = "schedule_missed"
     CREDENTIAL = "credential"
     RETURNED = "workflow_returned"
+    TRIGGER = "trigger_failing"
 
 
 class ChannelKind(StrEnum):
@@ -34,7 +35,7 @@ class Status(StrEnum):
 
 
 # What lasts until it is well again; the others happen, and that is all.
-LASTING: Final = frozenset({Event.RUN_FAILED, Event.SILENT, Event.CREDENTIAL})
+LASTING: Final = frozenset({Event.RUN_FAILED, Event.SILENT, Event.CREDENTIAL, Event.TRIGGER})
 # What concerns a workflow, so that a channel may choose of which it hears.
 OF_WORKFLOWS: Final = frozenset(Event) - {Event.CREDENTIAL}
 
@@ -47,6 +48,18 @@ EVENT_WORDS: Final[Mapping[Event, tuple[str, str]]] = {
     Event.MISSED: (noop("A schedule is missed"), noop("A time of a schedule came, and no run was made.")),
     Event.CREDENTIAL: (noop("A credential ends"), noop("It expires within a week, or its provider refuses it.")),
     Event.RETURNED: (noop("A version goes back"), noop("A workflow returned to an earlier version by itself.")),
+    Event.TRIGGER: (
+        noop("A trigger fails"),
+        noop("An app cannot be asked or subscribed to for some minutes, and when it works again."),
+    ),
+}
+# What is wrong with a trigger of an app, of which nothing comes.
+TROUBLES: Final[Mapping[str, str]] = {
+    "poll": noop("%(trigger)s cannot be asked: %(why)s"),
+    "subscribe": noop("%(trigger)s is not subscribed: %(why)s"),
+    "unread": noop("%(trigger)s cannot read what comes: %(why)s"),
+    "credential": noop("%(trigger)s lost its credential %(why)s. Choose another, and publish."),
+    "ended": noop("The subscription of %(trigger)s has ended.%(why)s"),
 }
 KIND_WORDS: Final[Mapping[ChannelKind, str]] = {
     ChannelKind.EMAIL: noop("Mail"),

@@ -1,11 +1,11 @@
 """A message as data, and as text. The data is what a webhook gets; mail and Slack get the text.
 
 ``{"tenant": {"slug", "name"}, "url", "items": [item…], "more"}``, an item being
-``{"event", "status", "workflow": {"id", "slug", "name"} | null, "credential": {"id", "name"} | null, "since", "count",
-"causes": [{"step", "message", "count", "url"}], "text", "url"}``: ``status`` is firing, still_firing, resolved, over or
-happened; ``count`` how many runs failed, or how often it happened, and of a cause how many of the newest hundred;
-``more`` how many items are left out. No inputs, outputs or secrets are in it: an error's text is the one that pages
-show.
+``{"event", "status", "workflow": {"id", "slug", "name"} | null, "credential": {"id", "name"} | null,
+"trigger": key | null, "since", "count", "causes": [{"step", "message", "count", "url"}], "text", "url"}``: ``status``
+is firing, still_firing, resolved, over or happened; ``count`` how many runs failed, or how often it happened, and of a
+cause how many of the newest hundred; ``more`` how many items are left out. No inputs, outputs or secrets are in it: an
+error's text is the one that pages show.
 """
 
 from __future__ import annotations
@@ -120,6 +120,8 @@ _SENTENCES: Final[Mapping[tuple[Event, Status], Callable[[], str]]] = {
     (Event.SILENT, Status.RESOLVED): lambda: _("%(name)s is not silent any more"),
     (Event.CREDENTIAL, Status.FIRING): lambda: _("The credential %(name)s needs somebody"),
     (Event.CREDENTIAL, Status.RESOLVED): lambda: _("The credential %(name)s is in order again"),
+    (Event.TRIGGER, Status.FIRING): lambda: _("A trigger of %(name)s fails"),
+    (Event.TRIGGER, Status.RESOLVED): lambda: _("A trigger of %(name)s works again"),
     (Event.MISSED, Status.HAPPENED): lambda: _("%(name)s missed times of its schedule (%(count)d)"),
     (Event.RETURNED, Status.HAPPENED): lambda: _("%(name)s went back to an earlier version by itself"),
 }

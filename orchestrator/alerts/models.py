@@ -16,6 +16,10 @@ LEAST_QUIET: Final = 5
 MOST_QUIET: Final = 7 * 24 * 60
 
 
+def events_there_are() -> int:
+    return len(Event)
+
+
 class AlertChannel(TenantOwned):
     """Who hears of what. A webhook's address and signing secret are sealed, as is the address of a Slack webhook."""
 
@@ -23,6 +27,12 @@ class AlertChannel(TenantOwned):
     kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in ChannelKind])
     is_on = models.BooleanField(default=True)
     events = JSONTextField(default=list)
+    events_known = models.PositiveSmallIntegerField(
+        default=events_there_are,
+        db_default=5,
+        editable=False,
+        help_text="How many events there were when these were chosen: who chose all hears of later ones too.",
+    )
     workflows = JSONTextField(null=True, default=None, help_text="Ids of workflows; null means all.")
     quiet_minutes = models.PositiveIntegerField(
         default=60, help_text="How long the same alert is not told of again while it lasts."
@@ -49,6 +59,13 @@ class AlertChannel(TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def heard(self) -> list[Event]:
+        """The events that it hears of."""
+        # Of a later release that works beside this one there may be others.
+        chosen = [event for event in Event if event.value in self.events]
+        return list(Event) if len(chosen) >= self.events_known else chosen
 
 
 class Alert(TenantOwned):
@@ -115,6 +132,7 @@ class AlertDelivery(TenantOwned):
         PENDING = "pending"
         SENT = "sent"
         FAILED = "failed"
+        SKIPPED = "skipped"  # it was most likely sent before a backup was restored
 
     channel = models.ForeignKey(AlertChannel, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     document = JSONTextField(help_text="What orchestrator.alerts.messages turns into text.")

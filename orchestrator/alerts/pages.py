@@ -31,6 +31,7 @@ _FACES: Final[Mapping[str, tuple[str, str, str]]] = {
     AlertDelivery.Status.PENDING.value: ("live", "clock", noop("On its way")),
     AlertDelivery.Status.SENT.value: ("ok", "check", noop("Arrived")),
     AlertDelivery.Status.FAILED.value: ("bad", "alert", noop("Did not arrive")),
+    AlertDelivery.Status.SKIPPED.value: ("idle", "pause", noop("Not sent")),
 }
 _AGAIN: Final = ("bad", "clock", noop("Is tried again"))
 
@@ -155,7 +156,7 @@ def _operator() -> dict[str, bool]:
 
 
 def _row(channel: Any) -> dict[str, Any]:
-    events = [_(EVENT_WORDS[Event(event)][0]) for event in channel.events]
+    events = [_(EVENT_WORDS[event][0]) for event in channel.heard]
     return {
         "channel": channel,
         "kind": _(KIND_WORDS[ChannelKind(channel.kind)]),

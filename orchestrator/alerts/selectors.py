@@ -51,9 +51,9 @@ def unheard(tenant: Tenant, *, limit: int) -> list[Alert]:
 
 def told_of(tenant: Tenant, workflow_id: int) -> list[str]:
     """Return the names of the channels that are on and hear of a workflow; one query."""
-    rows = AlertChannel.objects.for_tenant(tenant).filter(is_on=True).values_list("name", "events", "workflows")
+    rows = AlertChannel.objects.for_tenant(tenant).filter(is_on=True).defer("sealed")
     return [
-        name
-        for name, events, workflows in rows
-        if OF_WORKFLOWS & set(events) and (workflows is None or workflow_id in workflows)
+        row.name
+        for row in rows
+        if OF_WORKFLOWS & set(row.heard) and (row.workflows is None or workflow_id in row.workflows)
     ]

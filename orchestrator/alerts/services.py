@@ -17,7 +17,7 @@ from orchestrator.alerts import messages
 from orchestrator.alerts.checking import checked, refused
 from orchestrator.alerts.deliveries import CLAIM, Claim, delivery_note, outgoing_of
 from orchestrator.alerts.kinds import ChannelKind, Event
-from orchestrator.alerts.models import AlertChannel, AlertDelivery
+from orchestrator.alerts.models import AlertChannel, AlertDelivery, events_there_are
 from orchestrator.alerts.refused import NotSent
 from orchestrator.alerts.sending import send
 from orchestrator.alerts.targets import Target, new_secret, target_open, target_seal
@@ -67,6 +67,8 @@ def channel_update(*, actor: Actor, channel: AlertChannel, changes: Mapping[str,
     channel = _locked(actor, channel)
     found = checked(actor.tenant, ChannelKind(channel.kind), changes)
     before = {name: getattr(channel, name, None) for name in found}
+    if "events" in before:
+        before["events"] = [event.value for event in channel.heard]
     changed = sorted(name for name, value in found.items() if name == "url" or before[name] != value)
     if not changed:
         return channel
@@ -167,6 +169,8 @@ def _write(actor: Actor, channel: AlertChannel, found: Mapping[str, Any], secret
     for name, value in found.items():
         if name != "url":
             setattr(channel, name, value)
+    if "events" in found:
+        channel.events_known = events_there_are()
     if "url" in found:
         _seal(channel, Target(url=found["url"], secret=secret))
         channel.credential, channel.slack_channel = None, ""

@@ -26,8 +26,9 @@ _AGAIN: Final = timedelta(minutes=SETTLE_AGAIN_MINUTES)
 class Seen:
     """Something that was seen of one workflow, trigger or credential.
 
-    ``at`` by event: the last failure, ``first_at`` being the first of those that were looked at; the last success
-    (silence, None for none); when it happened, or since when it is so.
+    ``at`` by event: the last failure, ``first_at`` being the first of those that were looked at; when a trigger was
+    seen to fail, ``first_at`` being since when it does; the last success (silence, None for none); when it happened, or
+    since when it is so.
     """
 
     tenant_id: int
@@ -93,6 +94,14 @@ def _fails(alert: Alert, seen: Seen, now: datetime) -> bool:
     return True
 
 
+def _goes_on_failing(alert: Alert, seen: Seen, now: datetime) -> bool:
+    """Fails, of the same thing for whatever reason it fails by now."""
+    if not _fails(alert, seen, now):
+        return False
+    alert.detail = dict(seen.detail)
+    return True
+
+
 def _is_silent(alert: Alert, seen: Seen, now: datetime) -> bool:
     """Silent since its last success, or since it is watched, whichever is later."""
     before = (alert.last_at, alert.firing, dict(alert.detail))
@@ -134,4 +143,5 @@ _CHANGES: Final[Mapping[Event, Callable[[Alert, Seen, datetime], bool]]] = {
     Event.CREDENTIAL: _needs_somebody,
     Event.MISSED: _happened,
     Event.RETURNED: _happened,
+    Event.TRIGGER: _goes_on_failing,
 }

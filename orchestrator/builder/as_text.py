@@ -36,6 +36,7 @@ class Told:
     default: str
     is_code: bool
     error: str
+    is_warned: bool
     reads: tuple[Line, ...]
 
 
@@ -51,6 +52,7 @@ def as_text(board: Board, panel: StepPanel) -> tuple[Told, ...]:
             default=field.default_words,
             is_code=field.kind in ("code", "json"),
             error=field.error,
+            is_warned=field.is_warned,
             reads=field.reads,
         )
         for field in shown

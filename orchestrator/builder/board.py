@@ -33,6 +33,7 @@ from orchestrator.builder.panels import (
     Start,
     StepPanel,
     TriggerCard,
+    told_by_field,
 )
 from orchestrator.builder.publish import draft_changes, field_name_of, step_path_of
 from orchestrator.builder.results import result_of
@@ -55,7 +56,7 @@ from orchestrator.vault.selectors import credential_list
 from orchestrator.vault.sharing import may_use, usable
 from orchestrator.words import duration
 from orchestrator.workflows import history, services
-from orchestrator.workflows.edits import DEFAULT_LANE, SWITCH
+from orchestrator.workflows.lane_edits import DEFAULT_LANE, SWITCH
 from orchestrator.workflows.models import Workflow
 from orchestrator.workflows.selectors import draft_definition
 from runs import samples, selectors
@@ -264,13 +265,15 @@ class Board:
         action = registry.get(step.action)
         config = {**step.config.model_dump(mode="json"), **(posted or {}).get("config", {})}
         findings = self.findings.get(key, [])
-        told = {finding.field: finding.message for finding in reversed(findings) if finding.field} | dict(errors or {})
+        told, warned = told_by_field(findings)
+        told, warned = {**told, **(errors or {})}, warned - (errors or {}).keys()
         drawn = step_form.fields(
             input_schema(action),
             config["inputs"],
             errors=told,
             texts=(posted or {}).get("texts"),
             as_text=self.request.GET.getlist("text"),
+            warned=warned,
         )
         told_as = reads.reads(self, key)
         lost = broken.broken(self, key)
@@ -328,6 +331,7 @@ class Board:
             next_url=self.url("workflow-step", order[place + 1]) if place + 1 < len(order) else "",
             error=said,
             told=told,
+            warned=warned,
         )
 
     def _loops_around(self, key: str) -> tuple[StepDefinition, ...]:

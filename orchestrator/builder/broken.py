@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from integrations.registry import registry
 from orchestrator.builder.data import place_of
+from orchestrator.builder.form_reading import PREFIX
 from orchestrator.builder.picker import member
 from orchestrator.builder.readable import Broken, Near
-from orchestrator.builder.step_form import PREFIX
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.expressions import ExpressionError, compile_template, find_templates
 from orchestrator.types import JSONValue

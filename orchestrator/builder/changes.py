@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop as noop
 from django.utils.translation import ngettext
 
 from integrations.registry import registry
+from integrations.sdk.fields import WORDS
 from orchestrator.builder import spoken
 from orchestrator.builder.marks import Bit, Marked, Marker
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
@@ -166,13 +167,25 @@ def field_label(action_key: str, field: str) -> str:
     """Return the words for a field's path within a step, like ``config.inputs.to[1]``: ``To · item 2``."""
     if field.startswith("config.inputs."):
         name, *rest = _PART.findall(field.removeprefix("config.inputs.")) or [""]
-        action = registry.get(action_key)
-        schema = spoken.input_schema_of(action).get("properties", {}).get(name, {}) if action else {}
-        return _path_words(str(schema.get("title") or name), rest)
+        return _path_words(str(_input_schema(action_key, name).get("title") or name), rest)
     for known in (field, ".".join(field.split(".")[:2]), field.split(".")[0].partition("[")[0]):
         if known in _LABELS:
             return _path_words(_(_LABELS[known]), _PART.findall(field.removeprefix(known)))
     return field
+
+
+def _value_words(action_key: str, field: str, value: JSONValue) -> JSONValue:
+    """Return what a value of a choice is called on pages, any other value as it is."""
+    if not isinstance(value, str) or not field.startswith("config.inputs."):
+        return value
+    called: str = _input_schema(action_key, field.removeprefix("config.inputs.")).get(WORDS, {}).get(value, value)
+    return called
+
+
+def _input_schema(action_key: str, name: str) -> Mapping[str, Any]:
+    action = registry.get(action_key)
+    found: Mapping[str, Any] = spoken.input_schema_of(action).get("properties", {}).get(name, {}) if action else {}
+    return found
 
 
 def option_label(name: str) -> str:
@@ -283,7 +296,8 @@ class _Writer:
         elif isinstance(before, str) and before == after:
             marked = self.marker.compared(before, _("%(name)s, made anew") % {"name": after})
         else:
-            marked = self.marker.compared(before, after, field.rpartition(".")[2])
+            was, now = (_value_words(action, field, value) for value in (before, after))
+            marked = self.marker.compared(was, now, field.rpartition(".")[2])
         return Line(label=field_label(action, field), marked=marked)
 
     def _moved(self, change: Change) -> Line:
@@ -316,7 +330,7 @@ class _Writer:
 
     def _whole(self, field: str, value: JSONValue, action: str) -> Iterator[Line]:
         for path, _before, item in _members(field, None, value):
-            bits = self.marker.whole(item, name=path.rpartition(".")[2])
+            bits = self.marker.whole(_value_words(action, path, item), name=path.rpartition(".")[2])
             yield Line(label=field_label(action, path), marked=Marked(bits=bits))
 
 

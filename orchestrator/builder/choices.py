@@ -39,6 +39,7 @@ from integrations.sdk import (
 )
 from integrations.sdk.auth import AuthView
 from integrations.sdk.status import MAX_RETRY_AFTER
+from orchestrator.builder.agents import asking_action
 from orchestrator.builder.aside import asked
 from orchestrator.builder.kept import Kept
 from orchestrator.builder.readable import Line, Part
@@ -55,6 +56,8 @@ from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, SecretsUnreadable
 from orchestrator.vault.sharing import usable_of_name
+from runs.engine.turns import pass_on
+from runs.look_gates import look_gate
 
 if TYPE_CHECKING:
     from orchestrator.builder.board import Board
@@ -101,6 +104,7 @@ class _Question:
     cursor: str
     inputs: Mapping[str, Any]
     credential: ResolvedCredential | None
+    tenant_id: int
     egress_allow: tuple[str, ...] = ()
     clean: Redactor = field(default_factory=Redactor)
 
@@ -118,18 +122,23 @@ class _Question:
 
 
 def offering(board: Board, step: StepDefinition, drawn: tuple[Field, ...], credential_id: int) -> tuple[Field, ...]:
-    """Return the fields of a step, those whose choices its action lists with where, and what is stored by its label."""
-    action = registry.get(step.action)
+    """Return the fields of a step, those whose choices its action lists with where, and what is stored by its label.
+
+    An agent's are listed by what asks its model.
+    """
+    action = asking_action(step, registry.get(step.action))
     if action is None or not action.options:
         return drawn
     return tuple(
-        _offered(board, step, each, credential_id) if each.name in action.options and each.kind in _TAKING else each
+        _offered(board, step, action, each, credential_id)
+        if each.name in action.options and each.kind in _TAKING
+        else each
         for each in drawn
     )
 
 
-def _offered(board: Board, step: StepDefinition, drawn: Field, credential_id: int) -> Field:
-    labels = _labels.get((board.tenant.pk, credential_id, step.action, drawn.name)) or {}
+def _offered(board: Board, step: StepDefinition, action: Action, drawn: Field, credential_id: int) -> Field:
+    labels = _labels.get((board.tenant.pk, credential_id, action.key, drawn.name)) or {}
     label = labels.get(drawn.value, "")
     reads = drawn.reads or ((Line(name="", parts=(Part(text=label, is_value=True),)),) if label else ())
     url = board.url("workflow-step-options", step.key, drawn.name) if board.actor.may(Role.EDITOR) else ""
@@ -160,6 +169,7 @@ def choices_of(*, actor: Actor, action: Action, step: StepDefinition, field: str
             if name != field and name not in action.secret_inputs
         },
         credential=credential,
+        tenant_id=actor.tenant.pk,
         egress_allow=tuple(actor.tenant.egress_allow or ()),
         clean=Redactor(credential.secrets if credential else ()),
     )
@@ -210,6 +220,12 @@ async def _ask(question: _Question) -> Options:
     credential = question.credential
     auth: Mapping[str, Any] = credential.auth if credential else {}
     options = http_options(question.action, auth, credential.settings if credential else {}, settings.ENV.base_urls)
+    gate = look_gate(
+        _counted_as(question.action),
+        question.inputs,
+        credential_id=credential.credential_id if credential else None,
+        tenant_id=question.tenant_id,
+    )
     pool = HttpPool(egress_policy())
     try:
         http = pool.client(
@@ -219,12 +235,23 @@ async def _ask(question: _Question) -> Options:
             max_bytes=MAX_BYTES,
             secrets=credential.secrets if credential else (),
         )
+        http.gate = gate
         context = OptionsContext(auth=AuthView(auth), http=http, inputs=question.inputs)
         function: Callable[..., Awaitable[Options]] = question.action.options[question.name]
         async with asyncio.timeout(SECONDS):
             return await function(context, question.query, question.cursor or None)
+    except RateLimited as error:
+        await pass_on(gate, error)
+        raise
     finally:
         await pool.aclose()
+
+
+def _counted_as(action: Action) -> Action:
+    """Return the action as its lists are counted: a limit of its own is of its own requests, and not of these."""
+    if action.rate_limit is action.provider.rate_limit:
+        return action
+    return replace(action, rate_limit=action.provider.rate_limit, rate_limit_key=None)
 
 
 def _tidy(found: Options, clean: Redactor) -> Choices:
@@ -267,9 +294,12 @@ def _remember(actor: Actor, question: _Question, found: Choices) -> None:
 
 
 def _note_refusal(actor: Actor, question: _Question, error: AuthError) -> None:
-    """Mark the credential as a test of it would: it was refused. A missing permission says nothing of the rest."""
+    """Mark the credential as a test of it would: it was refused. A missing permission says nothing of the rest.
+
+    Whoever answers a free address is no judge of it.
+    """
     credential = question.credential
-    if credential is None:
+    if credential is None or question.action.any_provider:
         return
     use_noted(
         tenant_id=actor.tenant.pk,

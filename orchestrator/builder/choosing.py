@@ -13,7 +13,8 @@ from django.views.decorators.http import require_http_methods
 
 from integrations.registry import registry
 from integrations.sdk import Action
-from orchestrator.builder import step_form
+from orchestrator.builder import form_reading
+from orchestrator.builder.agents import asking_action
 from orchestrator.builder.board import Board, board_of
 from orchestrator.builder.choices import MAX_CURSOR, MAX_VALUE, choices_of
 from orchestrator.builder.editing import clean
@@ -44,9 +45,9 @@ def step_options(request: HttpRequest, actor: Actor, pk: int, key: str, field: s
 
 
 def _found(board: Board, key: str, field: str) -> tuple[StepDefinition, Action]:
-    """Return a step and its action, which can list the choices of the field. Raises NotFound."""
+    """Return a step and the action that lists the choices of the field, its own or its model's. Raises NotFound."""
     step = board.by_key.get(key)
-    action = registry.get(step.action) if step else None
+    action = asking_action(step, registry.get(step.action)) if step else None
     if step is None or action is None or field not in action.options:
         raise NotFound(_("This step has no field with choices of that name."))
     return step, action
@@ -82,7 +83,7 @@ def _chosen(board: Board, step: StepDefinition, field: str) -> HttpResponse:
     value = clean(board.request.POST.get("value", ""))[:MAX_VALUE].strip()
     try:
         _put(board, step, field, value)
-    except step_form.Unreadable:
+    except form_reading.Unreadable:
         messages.error(board.request, _("It was not saved: the field does not take that."))
     except Conflict:
         messages.error(board.request, _("Somebody changed the workflow meanwhile, so it was not saved. Choose again."))
@@ -92,7 +93,7 @@ def _chosen(board: Board, step: StepDefinition, field: str) -> HttpResponse:
 
 
 def _put(board: Board, step: StepDefinition, field: str, value: str) -> None:
-    chosen = step_form.parse(input_schema(registry.get(step.action)), {f"{step_form.PREFIX}{field}": [value]})
+    chosen = form_reading.parse(input_schema(registry.get(step.action)), {f"{form_reading.PREFIX}{field}": [value]})
     inputs: dict[str, JSONValue] = {**step.config.inputs, **chosen}
     changes = {"config": {**step.config.model_dump(mode="json"), "inputs": inputs}}
     edits.step_update(

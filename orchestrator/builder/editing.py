@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from orchestrator.builder import data, fitting, folding, picker, step_form
+from orchestrator.builder import data, fitting, folding, form_reading, picker
 from orchestrator.builder.as_text import as_text, condition
 from orchestrator.builder.board import BACKOFFS, Board, board_of
 from orchestrator.builder.broken import put_instead
@@ -82,7 +82,7 @@ def _save(board: Board, key: str) -> HttpResponse:
         edits.step_update(
             actor=board.actor, workflow=board.workflow, key=key, changes=typed, if_match=_revision(board, stored)
         )
-    except step_form.Unreadable as error:
+    except form_reading.Unreadable as error:
         typed |= {"config": {"inputs": error.inputs}, "texts": error.texts, "rule": _rule_texts(request)}
         return _refused(board, key, typed, errors=error.messages, said=_("It was not saved."))
     except _WrongRule as error:
@@ -171,7 +171,8 @@ def _saved_json(board: Board, key: str) -> HttpResponse:
                 for field in (*panel.fields, *panel.folded)
                 if field.broken
             },
-            "problems": {finding.field: finding.message for finding in reversed(panel.problems)},
+            "problems": panel.told,
+            "warned": sorted(panel.warned),
             "summary": render_to_string("builder/_problems.html", {"step": panel}),
             "changes": header["changes"],
             "changed": changed,
@@ -220,7 +221,7 @@ def _inputs(request: HttpRequest, action: str) -> dict[str, JSONValue]:
     """Return the posted inputs. Raises Unreadable."""
     texts = {name: [clean(text) for text in request.POST.getlist(name)] for name in request.POST}
     posted, _field = put_instead(texts, request.POST.get("instead", ""))
-    return step_form.parse(input_schema(registry.get(action)), posted)
+    return form_reading.parse(input_schema(registry.get(action)), posted)
 
 
 def _rule(request: HttpRequest, stored: StepDefinition) -> dict[str, Any]:

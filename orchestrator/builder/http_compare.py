@@ -46,7 +46,7 @@ from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, page, private
 from orchestrator.vault.services import ResolvedCredential
 from orchestrator.workflows.copies import step_paste
-from orchestrator.workflows.edits import free_key
+from orchestrator.workflows.rows import free_key
 from runs import services
 from runs.models import Run
 from runs.states import StepStatus

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from orchestrator.errors import ServiceError
 from orchestrator.tenants.access import Actor, get_for_tenant_or_404, tenant_page
 from orchestrator.tenants.models import Role
-from orchestrator.workflows import edits
+from orchestrator.workflows import lane_edits
 from orchestrator.workflows.models import Workflow
 
 _MOST: int = 200  # characters of a name that are looked at: what is longer is refused anyway
@@ -39,9 +39,9 @@ def _change(actor: Actor, workflow: Workflow, key: str, posted: Mapping[str, str
     lane, name = posted.get("lane", "")[:_MOST], posted.get("name", "")[:_MOST]
     match posted.get("do"):
         case "add":
-            edits.lane_add(actor=actor, workflow=workflow, key=key, lane=name)
+            lane_edits.lane_add(actor=actor, workflow=workflow, key=key, lane=name)
         case "rename":
-            edits.lane_rename(actor=actor, workflow=workflow, key=key, lane=lane, name=name)
+            lane_edits.lane_rename(actor=actor, workflow=workflow, key=key, lane=lane, name=name)
         case "remove":
             with_steps = posted.get("with_steps") == "1"
-            edits.lane_remove(actor=actor, workflow=workflow, key=key, lane=lane, with_steps=with_steps)
+            lane_edits.lane_remove(actor=actor, workflow=workflow, key=key, lane=lane, with_steps=with_steps)

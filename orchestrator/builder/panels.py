@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -150,7 +150,8 @@ class StepPanel:
     ``describes_url`` where an HTTP step is filled in from a description; ``compare_url`` leads
     to its call beside HTTP.
 
-    ``unused`` are options that mean nothing on this step, with what is meant instead.
+    ``unused`` are options that mean nothing on this step, with what is meant instead; ``told`` says what is wrong by
+    field, which for those that are ``warned`` stops nothing.
     """
 
     key: str
@@ -193,6 +194,7 @@ class StepPanel:
     next_url: str
     error: str = ""
     told: Mapping[str, str] = field(default_factory=dict)
+    warned: frozenset[str] = frozenset()
 
     @property
     def has_credential(self) -> bool:
@@ -215,6 +217,10 @@ class StepPanel:
     def rule_open(self) -> bool:
         return self.unused_is_set or any(name in self.told for name in RULE_FIELDS)
 
+    @property
+    def credential_is_wrong(self) -> bool:
+        return "credential" in self.told and "credential" not in self.warned
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -224,6 +230,14 @@ class Finding:
     label: str
     message: str
     blocks: bool
+
+
+def told_by_field(findings: Sequence[Finding]) -> tuple[dict[str, str], frozenset[str]]:
+    """Return the first message of each field, what blocks before warnings, and the fields that have but warnings."""
+    first = {each.field: each for blocks in (False, True) for each in reversed(findings) if each.blocks is blocks}
+    found = {name: each for name, each in first.items() if name}
+    warned = frozenset(name for name, each in found.items() if not each.blocks)
+    return {name: each.message for name, each in found.items()}, warned
 
 
 @dataclass(frozen=True, kw_only=True)

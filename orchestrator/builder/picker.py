@@ -11,8 +11,8 @@ from typing import Final
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
+from orchestrator.jsontree import shown, size_of
 from orchestrator.types import JSONValue
 
 MAX_DEPTH: Final = 8
@@ -178,7 +178,7 @@ def _entry(label: str, value: JSONValue, path: str, depth: int, drawing: _Drawin
         '<div class="kids">{}{}</div></details>',
         SafeString(" open") if path == BODY else "",
         label,
-        _count(value),
+        size_of(value),
         "" if drawing.read_only else _of_all(value, path, drawing),
         format_html_join("", "{}", ((part,) for part in _entries(value, path, depth + 1, drawing))),
     )
@@ -235,19 +235,5 @@ def _leaf(label: str, value: JSONValue, path: str, drawing: _Drawing) -> SafeStr
 
 
 def _shown(value: JSONValue) -> tuple[str, str]:
-    if isinstance(value, str):
-        text = json.dumps(value, ensure_ascii=False)
-        return "str", text if len(text) <= _LINE else text[:_LINE] + "…"
-    if isinstance(value, bool):
-        return "bo", "true" if value else "false"
-    if isinstance(value, int | float):
-        return "n", json.dumps(value)
-    return "m", _count(value)
-
-
-def _count(value: JSONValue) -> str:
-    if isinstance(value, dict):
-        return ngettext("%d field", "%d fields", len(value)) % len(value)
-    if isinstance(value, list):
-        return ngettext("list of %d", "list of %d", len(value)) % len(value)
-    return "null"
+    css, text = shown(value)
+    return css, text[:_LINE] + "…" if css == "str" and len(text) > _LINE else text

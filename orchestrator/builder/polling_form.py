@@ -17,12 +17,12 @@ from django.utils.translation import ngettext
 from integrations.registry import Trigger as RegisteredTrigger
 from integrations.registry import registry
 from integrations.sdk import WebhookTrigger
-from orchestrator.builder import step_form
+from orchestrator.builder import form_reading, step_form
 from orchestrator.builder.spoken import input_schema_of, words_of
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.polling import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from orchestrator.vault.faces import HealthFace, face_of
-from runs.poll_rows import STATE, is_under_way
+from runs.poll_rows import STATE, WAITS, is_under_way
 
 if TYPE_CHECKING:
     from django.http import QueryDict
@@ -99,6 +99,7 @@ class PollingForm:
     interval: str
     limits: str
     errors: Mapping[str, str]
+    credential_is_warned: bool
 
 
 def polling_form(
@@ -107,16 +108,20 @@ def polling_form(
     config: Mapping[str, Any],
     *,
     told: Mapping[str, str] = _EMPTY,
+    warned: frozenset[str] = frozenset(),
     texts: Mapping[str, str] = _EMPTY,
 ) -> PollingForm:
-    """Return the form of a config, with what is wrong at each field; ``texts`` are what was typed instead."""
+    """Return the form of a config, with what is wrong at each field; ``texts`` are what was typed instead.
+
+    Of the fields that are ``warned`` it is a warning, which stops nothing.
+    """
     chosen = str(config.get("trigger") or "")[:_MOST]
     trigger = registry.trigger(chosen)
     inputs = config.get("inputs")
     drawn: tuple[step_form.Field, ...] = ()
     if trigger is not None:
         given = inputs if isinstance(inputs, dict) else {}
-        found = step_form.fields(input_schema_of(trigger), given, errors=told, texts=texts)
+        found = step_form.fields(input_schema_of(trigger), given, errors=told, texts=texts, warned=warned)
         # Nothing has run yet, so there is no data to put in.
         drawn = tuple(replace(each, is_plain=True, fits="", why="") for each in found)
     folded = tuple(each for each in drawn if each.advanced and not each.required)
@@ -140,6 +145,7 @@ def polling_form(
         interval=str(texts.get("interval", config.get("interval", DEFAULT_SECONDS)))[:_MOST],
         limits=_("%(low)s to %(high)s") % {"low": LEAST_SECONDS, "high": MOST_SECONDS},
         errors=told,
+        credential_is_warned=_CREDENTIAL in warned,
     )
 
 
@@ -218,8 +224,8 @@ def config_from(kind: TriggerType, posted: QueryDict, stored: Mapping[str, Any])
         config["inputs"] = stored.get("inputs", {})
     else:
         try:
-            config["inputs"] = step_form.parse(trigger.input_json_schema(), _texts(posted))
-        except step_form.Unreadable as wrong:
+            config["inputs"] = form_reading.parse(trigger.input_json_schema(), _texts(posted))
+        except form_reading.Unreadable as wrong:
             errors, texts = dict(wrong.messages), dict(wrong.texts)
             config["inputs"] = wrong.inputs
     if name := posted.get(_CREDENTIAL, "").replace("\x00", "").strip()[:100]:
@@ -254,11 +260,17 @@ def polled(row: Trigger) -> Polled:
     return Polled(
         last=moment,
         next=None if under_way else row.next_fire_at,
-        words=_found(state) if moment else "",
+        words=_waits(state) or (_found(state) if moment else ""),
         error=_error(state),
         under_way=under_way,
         mark=mark,
     )
+
+
+def _waits(state: Mapping[str, Any]) -> str:
+    if not state.get(WAITS):
+        return ""
+    return _("It waits for its turn: the provider takes only so many requests in a while.")
 
 
 def _found(state: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from integrations.sdk import AuthError, IntegrationError, Item, PollingTrigger
+from integrations.sdk import AuthError, IntegrationError, Item, PollingTrigger, RateLimited
+from integrations.sdk.limits import NotYet, TooLate
 from orchestrator import jsongate
 from orchestrator.builder.aside import asked
 from orchestrator.builder.spoken import words_of
@@ -35,7 +36,9 @@ from orchestrator.vault.services import CredentialUnavailable, ResolvedCredentia
 from orchestrator.vault.sharing import usable_of_name
 from orchestrator.workflows.models import Trigger, Workflow
 from runs.engine.ports import OpenCredential
-from runs.poll_context import poll_context
+from runs.engine.turns import pass_on
+from runs.look_gates import look_gate
+from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import document_of
 from runs.sample_rows import sample_keep
 
@@ -123,12 +126,17 @@ async def _ask(
     if credential is not None:
         opened = OpenCredential(auth=credential.auth, settings=credential.settings, secrets=credential.secrets)
     policy = egress_policy()
-    pool = HttpPool(policy)
+    pool, gate = HttpPool(policy), None
     try:
+        inputs = checked_inputs(declared, config.inputs, opened)
+        gate = look_gate(
+            declared, config.inputs, credential_id=credential.credential_id if credential else None, tenant_id=tenant_id
+        )
         context = poll_context(
             declared,
-            config.inputs,
+            inputs,
             opened,
+            gate=gate,
             pool=pool,
             policy=policy,
             egress_allow=egress_allow,
@@ -137,6 +145,9 @@ async def _ask(
         )
         async with asyncio.timeout(SECONDS):
             return list((await declared.poll(context, None)).items)
+    except RateLimited as error:
+        await pass_on(gate, error)
+        raise
     finally:
         await pool.aclose()
 
@@ -160,6 +171,9 @@ def _keep(actor: Actor, trigger: Trigger, items: list[Item], clean: Redactor) ->
 
 def _explained(declared: PollingTrigger, error: Exception, clean: Redactor) -> str:
     """Return what an error means, in one sentence or two; a third party's text is redacted like any other."""
+    if isinstance(error, NotYet | TooLate):
+        seconds = max(1, round(error.retry_after or 0))
+        return f"{error.message} {_('Try again in %(count)d seconds.') % {'count': seconds}}"
     if isinstance(error, IntegrationError):
         return clean.text(f"{error.message} {error.hint}".strip())[:_MOST]
     if isinstance(error, TimeoutError):

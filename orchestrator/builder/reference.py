@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop as noop
 from integrations import sdk
 from integrations.sdk import Action, AuthKind, IntegrationError, Provider
 from integrations.sdk.auth import ALSO_TAKES, DEFAULT_KINDS, SECRET_NAMES
-from integrations.sdk.fields import SECRET
+from integrations.sdk.fields import SECRET, WORDS, choices_of, value_text
 from integrations.words import declared
 from orchestrator.builder.spoken import input_schema_of, output_schema_of, words_of
 from orchestrator.flow.tools import AGENT
@@ -139,27 +139,34 @@ def _field(name: str, spec: Mapping[str, Any], required: bool, definitions: Mapp
         required=required,
         help=str(spec.get("description", "")),
         example=str(examples[0]),
-        default="" if spec.get("default") in (None, "", [], {}) else str(spec["default"]),
+        default="" if spec.get("default") in (None, "", [], {}) else value_text(spec["default"]),
     )
 
 
 def _type_words(spec: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """Return a schema's type in words: ``text``, ``list of objects``, ``one of a, b``, ``1 to 7``."""
+    """Return a schema's type in words: ``text``, ``list of objects``, ``one of get, tls (TLS)``, ``1 to 7``."""
+    # Of a field that may be null, or of a named type, they stand beside what the choice is.
+    said = {WORDS: spec[WORDS]} if WORDS in spec else {}
     if "$ref" in spec:
-        return _type_words(definitions.get(spec["$ref"].rsplit("/", 1)[-1], {}), definitions)
-    choices = spec.get("anyOf") or spec.get("oneOf")
+        return _type_words({**definitions.get(spec["$ref"].rsplit("/", 1)[-1], {}), **said}, definitions)
+    choices = [_choice_words(value, called) for value, called in choices_of(spec)]
     if choices:
-        words = [_type_words(choice, definitions) for choice in choices if choice.get("type") != "null"]
+        return choices[0] if "const" in spec else _("one of %s") % ", ".join(choices)
+    others = spec.get("anyOf") or spec.get("oneOf")
+    if others:
+        words = [_type_words({**each, **said}, definitions) for each in others if each.get("type") != "null"]
         return _(" or ").join(dict.fromkeys(words))
-    if "enum" in spec:
-        return _("one of %s") % ", ".join(str(value) for value in spec["enum"])
-    if "const" in spec:
-        return str(spec["const"])
     if spec.get("type") == "array" and "type" in spec.get("items", {}):
         return _("list of %s") % _type_words(spec["items"], definitions)
     word = _(_TYPE_WORDS.get(str(spec.get("type", "")), noop("any")))
     low, high = spec.get("minimum"), spec.get("maximum")
     return f"{word}, {low} to {high}" if low is not None and high is not None else word
+
+
+def _choice_words(value: JSONValue, called: str) -> str:
+    """Return a value as a document has it, and behind it what pages call it, where that is anything else."""
+    text = value_text(value)
+    return text if called == text else f"{text} ({called})"
 
 
 def auth_rows() -> list[AuthRow]:

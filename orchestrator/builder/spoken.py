@@ -9,6 +9,7 @@ from typing import Any
 from integrations.registry import registry
 from integrations.sdk import Action, AuthKind
 from integrations.sdk.declaration import Declaration
+from integrations.sdk.fields import WORDS
 from integrations.words import declared
 from orchestrator.builder.add_search import score
 from orchestrator.flow.schemas import translated
@@ -121,6 +122,7 @@ def _said_by(what: Declaration) -> Iterator[str]:
         for part in (schema, *schema.get("$defs", {}).values()):
             for field in part.get("properties", {}).values():
                 yield from (str(field.get(word, "")) for word in ("title", "description", "x-group"))
+                yield from field.get(WORDS, {}).values()
                 yield from (each for each in field.get("examples", ()) if isinstance(each, str) and is_sentence(each))
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop as noop
 
 from integrations.registry import registry
 from integrations.sdk import Action
+from integrations.sdk.fields import WORDS
 from orchestrator.builder.spoken import input_schema_of
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.schemas import translated
@@ -33,7 +34,10 @@ UNREGISTERED: Final[Mapping[str, Any]] = {
             "type": "string", "title": noop("Code"), "format": "code",
             "description": noop("Given instead of a URL, the step runs this code in the sandbox."),
         },
-        "language": {"type": "string", "title": noop("Language"), "enum": ["python", "javascript"]},
+        "language": {
+            "type": "string", "title": noop("Language"), "enum": ["python", "javascript"],
+            WORDS: {"python": noop("Python"), "javascript": noop("JavaScript")},
+        },
         "input": {"title": noop("Input of the code")},
     }
 }  # fmt: skip

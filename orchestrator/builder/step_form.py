@@ -1,37 +1,32 @@
-"""The form of a step's inputs, made from the action's JSON schema, and the inputs made from a posted form.
+"""The form of a step's inputs, made from the action's JSON schema and what is filled in; ``form_reading`` reads it.
 
 Every field takes an expression, whatever its type. A draft may be wrong: what does not fit the schema is kept and
-told at the field by the check; only text that cannot be read back, like broken JSON, refuses the save.
+told at the field by the check.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from integrations.sdk.fields import SECRET
+from integrations.sdk.fields import choices_of, value_text
 from integrations.sdk.files import FORMAT as FILE
 from integrations.words import declared
 from orchestrator import jsongate
 from orchestrator.builder import fitting
+from orchestrator.builder.field_kinds import Schema, is_lines, is_text, kind_of, resolved
+from orchestrator.builder.form_reading import DRAWN_AS, PREFIX, is_expression, value_posted
 from orchestrator.builder.readable import Broken, Line
-from orchestrator.flow.secret_inputs import reference, referenced
+from orchestrator.flow.secret_inputs import referenced
 from orchestrator.types import JSONValue
 from orchestrator.vault.faces import HealthFace
 
-PREFIX: Final = "in."
-# Beside a field whose stored value its own control cannot show: how it was drawn instead.
-DRAWN_AS: Final = "as."
 SPARE_PAIRS: Final = 2
-MAX_PAIRS: Final = 200
 FEW: Final = 5
-_SCALARS: Final = frozenset({"string", "number", "integer", "boolean"})
-_AREAS: Final = {"textarea": "area", "html": "area", "code": "code"}
-Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +48,8 @@ class Field:
     the last data, ``broken`` are its references that lead to nothing; ``choose_url`` lists what there is to choose
     from, where its action can tell, or makes a new secret; ``fits`` are the types of values that can be put into it,
     as picker.kind_of names them, empty for all, and ``why`` says it of the others; ``health`` and ``credential_url``
-    are of the secret that is chosen; ``is_plain`` where there is no data that could be put in.
+    are of the secret that is chosen; ``is_plain`` where there is no data that could be put in; ``is_warned`` where
+    ``error`` is a warning, which stops nothing.
     """
 
     name: str
@@ -81,6 +77,7 @@ class Field:
     health: HealthFace | None = None
     credential_url: str = ""
     is_plain: bool = False
+    is_warned: bool = False
 
     @property
     def id(self) -> str:
@@ -137,16 +134,12 @@ class Field:
         return self.kind not in ("choice", "switch", "secret") and not self.language and not self.is_plain
 
     @property
+    def is_wrong(self) -> bool:
+        return bool(self.error) and not self.is_warned
+
+    @property
     def is_filled(self) -> bool:
         return bool(self.value or any(pair.name or pair.value for pair in self.pairs))
-
-
-class Unreadable(Exception):
-    """Posted text that cannot be read back: ``messages`` and ``texts`` by field name, and the ``inputs`` that can."""
-
-    def __init__(self, messages: Mapping[str, str], texts: Mapping[str, str], inputs: dict[str, JSONValue]) -> None:
-        super().__init__("; ".join(messages.values()))
-        self.messages, self.texts, self.inputs = dict(messages), dict(texts), inputs
 
 
 def fields(
@@ -156,10 +149,12 @@ def fields(
     errors: Mapping[str, str] | None = None,
     texts: Mapping[str, str] | None = None,
     as_text: Sequence[str] = (),
+    warned: Collection[str] = (),
 ) -> tuple[Field, ...]:
     """Return the fields of a schema with what is filled in; inputs that it does not know come last, as JSON.
 
-    ``texts`` are shown instead of what is stored: what was typed and could not be read.
+    ``texts`` are shown instead of what is stored: what was typed and could not be read; ``warned`` are the fields
+    whose error is only a warning.
     """
     known = schema.get("properties", {})
     required = set(schema.get("required", ()))
@@ -172,41 +167,14 @@ def fields(
             help_text = _("This action has no such field: empty it to take it out.")
             found.append(Field(name=name, kind="json", label=name, help=help_text, value=_json_text(value)))
     return tuple(
-        replace(field, error=(errors or {}).get(field.name, ""), value=(texts or {}).get(field.name, field.value))
+        replace(
+            field,
+            error=(errors or {}).get(field.name, ""),
+            is_warned=field.name in warned,
+            value=(texts or {}).get(field.name, field.value),
+        )
         for field in found
     )
-
-
-def parse(schema: Schema, posted: Mapping[str, Sequence[str]]) -> dict[str, JSONValue]:
-    """Return the inputs of a posted form; empty fields are left out. Raises Unreadable."""
-    known = schema.get("properties", {})
-    names = dict.fromkeys([*known, *(_top(key) for key in posted if key.startswith(PREFIX))])
-    inputs: dict[str, JSONValue] = {}
-    wrong: dict[str, str] = {}
-    texts: dict[str, str] = {}
-    for name in names:
-        resolved = _resolved(schema, known[name]) if name in known else {}
-        try:
-            value = _parsed(schema, resolved, name, posted)
-        except jsongate.BadJSON as error:
-            wrong[name] = _("This was not taken: %(why)s. Text goes in quotes.") % {"why": error}
-            texts[name] = _one(posted, f"{PREFIX}{name}")
-            continue
-        if value is not None:
-            inputs[name] = value
-    if wrong:
-        raise Unreadable(wrong, texts, inputs)
-    return inputs
-
-
-def _top(key: str) -> str:
-    """Return the field that a posted name belongs to: ``in.headers.k0`` is of ``headers``."""
-    return key.removeprefix(PREFIX).rpartition(".")[0] if _is_pair_key(key) else key.removeprefix(PREFIX)
-
-
-def _is_pair_key(key: str) -> bool:
-    _front, dot, last = key.removeprefix(PREFIX).rpartition(".")
-    return bool(dot) and last[:1] in ("k", "v") and last[1:].isdigit()
 
 
 def _field(
@@ -218,7 +186,7 @@ def _field(
     """
     drawn, value = _drawn(schema, name, part, inputs, required=required, as_text=as_text), inputs.get(name)
     # What stands in a secret one and is no reference is not shown at all.
-    if value is None or drawn.kind == "secret" or _comes_back(schema, _resolved(schema, part), drawn, value):
+    if value is None or drawn.kind == "secret" or _comes_back(schema, resolved(schema, part), drawn, value):
         return drawn
     return replace(drawn, kind="json", drawn_as="json", value=_json_text(value), pairs=(), choices=())
 
@@ -226,7 +194,7 @@ def _field(
 def _comes_back(schema: Schema, part: Schema, drawn: Field, value: JSONValue) -> bool:
     wanted = value.replace("\r\n", "\n") if isinstance(value, str) else value
     try:
-        found = _parsed(schema, part, drawn.name, drawn.posted())
+        found = value_posted(schema, part, drawn.name, drawn.posted())
     except jsongate.BadJSON:
         return False
     if found is None:
@@ -237,26 +205,26 @@ def _comes_back(schema: Schema, part: Schema, drawn: Field, value: JSONValue) ->
 def _drawn(
     schema: Schema, name: str, part: Schema, inputs: Mapping[str, JSONValue], *, required: bool, as_text: bool
 ) -> Field:
-    resolved = _resolved(schema, part)
+    meant = resolved(schema, part)
     part = part if isinstance(part, Mapping) else {}
-    kind = natural = _kind(schema, resolved)
+    kind = natural = kind_of(schema, meant)
     value = inputs.get(name)
-    if kind in ("choice", "switch") and (as_text or _is_free(value, resolved, kind)):
+    if kind in ("choice", "switch") and (as_text or _is_free(value, meant, kind)):
         kind = "text"
     if kind in ("pairs", "lines", "number") and isinstance(value, str) and "{{" in value:
         kind = "area" if "\n" in value else "text"
     if kind == "text" and isinstance(value, str) and "\n" in value:
         kind = "area"
-    if resolved.get("format") == FILE and isinstance(value, dict):
+    if meant.get("format") == FILE and isinstance(value, dict):
         kind = "json"
     if kind == "pairs" and value is not None and not isinstance(value, dict):
         kind = "json"
-    if kind == "lines" and value is not None and not _is_lines(schema, resolved, value):
+    if kind == "lines" and value is not None and not is_lines(schema, meant, value):
         kind = "json"
-    default = resolved.get("default", part.get("default"))
-    label = str(part.get("title") or resolved.get("title") or name)
+    default = meant.get("default", part.get("default"))
+    label = str(part.get("title") or meant.get("title") or name)
     # Of names and values it is the values that data goes into.
-    valued = _resolved(schema, resolved.get("additionalProperties")) if natural == "pairs" else resolved
+    valued = resolved(schema, meant.get("additionalProperties")) if natural == "pairs" else meant
     fits, why = fitting.values(valued, natural, label)
     base = Field(
         name=name,
@@ -264,12 +232,12 @@ def _drawn(
         label=label,
         fits=fits,
         why=why,
-        help=str(part.get("description") or resolved.get("description") or ""),
+        help=str(part.get("description") or meant.get("description") or ""),
         example=_example(part, kind),
-        limits=_limits(resolved),
+        limits=_limits(meant),
         required=required,
         advanced=bool(part.get("x-advanced")),
-        default="" if default in (None, "", [], {}) else _plain(default),
+        default="" if default in (None, "", [], {}) else value_text(default),
         drawn_as="json" if kind == "json" != natural else "",
         language=str(part.get("x-language", "")) if kind == "code" else "",
         show_if=_show_if(part) if value is None else "",
@@ -277,12 +245,12 @@ def _drawn(
     )
     if kind == "pairs":
         rows = value if isinstance(value, dict) else {}
-        texts_only = _is_text(schema, resolved.get("additionalProperties", {}))
+        texts_only = is_text(schema, meant.get("additionalProperties", {}))
         pairs = tuple(Pair(name=key, value=_value_text(each, texts_only)) for key, each in rows.items())
         return replace(base, pairs=(*pairs, *(Pair(name="", value=""),) * SPARE_PAIRS))
     if kind == "secret":
         return replace(base, value=referenced(value), example="", default="", fits="", why="")
-    return replace(base, value=_shown(value, kind), choices=_choices(resolved, kind, base.default))
+    return replace(base, value=_shown(value, kind), choices=_choices(meant, kind, base.default))
 
 
 def _show_if(part: Schema) -> str:
@@ -294,77 +262,9 @@ def _show_if(part: Schema) -> str:
     return " ".join([str(name), *map(str, values)])
 
 
-def _resolved(schema: Schema, part: Any) -> Schema:
-    """Return what a property is, references followed and "or null" left out."""
-    for _hop in range(8):
-        if not isinstance(part, Mapping):
-            return {}
-        if "$ref" in part:
-            target = schema.get("$defs", {}).get(str(part["$ref"]).rpartition("/")[2], {})
-            part = {**target, **{key: value for key, value in part.items() if key != "$ref"}}
-            continue
-        for word in ("anyOf", "oneOf", "allOf"):
-            others = [each for each in part.get(word, ()) if isinstance(each, Mapping) and each.get("type") != "null"]
-            if len(others) == 1:
-                part = {**others[0], **{key: value for key, value in part.items() if key != word}}
-                break
-        else:
-            return _plain_type(part)
-    return {}
-
-
-def _plain_type(part: Schema) -> Schema:
-    """Return a property with one type and its choices as a list, however they are written."""
-    if "const" in part:
-        part = {**part, "enum": [part["const"]]}
-    if isinstance(part.get("enum"), list):
-        part = {**part, "enum": [value for value in part["enum"] if value is not None]}
-    if isinstance(part.get("type"), list):
-        types = [each for each in part["type"] if each != "null"]
-        part = {**part, "type": types[0] if len(types) == 1 else None}
-    return part
-
-
-def _kind(schema: Schema, part: Schema) -> str:
-    if part.get(SECRET):
-        return "secret"
-    if part.get("enum"):
-        # Two choices that read alike could not be told apart when they come back.
-        texts = [_plain(value) for value in part["enum"]]
-        return "choice" if len(set(texts)) == len(texts) and "" not in texts else "json"
-    if part.get("format") == FILE:
-        return "text"
-    match part.get("type"):
-        case "string":
-            return _AREAS.get(str(part.get("format", "")), "text")
-        case "boolean":
-            return "switch"
-        case "integer" | "number":
-            return "number"
-        case "array" if _resolved(schema, part.get("items", {})).get("type") in _SCALARS:
-            return "lines"
-        case "object" if part.get("format") == "json":
-            return "json"
-        case "object" if part.get("additionalProperties", False) is not False and not part.get("properties"):
-            return "pairs"
-    scalars = {each.get("type") for each in part.get("anyOf", ()) if isinstance(each, Mapping)}
-    return "area" if "string" in scalars and part.get("format") in _AREAS else "json"
-
-
-def _is_lines(schema: Schema, part: Schema, value: JSONValue) -> bool:
-    """Whether a list reads the same back from its lines."""
-    if not isinstance(value, list):
-        return False
-    return not _is_text(schema, part.get("items", {})) or all(isinstance(each, str) for each in value)
-
-
-def _is_text(schema: Schema, part: Any) -> bool:
-    return _resolved(schema, part).get("type") == "string"
-
-
 def _is_free(value: JSONValue, part: Schema, kind: str) -> bool:
     """Whether a value is none of the choices, so that only a text field can show it."""
-    if value is None:
+    if value is None or (value == "" and part.get("default") == ""):
         return False
     if kind == "switch":
         return not isinstance(value, bool)
@@ -375,7 +275,7 @@ def _choices(part: Schema, kind: str, default: str) -> tuple[tuple[str, str], ..
     if kind == "switch":
         return (("true", _("On")), ("false", _("Off")))
     if kind == "choice":
-        return tuple((_plain(value), _plain(value)) for value in part.get("enum", ()))
+        return tuple((value_text(value), words) for value, words in choices_of(part))
     return ()
 
 
@@ -393,8 +293,8 @@ def _example(part: Schema, kind: str) -> str:
     if not examples or kind in ("choice", "switch", "pairs"):
         return ""
     if kind == "lines" and isinstance(examples[0], list):
-        return "\n".join(_plain(each) for each in examples[0])
-    return _json_text(examples[0]) if kind == "json" else _plain(examples[0])
+        return "\n".join(value_text(each) for each in examples[0])
+    return _json_text(examples[0]) if kind == "json" else value_text(examples[0])
 
 
 def _shown(value: JSONValue, kind: str) -> str:
@@ -403,12 +303,8 @@ def _shown(value: JSONValue, kind: str) -> str:
     if kind == "json":
         return _json_text(value)
     if kind == "lines" and isinstance(value, list):
-        return "\n".join(_plain(each) for each in value)
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return "\n".join(value_text(each) for each in value)
+    return value_text(value)
 
 
 def _json_text(value: Any) -> str:
@@ -418,7 +314,7 @@ def _json_text(value: Any) -> str:
 
 
 def _value_text(value: JSONValue, texts_only: bool) -> str:
-    """Return a value so that ``_value`` reads the same back: a text that looks like JSON gets quotes."""
+    """Return a value so that ``form_reading`` reads the same back: a text that looks like JSON gets quotes."""
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False) if not texts_only and _reads_as_json(value) else value
@@ -432,90 +328,6 @@ def _reads_as_json(text: str) -> bool:
     return True
 
 
-def is_expression(text: str) -> bool:
-    """Whether a text is one whole expression."""
-    stripped = text.strip()
-    return stripped.startswith("{{") and stripped.endswith("}}")
-
-
-def _parsed(schema: Schema, part: Schema, field: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
-    name = f"{PREFIX}{field}"
-    kind = "json" if not part or _one(posted, f"{DRAWN_AS}{field}") == "json" else _kind(schema, part)
-    if part.get(SECRET):
-        chosen = _one(posted, name).strip()
-        return reference(chosen) if chosen else None
-    if kind == "pairs" and f"{name}.k0" in posted:
-        return _pairs(schema, part, name, posted)
-    text = _one(posted, name)
-    if not text.strip():
-        return None
-    if "{{" in text and kind not in ("json", "lines"):
-        return text
-    if kind == "choice":
-        return next((value for value in part["enum"] if _plain(value) == text), text)
-    if kind == "lines":
-        return _lines(text, texts_only=_is_text(schema, part.get("items", {})))
-    return _READ[kind](text) if kind in _READ else text
-
-
-def _pairs(schema: Schema, part: Schema, name: str, posted: Mapping[str, Sequence[str]]) -> JSONValue:
-    texts_only = _is_text(schema, part.get("additionalProperties", {}))
-    found: dict[str, JSONValue] = {}
-    for index in range(MAX_PAIRS):
-        if f"{name}.k{index}" not in posted:
-            break
-        key = _one(posted, f"{name}.k{index}").strip()
-        text = _one(posted, f"{name}.v{index}")
-        if key:
-            found[key] = text if texts_only else _value(text)
-    return found or None
-
-
-def _value(text: str) -> JSONValue:
-    """Return a value that was typed: JSON where it reads as such, else the text itself."""
-    try:
-        return jsongate.loads(text.strip().encode("utf-8", "surrogatepass"))
-    except jsongate.BadJSON:
-        return text
-
-
-def _number(text: str) -> JSONValue:
-    value = _value(text)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
-
-
-def _switch(text: str) -> JSONValue:
-    return {"true": True, "false": False}.get(text, text)
-
-
-def _json(text: str) -> JSONValue:
-    return text if is_expression(text) else jsongate.loads(text.encode("utf-8", "surrogatepass"))
-
-
-def _lines(text: str, *, texts_only: bool) -> JSONValue:
-    if is_expression(text):
-        return text
-    return [line if texts_only else _number_or_text(line) for line in _stripped(text)]
-
-
-def _number_or_text(line: str) -> JSONValue:
-    value = _number(line)
-    return value if _plain(value) == line else line
-
-
-def _stripped(text: str) -> Iterator[str]:
-    return (line.strip() for line in text.splitlines() if line.strip())
-
-
-_READ: Final = {"number": _number, "switch": _switch, "json": _json}
-
-
 def _one_line(text: str) -> str:
     """Return a text as a control of one line holds it."""
     return text.replace("\r", "").replace("\n", "")
-
-
-def _one(posted: Mapping[str, Sequence[str]], name: str) -> str:
-    """Return a posted text, with the line ends that a textarea had before the browser sent it."""
-    values = posted.get(name) or ("",)
-    return values[-1].replace("\r\n", "\n")

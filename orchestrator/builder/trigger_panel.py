@@ -18,7 +18,7 @@ from orchestrator.builder.entrance_form import entrance_form
 from orchestrator.builder.entrance_form import sentence as entrance_sentence
 from orchestrator.builder.form_form import form_form
 from orchestrator.builder.listening import as_curl, listening
-from orchestrator.builder.panels import Finding, TriggerPanel
+from orchestrator.builder.panels import Finding, TriggerPanel, told_by_field
 from orchestrator.builder.polling_form import polled, polling_form
 from orchestrator.builder.polling_form import sentence as polling_sentence
 from orchestrator.builder.schedule_form import schedule_form, sentence
@@ -79,7 +79,7 @@ def trigger_panel(
     shown = _sample(board, row) if sample is None else sample
     findings = [problem for problem in board.problems if problem.path.startswith(f"triggers[{index}]")]
     is_polled, is_called = row.type == TriggerType.POLLING.value, row.type == TriggerType.EVENT.value
-    told = _told(findings, f"triggers[{index}].config.") if row.type in APP else {}
+    told, warned = _told(findings if row.type in APP else (), f"triggers[{index}].config.")
     address = board.request.build_absolute_uri(path) if path else ""
     return TriggerPanel(
         key=key,
@@ -95,7 +95,12 @@ def trigger_panel(
         else None,
         made=form_form(row.config, posted=posted, errors=errors) if row.type == TriggerType.FORM.value else None,
         polling=polling_form(
-            board, key, row.config if config is None else config, told=told | dict(errors), texts=texts
+            board,
+            key,
+            row.config if config is None else config,
+            told={**told, **errors},
+            warned=warned - errors.keys(),
+            texts=texts,
         )
         if row.type in APP
         else None,
@@ -120,14 +125,16 @@ def trigger_panel(
     )
 
 
-def _told(findings: Sequence[Problem], prefix: str) -> dict[str, str]:
-    """Return what is said at the fields of an integration's trigger, the first of each."""
-    told: dict[str, str] = {}
-    for problem in findings:
-        field = _field(problem.path, prefix)
-        if field and field != "trigger":
-            told.setdefault(field, problem.message)
-    return told
+def _told(findings: Sequence[Problem], prefix: str) -> tuple[dict[str, str], frozenset[str]]:
+    """Return what is said at the fields of an integration's trigger, as ``told_by_field`` does."""
+    of_fields = ((problem, _field(problem.path, prefix)) for problem in findings)
+    return told_by_field(
+        [
+            Finding(field=name, label="", message=problem.message, blocks=problem.severity == "error")
+            for problem, name in of_fields
+            if name != "trigger"
+        ]
+    )
 
 
 def _field(path: str, prefix: str) -> str:

@@ -39,7 +39,7 @@ from orchestrator.tenants.access import Actor, get_for_tenant_or_404, require, t
 from orchestrator.tenants.models import Role
 from orchestrator.tenants.shell import fragment, is_fragment, private
 from orchestrator.types import JSONValue
-from orchestrator.workflows import edits
+from orchestrator.workflows import trigger_edits
 from orchestrator.workflows.models import Trigger, Workflow
 from orchestrator.workflows.trigger_types import trigger_swap
 from runs import services as run_services
@@ -125,7 +125,7 @@ def trigger(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpRespon
         if (other := _other_type(stored, config)) is not None:
             made = trigger_swap(actor=actor, workflow=board.workflow, key=key, type=other, config=config)
             return redirect("workflow-trigger", actor.tenant.slug, pk, made.key)
-        edits.trigger_update(actor=actor, workflow=board.workflow, key=key, config=config)
+        trigger_edits.trigger_update(actor=actor, workflow=board.workflow, key=key, config=config)
     except Wrong as wrong:
         panel = trigger_panel(board, key, posted=request.POST, errors=wrong.errors)
         return builder_page(board, trigger=panel, status=400)
@@ -167,7 +167,7 @@ def trigger_add(request: HttpRequest, actor: Actor, pk: int) -> HttpResponse:
     kind = TriggerType(wanted) if wanted in ADDED else TriggerType.WEBHOOK
     config = starts.new_config(kind, actor.tenant, sample=_sample_of(request))
     try:
-        made = edits.trigger_add(actor=actor, workflow=found, type=kind, config=config)
+        made = trigger_edits.trigger_add(actor=actor, workflow=found, type=kind, config=config)
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("workflow", actor.tenant.slug, pk)
@@ -212,4 +212,4 @@ def trigger_poll(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpR
 def trigger_remove(request: HttpRequest, actor: Actor, pk: int, key: str) -> HttpResponse:
     """Take a trigger out of the draft."""
     found = get_for_tenant_or_404(Workflow, actor.tenant, pk=pk)
-    return after(request, actor, found, "", lambda: edits.trigger_remove(actor=actor, workflow=found, key=key))
+    return after(request, actor, found, "", lambda: trigger_edits.trigger_remove(actor=actor, workflow=found, key=key))

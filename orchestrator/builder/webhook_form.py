@@ -45,6 +45,12 @@ RAWS: Final[Mapping[str, str]] = {
     "text": noop("As a text"),
     "base64": noop("As base64"),
 }
+ALGORITHMS: Final[Mapping[str, str]] = {
+    "sha256": noop("SHA-256"),
+    "sha1": noop("SHA-1"),
+    "sha512": noop("SHA-512"),
+}
+ENCODINGS: Final[Mapping[str, str]] = {"hex": noop("Hexadecimal"), "base64": noop("Base64")}
 _HMAC: Final = ("header", "algorithm", "encoding", "prefix", "timestamp_header", "tolerance")
 _JSON: Final = "application/json"
 _MOST: Final = 100_000  # characters of one field
@@ -69,8 +75,8 @@ class WebhookForm:
     presets: tuple[tuple[str, str], ...]
     answers: tuple[tuple[str, str], ...]
     types: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    encodings: tuple[str, ...]
+    algorithms: tuple[tuple[str, str], ...]
+    encodings: tuple[tuple[str, str], ...]
     raws: tuple[tuple[str, str], ...]
     secrets: tuple[Secret, ...]
     new_secret_url: str
@@ -97,8 +103,8 @@ def webhook_form(
         presets=tuple((name, _(words)) for name, words in PRESETS.items()),
         answers=tuple((name, _(words)) for name, words in ANSWERS.items()),
         types=tuple(sorted(TYPES)),
-        algorithms=("sha256", "sha1", "sha512"),
-        encodings=("hex", "base64"),
+        algorithms=tuple((name, _(words)) for name, words in ALGORITHMS.items()),
+        encodings=tuple((name, _(words)) for name, words in ENCODINGS.items()),
         raws=tuple((name, _(words)) for name, words in RAWS.items()),
         secrets=tuple(Secret(name=row.name, words=row.get_auth_type_display()) for row in rows),
         new_secret_url=f"{reverse('credential-new', args=[board.tenant.slug])}?{urlencode(query)}",

@@ -28,7 +28,9 @@ def credential_facts(step: StepDefinition, facts: ActionFacts, catalog: Catalog)
     return catalog.action(model_action(str(step.config.inputs.get("provider", "openai"))))
 
 
-def agent_problems(path: str, step: StepDefinition, definition: WorkflowDefinition) -> Iterator[Problem]:
+def agent_problems(
+    path: str, step: StepDefinition, definition: WorkflowDefinition, catalog: Catalog
+) -> Iterator[Problem]:
     """Yield what is wrong with an agent beyond what its model finds in its inputs."""
     tools = step.lanes.get(LANE, ())
     if not tools:
@@ -45,6 +47,15 @@ def agent_problems(path: str, step: StepDefinition, definition: WorkflowDefiniti
         where = f"{path}.config.inputs.output_schema"
         for inner, message in schema_problems(schema, of_object=True):
             yield error(joined(where, inner), message, "json_schema")
+    model, limit = (step.config.inputs.get(name) for name in ("model", "max_cost"))
+    # What an expression gives may be no limit, or another model: the run finds that out.
+    is_limited = isinstance(limit, int | float) and isinstance(model, str) and is_literal(model)
+    if is_limited and not catalog.has_price(str(model)):
+        message = _(
+            "What %(model).80r costs is not known here, so no limit in US dollars can be kept. Limit the tokens "
+            "instead, or have the operator name the price in MODEL_PRICES."
+        )
+        yield error(f"{path}.config.inputs.max_cost", message % {"model": model}, "price_unknown")
 
 
 def tool_problems(path: str, step: StepDefinition, facts: ActionFacts | None, catalog: Catalog) -> Iterator[Problem]:

@@ -7,12 +7,6 @@ functions are called.
 from __future__ import annotations
 
 import ast
-import keyword
-import operator
-import re
-import threading
-import unicodedata
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,39 +15,22 @@ from typing import Any, Final
 from integrations.words import gettext as _
 from integrations.words import gettext_noop
 from orchestrator.flow.functions import FUNCTIONS, LOOKING, Function
+from orchestrator.flow.grammar import column_of, key_after_dot, parsed
+from orchestrator.flow.lookup import Evaluate, Links, follow, from_root, written_path
+from orchestrator.flow.operators import BINARY, COMPARISONS
 from orchestrator.flow.values import (
-    MAX_ITEMS,
     Context,
     ExpressionError,
     UnresolvedReference,
     checked_number,
-    checked_text,
     is_number,
-    same,
     type_name,
-    weight,
 )
-from orchestrator.large import MISSING, Large
 
-MAX_SOURCE: Final = 4_000
 MAX_NESTING: Final = 60
 
-Evaluate = Callable[[Context], Any]
-
-# Python's keywords may follow a dot (trigger.body.from). Before parsing each is replaced there by a name of the
-# same length that nobody can type by accident, so that columns stay what they are.
-_STAND_INS: Final = {
-    word: chr(0xA500 + index) + "a" * (len(word) - 1) for index, word in enumerate(sorted(keyword.kwlist))
-}
-_KEYWORDS: Final = {stand_in: word for word, stand_in in _STAND_INS.items()}
-_TOKEN: Final = re.compile(
-    r"""(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<dotted>\.\s*)?(?P<name>[^\W\d]\w*)""", re.DOTALL
-)
 _REFERENCES: Final = (ast.Name, ast.Attribute, ast.Subscript)
 _LITERALS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
-
-# Several threads in ast.parse at once now and then make Python 3.11 raise SystemError.
-_parse_lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,32 +60,12 @@ class Compiled:
     is_reference: bool
 
 
-def written_path(parts: tuple[str | int, ...]) -> str:
-    """Return a path as a person writes it: ``steps.a.output.items[0]["x-y"]``."""
-    text = ""
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif re.fullmatch(r"[^\W\d]\w*", part):
-            text += f".{part}" if text else part
-        else:
-            text += f'["{part}"]'
-    return text
-
-
 def compile_expression(source: str, offset: int = 0) -> Compiled:
     """Compile the text between ``{{`` and ``}}``; ``offset`` is where it begins in the whole text (0-based).
 
     Raises ExpressionError with the exact column for anything that is not allowed.
     """
-    if len(source) > MAX_SOURCE:
-        raise ExpressionError(
-            _("The expression has more than %(most)s characters.") % {"most": f"{MAX_SOURCE:,}"},
-            column=offset + 1,
-        )
-    if not source.strip():
-        raise ExpressionError(_("There is nothing between {{ and }}."), column=offset + 1)
-    tree = _parse(_rewrite(source, offset), source, offset)
+    tree = parsed(source, offset)
     compiler = _Compiler(source, offset)
     compiler.lazy = isinstance(tree.body, _REFERENCES)
     evaluate = compiler.compile(tree.body, 0)
@@ -118,58 +75,6 @@ def compile_expression(source: str, offset: int = 0) -> Compiled:
         gives=_type_of(tree.body),
         is_reference=isinstance(tree.body, _REFERENCES) and len(compiler.references) == 1,
     )
-
-
-def _rewrite(source: str, offset: int) -> str:
-    """Return the source with keywords after a dot replaced; refuse names that Python would silently change."""
-
-    def replace(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name is None:
-            return match[0]
-        if any(0xA500 <= ord(letter) <= 0xA500 + len(_STAND_INS) for letter in name) or (
-            not name.isascii() and unicodedata.normalize("NFKC", name) != name
-        ):
-            raise ExpressionError(
-                _('Write %(name)r as ["%(name)s"].') % {"name": name[:40]}, column=offset + match.start("name") + 1
-            )
-        if match["dotted"] is None:
-            return match[0]
-        return match["dotted"] + _STAND_INS.get(name, name)
-
-    return _TOKEN.sub(replace, source)
-
-
-def _parse(rewritten: str, source: str, offset: int) -> ast.Expression:
-    try:
-        with _parse_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # In brackets, so that an expression may run over several lines.
-            return ast.parse(f"({rewritten}\n)", mode="eval")
-    except SyntaxError as error:
-        column = _character(rewritten, error.lineno or 1, error.offset, characters=True)
-        message = _("An expression cannot be read here") if error.msg.startswith("invalid") else error.msg
-        raise ExpressionError(f"{message}: {_excerpt(source, column)}", column=offset + column + 1) from None
-    except (ValueError, RecursionError, MemoryError, SystemError, OverflowError):
-        raise ExpressionError(_("The expression cannot be read: it is nested too deep."), column=offset + 1) from None
-
-
-def _character(text: str, line: int, column: int | None, *, characters: bool = False) -> int:
-    """Return the 0-based place in ``text``; ``column`` counts bytes, as ast does, from 0, or characters from 1."""
-    lines = text.split("\n")
-    before = sum(len(part) + 1 for part in lines[: line - 1])
-    within = lines[line - 1] if line <= len(lines) else ""
-    at = column or 0
-    if line == 1:
-        at -= 1  # our own opening bracket
-    place = (
-        at - 1 if characters else len(within.encode("utf-8", "surrogatepass")[: max(at, 0)].decode("utf-8", "ignore"))
-    )
-    return max(0, min(before + max(place, 0), len(text) - 1))
-
-
-def _excerpt(source: str, place: int) -> str:
-    return repr(source[place : place + 20].strip() or source[-20:].strip())
 
 
 class _Compiler:
@@ -184,9 +89,7 @@ class _Compiler:
         self.lazy = False
 
     def column(self, node: ast.AST) -> int:
-        line, byte = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-        rewritten = _rewrite(self.source, self.offset)
-        return self.offset + _character(rewritten, line, byte) + 1
+        return column_of(node, self.source, self.offset)
 
     def fail(self, node: ast.AST, message: str) -> ExpressionError:
         return ExpressionError(message, column=self.column(node))
@@ -220,7 +123,7 @@ class _Compiler:
     def reference(self, node: ast.expr, depth: int) -> Evaluate:
         """A name with its dots and indexes, taken together so that an error can name the whole path."""
         lazy, self.lazy = self.lazy, False
-        links: list[tuple[Any, Evaluate | None]] = []
+        links: Links = []
         inner: ast.expr = node
         while isinstance(inner, (ast.Attribute, ast.Subscript)):
             depth += 1
@@ -229,7 +132,7 @@ class _Compiler:
         links.reverse()
         if not isinstance(inner, ast.Name):
             base = self.compile(inner, depth)
-            return self._follow(base, ("…",), links, self.column(node), lazy)
+            return follow(base, ("…",), links, self.column(node), lazy)
         name = inner.id
         if name in _LITERALS:
             value = _LITERALS[name]
@@ -243,12 +146,12 @@ class _Compiler:
             static.append(key)
         column = self.column(inner)
         self.references.append(Reference(root=name, parts=tuple(static), column=column, tolerant=bool(self.tolerant)))
-        return self._follow(_root(name, column), (name,), links, column, lazy)
+        return follow(from_root(name, column), (name,), links, column, lazy)
 
     def _link(self, node: ast.Attribute | ast.Subscript, depth: int) -> tuple[Any, Evaluate | None]:
         """Return a key known now, or what computes it."""
         if isinstance(node, ast.Attribute):
-            return _KEYWORDS.get(node.attr, node.attr), None
+            return key_after_dot(node), None
         index: ast.expr = node.slice
         if (
             isinstance(index, ast.Constant)
@@ -264,34 +167,6 @@ class _Compiler:
         if isinstance(index, (ast.Slice, ast.Tuple)):
             raise self.fail(node, _("A range is not possible here; use first(), last() or one index."))
         return None, self.compile(index, depth)
-
-    @staticmethod
-    def _follow(
-        base: Evaluate, path: tuple[str | int, ...], links: list[tuple[Any, Evaluate | None]], column: int, lazy: bool
-    ) -> Evaluate:
-        if all(dynamic is None for _, dynamic in links):
-            keys = tuple(key for key, _ in links)
-
-            def follow(context: Context) -> Any:
-                value = base(context)
-                for index, key in enumerate(keys):
-                    if type(value) is dict and key in value:
-                        value = value[key]
-                    else:
-                        value = _look_up(value, key, (*path, *keys[:index]), column)
-                return value.whole() if type(value) is Large and not lazy else value
-
-            return follow
-
-        def follow_computed(context: Context) -> Any:
-            value, seen = base(context), path
-            for key, dynamic in links:
-                at = key if dynamic is None else dynamic(context)
-                value = _look_up(value, at, seen, column)
-                seen = (*seen, at)
-            return value.whole() if type(value) is Large and not lazy else value
-
-        return follow_computed
 
     def unary(self, node: ast.UnaryOp, depth: int) -> Evaluate:
         operand, column = self.compile(node.operand, depth), self.column(node)
@@ -312,7 +187,7 @@ class _Compiler:
         return negate
 
     def binary(self, node: ast.BinOp, depth: int) -> Evaluate:
-        compute = _BINARY.get(type(node.op))
+        compute = BINARY.get(type(node.op))
         if compute is None:
             raise self.fail(node, _("Only + - * / % can stand between values."))
         left, right, column = self.compile(node.left, depth), self.compile(node.right, depth), self.column(node)
@@ -344,7 +219,7 @@ class _Compiler:
     def compare(self, node: ast.Compare, depth: int) -> Evaluate:
         tests = []
         for op in node.ops:
-            test = _COMPARISONS.get(type(op))
+            test = COMPARISONS.get(type(op))
             if test is None:
                 raise self.fail(node, _("`is` is not possible in an expression; use == or !=."))
             tests.append(test)
@@ -461,173 +336,6 @@ def _caller(function: Function, arguments: list[Evaluate], column: int) -> Evalu
     return evaluate
 
 
-def _root(name: str, column: int) -> Evaluate:
-    def evaluate(context: Context) -> Any:
-        try:
-            return context.scope[name]
-        except KeyError:
-            raise _missing(name, list(context.scope), (), column) from None
-
-    return evaluate
-
-
-def _look_up(value: Any, key: Any, path: tuple[str | int, ...], column: int) -> Any:
-    """Return what is at ``key``, or raise UnresolvedReference naming the path and the nearest name."""
-    if isinstance(value, Mapping) and isinstance(key, str):
-        if key in value:
-            return value[key]
-        raise _missing(key, list(value)[:500], path, column)
-    if isinstance(value, (list, tuple)) and isinstance(key, int) and not isinstance(key, bool):
-        if -len(value) <= key < len(value):
-            return value[key]
-        reason = _("the list has %(count)s item(s)") % {"count": len(value)}
-    elif isinstance(value, (Mapping, list, tuple)):
-        wanted = _("a text") if isinstance(value, Mapping) else _("a whole number")
-        raise ExpressionError(
-            _("%(path)s is looked into by %(wanted)s, not a %(type)s.")
-            % {"path": written_path(path), "wanted": wanted, "type": _(type_name(key))},
-            column=column,
-        )
-    elif isinstance(value, Large):
-        return _look_into(value, key, path, column)
-    else:
-        reason = (
-            _("%(path)s is null") % {"path": written_path(path)}
-            if value is None
-            else _("%(path)s is a %(type)s") % {"path": written_path(path), "type": _(type_name(value))}
-        )
-    whole = written_path((*path, key if isinstance(key, (str, int)) else str(key)))
-    raise UnresolvedReference(
-        _("%(whole)s does not exist: %(reason)s.") % {"whole": whole, "reason": reason}, path=whole, column=column
-    )
-
-
-def _look_into(large: Large, key: Any, path: tuple[str | int, ...], column: int) -> Any:
-    """Do as ``_look_up`` in a value of which only what is asked for is read. Raises Unready."""
-    shape = large.shape()
-    if isinstance(shape, tuple):
-        return _look_up(shape[0], key, path, column)
-    is_object = shape.kind == "{"
-    if type(key) is not (str if is_object else int):
-        # Nothing of it is needed to say that this does not fit.
-        return _look_up({} if is_object else [], key, path, column)
-    found = large.part(key)
-    if found is not MISSING:
-        return found
-    if isinstance(key, str):
-        raise _missing(key, large.names(), path, column)
-    whole = written_path((*path, key))
-    raise UnresolvedReference(
-        _("%(whole)s does not exist: the list has %(count)s item(s).") % {"whole": whole, "count": shape.count},
-        path=whole,
-        column=column,
-    )
-
-
-def _missing(key: str, known: list[Any], path: tuple[str | int, ...], column: int) -> UnresolvedReference:
-    whole = written_path((*path, key))
-    near = get_close_matches(key[:100], [name for name in known if isinstance(name, str) and len(name) <= 100], n=1)
-    nearest = written_path((*path, near[0])) if near else ""
-    hint = _(" Did you mean %(nearest)s?") % {"nearest": nearest} if nearest else ""
-    return UnresolvedReference(
-        _("%(whole)s does not exist.%(hint)s") % {"whole": whole, "hint": hint},
-        path=whole,
-        nearest=nearest,
-        column=column,
-    )
-
-
-def _add(left: Any, right: Any, context: Context) -> Any:
-    if is_number(left) and is_number(right):
-        return checked_number(left + right)
-    if isinstance(left, str) and isinstance(right, str):
-        context.spend(len(left) + len(right))
-        return checked_text(left + right)
-    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        context.spend(len(left) + len(right))
-        if len(left) + len(right) > MAX_ITEMS:
-            raise ExpressionError(_("The list would be too long."))
-        return [*left, *right]
-    raise ExpressionError(
-        _("+ cannot join a %(left)s and a %(right)s; text() makes a text of a value.")
-        % {"left": _(type_name(left)), "right": _(type_name(right))}
-    )
-
-
-def _arithmetic(symbol: str, compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context], Any]:
-    def evaluate(left: Any, right: Any, context: Context) -> Any:
-        if not (is_number(left) and is_number(right)):
-            raise ExpressionError(
-                _("%(symbol)s takes two numbers, not a %(left)s and a %(right)s; number() makes one.")
-                % {"symbol": symbol, "left": _(type_name(left)), "right": _(type_name(right))}
-            )
-        try:
-            return checked_number(compute(left, right))
-        except ZeroDivisionError:
-            raise ExpressionError(_("%(symbol)s by zero has no result.") % {"symbol": symbol}) from None
-        except OverflowError:
-            raise ExpressionError(_("The number is too large.")) from None
-
-    return evaluate
-
-
-def _divide(left: Any, right: Any) -> Any:
-    # 10 / 2 is 5: JSON knows one kind of number, and 5.0 reads odd in a text.
-    if isinstance(left, int) and isinstance(right, int) and right and left % right == 0:
-        return left // right
-    return left / right
-
-
-def _ordered(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Context], bool]:
-    def evaluate(left: Any, right: Any, context: Context) -> bool:
-        if (is_number(left) and is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
-            return bool(compute(left, right))
-        raise ExpressionError(
-            _("A %(left)s and a %(right)s have no order.") % {"left": _(type_name(left)), "right": _(type_name(right))}
-        )
-
-    return evaluate
-
-
-def _contains(item: Any, holder: Any, context: Context) -> bool:
-    if isinstance(holder, str):
-        if not isinstance(item, str):
-            raise ExpressionError(_("Only a text can be in a text, not a %(type)s.") % {"type": _(type_name(item))})
-        context.spend(len(holder))
-        return item in holder
-    if isinstance(holder, Mapping):
-        return isinstance(item, str) and item in holder
-    if isinstance(holder, (list, tuple)):
-        context.spend(len(holder))
-        return any(same(item, other, context) for other in holder)
-    raise ExpressionError(
-        _("`in` looks into a list, an object or a text, not a %(type)s.") % {"type": _(type_name(holder))}
-    )
-
-
-def _equal(left: Any, right: Any, context: Context) -> bool:
-    if isinstance(left, (list, tuple, Mapping)):
-        context.spend(weight(left, context.fuel))
-    return same(left, right, context)
-
-
-_BINARY: Final[Mapping[type[ast.operator], Callable[[Any, Any, Context], Any]]] = {
-    ast.Add: _add,
-    ast.Sub: _arithmetic("-", operator.sub),
-    ast.Mult: _arithmetic("*", operator.mul),
-    ast.Div: _arithmetic("/", _divide),
-    ast.Mod: _arithmetic("%", operator.mod),
-}
-_COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[[Any, Any, Context], bool]]] = {
-    ast.Eq: _equal,
-    ast.NotEq: lambda left, right, context: not _equal(left, right, context),
-    ast.Lt: _ordered(operator.lt),
-    ast.LtE: _ordered(operator.le),
-    ast.Gt: _ordered(operator.gt),
-    ast.GtE: _ordered(operator.ge),
-    ast.In: _contains,
-    ast.NotIn: lambda left, right, context: not _contains(left, right, context),
-}
 _METHODS: Final[Mapping[type[ast.expr], Callable[[_Compiler, Any, int], Evaluate]]] = {
     ast.Constant: _Compiler.constant,
     ast.Name: _Compiler.reference,

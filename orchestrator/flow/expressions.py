@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from integrations.words import gettext as _
 from integrations.words import gettext_noop
-from orchestrator.flow.compiler import Compiled, Reference, compile_expression, written_path
+from orchestrator.flow.compiler import Compiled, Reference, compile_expression
+from orchestrator.flow.lookup import written_path
 from orchestrator.flow.values import (
     FUEL,
     Context,

@@ -19,12 +19,11 @@ from orchestrator.errors import Invalid, NotFound, Problem
 from orchestrator.flow.calls import CALL, MAX_DEPTH
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.definition import StepConfig, StepDefinition, WorkflowDefinition, walk_steps
-from orchestrator.flow.expressions import ExpressionError, compile_template, find_templates
+from orchestrator.flow.expressions import ExpressionError
 from orchestrator.flow.facts import Catalog, WorkflowFacts
-from orchestrator.flow.items import as_template
 from orchestrator.flow.passing import Payload, rewritten, rewritten_value
 from orchestrator.flow.scoping import LINKED, LOOP, LOOPS, STEP_NAMES, WORKFLOW_NAMES
-from orchestrator.flow.summary import summary_reference
+from orchestrator.flow.staying import staying_problems
 from orchestrator.flow.telling import error, is_literal
 from orchestrator.flow.tools import AGENT
 from orchestrator.types import JSONValue
@@ -122,8 +121,7 @@ class _Extraction:
         moved = self._moved(self.prefix, self.steps, frozenset(), in_loop=False)
         self._check_last()
         self._check_calls(calls_above)
-        for where, text, bare in self._outside():
-            self._check_outside(where, text, bare)
+        self.problems += staying_problems(self.definition, self.catalog, self.steps)
         if self.problems:
             raise Invalid(
                 _("This lane cannot be moved as it is: %(message)s") % {"message": self.problems[0].message},
@@ -320,90 +318,6 @@ class _Extraction:
                 "may be. Take the steps that call others out of the lane first."
             ) % {"deepest": deepest, "most": MAX_DEPTH}
             self.refuse(self.prefix, message, "depth")
-
-    def _outside(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield every text that stays and may hold expressions: where, and whether it is one without braces too."""
-        for path, step in self.definition.walk():
-            if step.key in self.inside:
-                continue
-            facts = self.catalog.action(step.action)
-            per_item, held = (facts.per_item, (*facts.verbatim, *facts.secrets)) if facts else ((), ())
-            for name, value in step.config.inputs.items():
-                where = f"{path}.config.inputs.{name}"
-                if name in per_item and isinstance(value, str):
-                    yield where, value, True
-                elif name not in held:
-                    yield from ((at, text, False) for at, text in find_templates(value, where))
-            if step.config.run_if is not None:
-                yield f"{path}.config.run_if", step.config.run_if, True
-        yield from ((at, text, False) for at, text in find_templates(self.definition.output, "output"))
-        for index, trigger in enumerate(self.definition.triggers):
-            for at, text in find_templates(trigger.config, f"triggers[{index}].config"):
-                yield at, text, False
-        for text in self.definition.settings.summary:
-            if summary_reference(text) is not None:
-                yield "settings.summary", text, True
-
-    def _check_outside(self, where: str, text: str, bare: bool) -> None:
-        try:
-            references = compile_template(as_template(text) if bare else text).references
-        except ExpressionError:
-            # It reads nothing as it is: the check of a publish tells it, before and after.
-            return
-        for reference in references:
-            if reference.root == "steps":
-                self._check_read(reference, where)
-            elif reference.root == "run":
-                self._check_link(reference, where)
-
-    def _check_read(self, reference: Reference, where: str) -> None:
-        reader = self._reader(where)
-        if not reference.parts:
-            message = _(
-                "%(reader)s reads a step by a name that is computed, which may be one of this lane. Write its key."
-            ) % {"reader": reader}
-            self.refuse(where, message, "computed")
-            return
-        key, name = str(reference.parts[0]), reference.parts[1:2]
-        if key not in self.inside:
-            return
-        if key != self.last.key:
-            or_else = (
-                _(", or move %(reader)s into the lane") % {"reader": reader} if reader.startswith("steps.") else ""
-            )
-            message = _(
-                "%(reader)s reads steps.%(key)s, and only what steps.%(last)s gives, the last of the lane, "
-                "can be read from outside then. Have steps.%(last)s give it%(or_else)s."
-            ) % {"reader": reader, "key": key, "last": self.last.key, "or_else": or_else}
-            self.refuse(where, message, "read")
-        elif name not in (("output",), ("status",)) or (name == ("status",) and not self._keeps_status()):
-            message = _(
-                "%(reader)s reads %(path)s, which would be about the call and not about steps.%(key)s "
-                "itself. Read steps.%(key)s.output instead."
-            ) % {"reader": reader, "path": reference.path, "key": key}
-            self.refuse(where, message, "read")
-
-    def _keeps_status(self) -> bool:
-        """Whether the call always ends as the last step did: it is alone, and nothing hides how it ended."""
-        config = self.last.config
-        return len(self.steps) == 1 and not config.skip and config.run_if is None and config.on_error == "fail"
-
-    def _check_link(self, reference: Reference, where: str) -> None:
-        is_whole = not reference.parts or reference.parts == ("links",)
-        if is_whole or reference.parts[0] == "links":
-            linked = {key for key, step in self.inside.items() if step.action in LINKED}
-            key = str(reference.parts[1]) if len(reference.parts) > 1 else ""
-            if linked and (is_whole or key in linked):
-                message = _(
-                    "%(reader)s reads the link of steps.%(key)s, which would be a step of another run then. "
-                    "Take that step out of the lane."
-                ) % {"reader": self._reader(where), "key": key or min(linked)}
-                self.refuse(where, message, "link")
-
-    def _reader(self, where: str) -> str:
-        """Return who reads at a path: a step by its key, else what the document calls it."""
-        found = [step for path, step in self.definition.walk() if where.startswith(f"{path}.config.")]
-        return f"steps.{found[-1].key}" if found else where.partition(".config")[0]
 
 
 def _held(step: StepDefinition) -> Iterator[str]:

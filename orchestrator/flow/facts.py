@@ -65,6 +65,9 @@ class Catalog(Protocol):
 
     def trigger_keys(self) -> Sequence[str]: ...
 
+    def has_price(self, model: str) -> bool:
+        """Whether it is known what a language model costs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialFacts:

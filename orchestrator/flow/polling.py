@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from integrations.words import credential_words
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
+from orchestrator.flow.credentials import credential_state
 from orchestrator.flow.definition import TriggerDefinition
 from orchestrator.flow.expressions import find_templates
 from orchestrator.flow.facts import Catalog, CredentialFacts, TriggerFacts
 from orchestrator.flow.names import TriggerType
-from orchestrator.flow.telling import close, credential_state, error, joined, warning
+from orchestrator.flow.telling import close, error, joined, warning
 
 LEAST_SECONDS: Final = 10
 MOST_SECONDS: Final = 24 * 3_600

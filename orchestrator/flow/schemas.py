@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from integrations.sdk.fields import WORDS
 from integrations.words import gettext as _
 from integrations.words import gettext_noop
 from orchestrator.flow.values import type_name
@@ -81,12 +82,18 @@ def words_for(schema: Mapping[str, Any]) -> str:
 
 
 def translated(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object's schema with the title and description of each field in the language of whoever is served."""
+    """Return an object's schema in the language of whoever is served: titles, descriptions and words of choices."""
     fields = {
-        name: {word: _(text) if word in ("title", "description") else text for word, text in field.items()}
+        name: {word: _translated(word, told) for word, told in field.items()}
         for name, field in schema.get("properties", {}).items()
     }
     return {**schema, "properties": fields}
+
+
+def _translated(word: str, told: Any) -> Any:
+    if word == WORDS:
+        return {value: _(text) for value, text in told.items()}
+    return _(told) if word in ("title", "description") else told
 
 
 def json_type(value: Any) -> str:

@@ -10,7 +10,6 @@ from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template
-from orchestrator.flow.facts import CredentialFacts
 
 
 def error(path: str, message: str, code: str) -> Problem:
@@ -43,29 +42,6 @@ def unknown(reference: Reference, where: str, name: str, known: Sequence[str], p
         % {"prefix": prefix, "name": name, "column": reference.column, "hint": hint},
         "reference",
     )
-
-
-def credential_state(where: str, name: str, known: CredentialFacts) -> Iterator[Problem]:
-    """Tell what stands in the way of using a credential that fits: that it is not shared, or how it fares."""
-    if not known.is_shared:
-        yield error(where, unshared(name), "credential_unshared")
-    elif known.health == "reconnect":
-        again = _("“%(name)s” no longer works: it was refused or has expired. Connect it again, or choose another.")
-        anew = _("“%(name)s” no longer works: it was refused or has expired. Enter a new secret, or choose another.")
-        message = (again if known.auth_type == "oauth2" else anew) % {"name": name}
-        yield error(where, message, "credential_health")
-    elif known.health == "expiring":
-        yield warning(
-            where,
-            _("“%(name)s” expires soon. Enter a new secret before it does.") % {"name": name},
-            "credential_expiring",
-        )
-
-
-def unshared(name: str) -> str:
-    return _(
-        "“%(name)s” is not shared with you. Choose another, or ask whom it is shared with to test and publish."
-    ) % {"name": name}
 
 
 def compiled(text: str, where: str) -> tuple[Template | None, Problem | None]:

@@ -16,6 +16,8 @@ MODEL_ACTIONS: Final[Mapping[str, str]] = {
 # Rows of an agent that belong to none of its tools, by what follows its key.
 MODEL: Final = "_model"
 APPROVAL: Final = "_approval"
+# What a tool is to be given, as a person is asked about it: what they approve is this, and no more is evaluated.
+PROPOSED: Final = "_proposed"
 LONGEST_KEY: Final = 63 - len(APPROVAL)
 # A step that the engine runs itself and that a model may call all the same.
 CALL: Final = "workflow.call"
@@ -38,9 +40,9 @@ def tool_schema(schema: Mapping[str, Any], fixed: Iterable[str], held: Iterable[
     return found
 
 
-def own_keys(key: str) -> tuple[str, str]:
+def own_keys(key: str) -> tuple[str, ...]:
     """Return the keys of an agent's own rows, which no step of its workflow may have: people answer them by these."""
-    return key + MODEL, key + APPROVAL
+    return key + MODEL, key + APPROVAL, key + PROPOSED
 
 
 def model_action(provider: str) -> str:

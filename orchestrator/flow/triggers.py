@@ -124,17 +124,6 @@ def trigger_problems(
             yield Problem(path=f"{path}.config.workflows", message=message, code="no_workflows", severity="warning")
 
 
-def called_config(triggers: Sequence[TriggerDefinition]) -> WorkflowConfig | None:
-    """Return how the workflow may be called by others, None where it may not or its config is wrong."""
-    for trigger in triggers:
-        if trigger.type is TriggerType.WORKFLOW:
-            try:
-                return WorkflowConfig.model_validate(trigger.config)
-            except ValidationError:
-                return None
-    return None
-
-
 def _typed(path: str, config: WorkflowConfig) -> Iterator[Problem]:
     for name, schema in (("input", config.input), ("output", config.output)):
         for where, message in schema_problems(schema) if schema is not None else ():

@@ -11,30 +11,28 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from integrations.words import credential_words
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.agents import agent_problems, credential_facts, is_tool, tool_facts, tool_problems
 from orchestrator.flow.calls import call_problems, listed_problems, settings_problems
 from orchestrator.flow.compiler import Reference
 from orchestrator.flow.control import after_lanes, control_problems, lane_problems, may_be_skipped, unreachable
+from orchestrator.flow.credentials import credential_problems, secret_problems
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template, find_templates
-from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts, scopes_missing
+from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts
 from orchestrator.flow.items import as_template
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.outputs import input_schema, output_schema
 from orchestrator.flow.polling import bodies
 from orchestrator.flow.schemas import at_path, fits, words_for
 from orchestrator.flow.scoping import LOOP, Place, References, Seen
-from orchestrator.flow.secret_inputs import NEVER_SENT, PROVIDER, is_value, referenced
 from orchestrator.flow.secrets import HIDDEN, looks_secret
 from orchestrator.flow.summary import summary_reference
 from orchestrator.flow.telling import (
     close,
     compiled,
     covers,
-    credential_state,
     error,
     is_literal,
     joined,
@@ -87,20 +85,6 @@ def summary_problems(definition: WorkflowDefinition, *, catalog: Catalog) -> lis
     for _problem in checker.steps():
         pass  # the walk finds out what each step gives
     return list(checker.summary())
-
-
-def _scopes(where: str, name: str, facts: ActionFacts, known: CredentialFacts) -> Iterator[Problem]:
-    """Yield what a credential of the action's own provider was not granted, where it is known what it was."""
-    if known.provider != facts.provider:
-        return
-    if missing := scopes_missing(facts.scopes, known.scopes):
-        told = {"name": name, "scopes": ", ".join(_short_scope(scope) for scope in missing)}
-        yield warning(where, _("Connect “%(name)s” again to grant it %(scopes)s.") % told, "credential_scopes")
-
-
-def _short_scope(scope: str) -> str:
-    """Return the first of the alternatives, without the address that Google's begin with."""
-    return scope.partition("|")[0].rpartition("/")[2]
 
 
 class _Checker:
@@ -192,12 +176,12 @@ class _Checker:
             yield from control_problems(path, step)
             yield from self._loop(path, step)
             if step.action == AGENT:
-                yield from agent_problems(path, step, self.definition)
+                yield from agent_problems(path, step, self.definition, self.catalog)
             asked = credential_facts(step, facts, self.catalog)
-            yield from self._credential(path, step, asked) if asked else ()
+            yield from credential_problems(path, step, asked, self.credentials) if asked else ()
             yield from self._inputs(prefix, step, facts, place)
             yield from self._per_item(prefix, inputs, facts, place)
-            yield from self._secrets(prefix, inputs, facts)
+            yield from secret_problems(prefix, inputs, facts, self.credentials)
         yield from call_problems(path, step, caller=self.definition.slug, workflows=self.workflows)
         held = (*facts.per_item, *facts.verbatim, *facts.secrets) if facts else ()
         yield from self._templates(_but(inputs, held), prefix, place)
@@ -232,44 +216,6 @@ class _Checker:
             ) % {"action": step.action, "hint": hint}
             yield error(where, message, "unregistered")
 
-    def _credential(self, path: str, step: StepDefinition, facts: ActionFacts) -> Iterator[Problem]:
-        where, needed = f"{path}.credential", credential_words(facts.accepted_auth)
-        name = facts.provider_name
-        if step.credential is None:
-            if facts.auth_required and facts.accepted_auth:
-                yield error(
-                    where,
-                    _("%(name)s requires %(needed)s. Choose a credential.") % {"name": name, "needed": needed},
-                    "credential_missing",
-                )
-            return
-        known = self.credentials.get(step.credential)
-        if known is None:
-            hint = close(step.credential, list(self.credentials))
-            yield error(
-                where,
-                _("There is no credential %(credential)r.%(hint)s") % {"credential": step.credential, "hint": hint},
-                "credential_unknown",
-            )
-        elif not facts.accepted_auth:
-            yield warning(where, _("%(name)s uses no credential.") % {"name": facts.name}, "credential_unused")
-        elif known.auth_type not in facts.accepted_auth:
-            yield error(
-                where,
-                _("%(name)s requires %(needed)s; this is %(auth_type)s.")
-                % {"name": name, "needed": needed, "auth_type": credential_words([known.auth_type])},
-                "credential_type",
-            )
-        elif known.provider != facts.provider and (facts.provider != "http" or known.provider in NEVER_SENT):
-            message = _("This credential is for %(other)s, not %(provider)s.") % {
-                "other": known.provider,
-                "provider": facts.provider,
-            }
-            yield error(where, message, "credential_provider")
-        else:
-            yield from credential_state(where, step.credential, known)
-            yield from _scopes(where, step.credential, facts, known)
-
     def _inputs(self, prefix: str, step: StepDefinition, facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check literal inputs by the action's own model, and expressions by the type they are known to give."""
         inputs, schema = step.config.inputs, input_schema(step, facts, self.workflows)
@@ -290,33 +236,6 @@ class _Checker:
                     "wanted": words_for(wanted),
                 }
                 yield error(f"{prefix}.{path}", message, "type")
-
-    def _secrets(self, prefix: str, inputs: Mapping[str, Any], facts: ActionFacts) -> Iterator[Problem]:
-        """Check that secret inputs hold a secret of the vault, by its name."""
-        for name in facts.secrets:
-            value, where = inputs.get(name), f"{prefix}.{name}"
-            if value is None:
-                continue
-            chosen = referenced(value)
-            known = self.credentials.get(chosen)
-            if not chosen:
-                message = _("A secret is not written into a step. Save it as a secret and choose it here.")
-                yield error(where, message, "secret_literal")
-            elif known is None:
-                hint = close(chosen, [each for each, of in self.credentials.items() if of.provider == PROVIDER])
-                yield error(
-                    where,
-                    _("There is no secret %(chosen)r.%(hint)s") % {"chosen": chosen, "hint": hint},
-                    "credential_unknown",
-                )
-            elif not is_value(known.provider, known.auth_type):
-                message = _("%(chosen)r is a credential for %(provider)s, not a secret for a field.") % {
-                    "chosen": chosen,
-                    "provider": known.provider,
-                }
-                yield error(where, message, "credential_provider")
-            else:
-                yield from credential_state(where, chosen, known)
 
     def _per_item(self, prefix: str, inputs: Mapping[str, Any], facts: ActionFacts, place: Place) -> Iterator[Problem]:
         """Check inputs over items: a text is an expression, with braces or without."""

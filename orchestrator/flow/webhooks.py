@@ -12,14 +12,14 @@ from integrations.words import credential_words
 from integrations.words import gettext as _
 from orchestrator.errors import Problem
 from orchestrator.flow.compiler import Reference
+from orchestrator.flow.credentials import unshared
 from orchestrator.flow.expressions import compile_template, find_templates
 from orchestrator.flow.facts import CredentialFacts
 from orchestrator.flow.items import as_template
 from orchestrator.flow.scoping import TRIGGER_NAMES, WORKFLOW_NAMES
-from orchestrator.flow.telling import close, compiled, error, unknown, unshared, warning
+from orchestrator.flow.telling import close, compiled, error, unknown, warning
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-PRESETS: Final = ("standard_webhooks", "github", "stripe", "slack", "hmac", "bearer", "basic")
 PROVIDER: Final = "webhook"  # of the credentials that signatures are checked with
 AUTH_TYPE: Final[Mapping[str, str]] = {"bearer": "bearer_token", "basic": "basic"}  # of a preset; api_key of the rest
 MAX_WAIT: Final = 60.0

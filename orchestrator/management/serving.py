@@ -20,6 +20,8 @@ from orchestrator.supervise import GroupPlan, WatchPlan
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
+# How long requests under way may take when the web is to end.
+WEB_GRACE_SECONDS: Final = 8.0
 # A leader beats four times a second; a database that hangs may hold it up for a while.
 SILENT_SECONDS: Final = 60.0
 
@@ -43,6 +45,7 @@ def web_group(host: str, port: int, environment: Mapping[str, str]) -> GroupPlan
         name="web",
         arguments=["-m", "orchestrator.server", host, str(port), str(settings.WEB_THREADS)],
         environment={env.PROCESS_VARIABLE: "web", **environment},
+        grace_seconds=WEB_GRACE_SECONDS,
     )
 
 

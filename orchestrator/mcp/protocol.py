@@ -21,7 +21,6 @@ PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
-INTERNAL_ERROR: Final = -32603
 # Of the range that servers may use as they like.
 UNAUTHORIZED: Final = -32001
 FORBIDDEN: Final = -32003

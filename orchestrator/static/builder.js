@@ -104,20 +104,21 @@ let timer = 0, dirty = false, busy = false;
 // What the server refused is only on this page: leaving it asks first. `asks`: a save waits for the person's word.
 let refused = Boolean(form?.querySelector("[role=alert]")), asks = refused;
 
-const showProblems = (problems) => {
+const showProblems = (problems, warned = []) => {
   for (const line of form.querySelectorAll("[data-error]")) {
-    const text = problems[line.dataset.error] ?? "";
+    const text = problems[line.dataset.error] ?? "", mild = warned.includes(line.dataset.error);
     line.hidden = !text;
+    line.classList.toggle("mild", mild);
     line.querySelector("span").textContent = text;
     const control = document.getElementById(`field-${line.dataset.error}`);
-    if (control?.matches("input,select,textarea,[role=textbox]")) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
+    if (control?.matches("input,select,textarea,[role=textbox]")) text && !mild ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
   }
 };
 
 const showSaved = (answer) => {
   form.elements.revision.value = answer.revision;
   form.elements.seen.value = answer.seen;
-  showProblems(answer.problems);
+  showProblems(answer.problems, answer.warned);
   document.getElementById("problems").innerHTML = answer.summary;
   for (const title of document.querySelectorAll(`[data-title="${form.dataset.step}"],[data-panel-title]`)) title.textContent = answer.title;
   form.querySelector("[data-rule]").textContent = answer.rule;

@@ -225,13 +225,20 @@ class SingleSignOn(TenantOwned):
 
 
 class SignOnDomain(TenantOwned):
-    """A domain of e-mail addresses whose people sign in through one tenant's provider."""
+    """A domain of e-mail addresses that a tenant claims for its single sign-on; people are led by confirmed ones."""
 
-    domain = models.CharField(max_length=253, unique=True, help_text="In lower case and in ASCII.")
+    domain = models.CharField(max_length=253, help_text="In lower case and in ASCII.")
+    confirmed_at = models.DateTimeField(null=True, default=None, help_text="When an operator said that it is theirs.")
 
     class Meta(TenantOwned.Meta):
         abstract = False
         ordering = ("domain",)
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "domain"), name="sign_on_domain_once_per_tenant"),
+            models.UniqueConstraint(
+                fields=("domain",), condition=Q(confirmed_at__isnull=False), name="sign_on_domain_leads_to_one"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.domain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 
 from orchestrator.tenants.models import ApiToken, AuditEvent, Membership, Tenant
 
@@ -29,22 +29,12 @@ def is_member(tenant: Tenant, user: User) -> bool:
     return Membership.objects.for_tenant(tenant).filter(user=user).exists()
 
 
-def authority_is_valid(*, tenant_id: int, user_id: int | None, token_id: int | None = None) -> bool:
-    """Whether the member, and the token if there is one, that a run acts for still exist; one query.
-
-    A token that has merely expired still counts: it started the run while it was good, and nobody took it away.
-    """
-    if user_id is None:
-        return False
-    member = Membership.objects.for_tenant(tenant_id).filter(user=OuterRef("pk"))
-    users = User.objects.filter(pk=user_id, is_active=True).filter(Q(is_superuser=True) | Exists(member))
-    if token_id is not None:
-        users = users.filter(Exists(ApiToken.objects.for_tenant(tenant_id).filter(pk=token_id, user=OuterRef("pk"))))
-    return users.exists()
-
-
 def valid_authorities(asked: Iterable[Authority]) -> frozenset[Authority]:
-    """Return those of ``asked`` for which ``authority_is_valid``, in at most three queries however many are asked."""
+    """Return those of ``asked`` whose member, and token if there is one, still exist: whom runs act for.
+
+    A token that has merely expired still counts: it started the run while it was good, and nobody took it away. At
+    most three queries, however many are asked.
+    """
     wanted = {(tenant, user, token) for tenant, user, token in asked if user is not None}
     if not wanted:
         return frozenset()

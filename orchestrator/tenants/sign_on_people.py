@@ -25,7 +25,7 @@ from orchestrator.tenants.access import ROLE_SCOPES, Actor, system_actor
 from orchestrator.tenants.invitations import invitation_open_for, invitation_use
 from orchestrator.tenants.models import Membership, Role, SignOnLink, SingleSignOn, Tenant
 from orchestrator.tenants.services import member_add
-from orchestrator.tenants.single_sign_on import domain_of, domains_of
+from orchestrator.tenants.sign_on_domains import domain_of, domains_of
 
 _MOST_GROUPS: Final = 1000
 _NAME_TRIES: Final = 50

@@ -18,6 +18,7 @@ from orchestrator.tenants.access import Actor, system_actor
 from orchestrator.tenants.models import Membership, PersonSession, Role, SignOnDomain, SignOnLink, SingleSignOn, Tenant
 from orchestrator.tenants.oidc import Client, SignOnFailed, issuer_checked, rediscover
 from orchestrator.tenants.permissions import require_operation
+from orchestrator.tenants.sign_on_domains import domain_kept, domain_of, domains_set, tenant_led_to
 from orchestrator.vault import crypto
 
 MOST_DOMAINS: Final = 50
@@ -59,18 +60,8 @@ def single_sign_on_for(text: str) -> SingleSignOn | None:
         return None
     if "@" not in asked:
         return single_sign_on_at(asked)
-    claimed = SignOnDomain.unscoped.filter(domain=domain_of(asked)).first()
-    return SingleSignOn.unscoped.select_related("tenant").filter(tenant=claimed.tenant_id).first() if claimed else None
-
-
-def domains_of(tenant: Tenant) -> list[str]:
-    """Return the domains of e-mail addresses that the tenant's provider is for."""
-    return list(SignOnDomain.objects.for_tenant(tenant).values_list("domain", flat=True))
-
-
-def domain_of(email: str) -> str:
-    """Return the domain of an e-mail address as domains are kept; empty for one that is none."""
-    return _ascii(email.rpartition("@")[2])
+    tenant_id = tenant_led_to(domain_of(asked))
+    return SingleSignOn.unscoped.select_related("tenant").filter(tenant=tenant_id).first() if tenant_id else None
 
 
 def client_of(found: SingleSignOn, redirect_uri: str) -> Client:
@@ -100,7 +91,7 @@ def single_sign_on_set(*, actor: Actor, wanted: Wanted) -> SingleSignOn:
     try:
         return _kept(actor, wanted)
     except IntegrityError:
-        raise _invalid("domains", _("Another tenant was faster to claim one of these domains.")) from None
+        raise _invalid("domains", _("Another tenant got one of these domains just now. Save once more.")) from None
 
 
 @transaction.atomic
@@ -126,7 +117,7 @@ def _kept(actor: Actor, wanted: Wanted) -> SingleSignOn:
     if before is not None and issuer != found.issuer:
         _sign_out(tenant, issuer, but=actor.user)
     found.save()
-    if _domains_set(tenant, {_ascii(domain) for domain in wanted.domains}):
+    if domains_set(actor=actor, tenant=tenant, wanted={domain_kept(domain) for domain in wanted.domains}):
         changed.append("domains")
     if changed:
         audit.record(
@@ -203,7 +194,7 @@ def _check(wanted: Wanted) -> None:
         problems.append(_problem("client_id", _("Enter the ID that the provider gave you, 1 to 200 characters.")))
     if wanted.secret is not None and (len(wanted.secret) > 1000 or not wanted.secret.isprintable()):
         problems.append(_problem("secret", _("Enter the secret that the provider gave you, at most 1000 characters.")))
-    if wrong := next((domain for domain in wanted.domains if not _DOMAIN.fullmatch(_ascii(domain))), ""):
+    if wrong := next((domain for domain in wanted.domains if not _DOMAIN.fullmatch(domain_kept(domain))), ""):
         words = _("“%(domain)s” is no domain. Write one a line, like example.com.") % {"domain": wrong[:80]}
         problems.append(_problem("domains", words))
     if len(wanted.domains) > MOST_DOMAINS:
@@ -225,26 +216,6 @@ def _check(wanted: Wanted) -> None:
         problems.append(_problem("group_roles", words))
     if problems:
         raise Invalid(_("Nothing was saved."), problems=problems)
-
-
-def _domains_set(tenant: Tenant, wanted: set[str]) -> bool:
-    """Claim exactly these domains; return whether that changed something. Raises Invalid for one that is taken."""
-    rows = SignOnDomain.objects.for_tenant(tenant)
-    present = set(rows.values_list("domain", flat=True))
-    taken = SignOnDomain.unscoped.filter(domain__in=wanted - present).exclude(tenant=tenant).first()
-    if taken is not None:
-        words = _("%(domain)s is claimed by another tenant. If it is yours, ask your operator.")
-        raise _invalid("domains", words % {"domain": taken.domain})
-    rows.filter(domain__in=present - wanted).delete()
-    SignOnDomain.unscoped.bulk_create(SignOnDomain(tenant=tenant, domain=each) for each in sorted(wanted - present))
-    return present != wanted
-
-
-def _ascii(domain: str) -> str:
-    try:
-        return domain.strip().rstrip(".").lower().encode("idna").decode()
-    except UnicodeError:
-        return ""
 
 
 def _sign_out(tenant: Tenant, issuer: str, *, but: User | None) -> None:

@@ -19,10 +19,10 @@ from orchestrator.tenants.models import SingleSignOn
 from orchestrator.tenants.permissions import MINIMUM_ROLE, require_operation
 from orchestrator.tenants.role_words import role_words
 from orchestrator.tenants.shell import page
+from orchestrator.tenants.sign_on_domains import claims_of
 from orchestrator.tenants.single_sign_on import (
     ROLES,
     Wanted,
-    domains_of,
     single_sign_on_of,
     single_sign_on_remove,
     single_sign_on_require,
@@ -96,6 +96,7 @@ def _page(
         "new_role": role_words(found.new_role) if found and found.new_role else None,
         "may_edit": actor.may(MINIMUM_ROLE["sso.edit"]),
         "may_link": actor.user is not None and not actor.user.is_superuser,
+        "waiting": [claim.domain for claim in claims_of(actor.tenant) if claim.confirmed_at is None],
         "callback": request.build_absolute_uri(reverse("sso-callback", args=[slug])),
         "address": request.build_absolute_uri(reverse("sso-tenant", args=[slug])),
     }
@@ -111,7 +112,7 @@ def _kept(actor: Actor, found: SingleSignOn | None) -> dict[str, str]:
     return {
         "issuer": found.issuer,
         "client_id": found.client_id,
-        "domains": "\n".join(domains_of(actor.tenant)),
+        "domains": "\n".join(claim.domain for claim in claims_of(actor.tenant)),
         "new_role": found.new_role,
         "group_claim": found.group_claim,
         "group_roles": "\n".join(f"{group} = {role}" for group, role in found.group_roles.items()),

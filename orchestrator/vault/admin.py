@@ -29,8 +29,9 @@ from orchestrator.tenants.admin_forms import GroupedSelect, JSONObjectField
 from orchestrator.vault import checks, services
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.forms import CredentialForm as Offered
-from orchestrator.vault.forms import FormField, credential_form, offers
+from orchestrator.vault.forms import FormField, credential_form
 from orchestrator.vault.models import AuthType, Credential
+from orchestrator.vault.offers import offers
 from orchestrator.workflows.selectors import credential_usages
 from orchestrator.workflows.services import credential_delete_checked
 

@@ -250,14 +250,6 @@ def _keep(tenant_id: int, credential_id: int, secret_set_at: datetime, verdict: 
     return is_kept
 
 
-@transaction.atomic
-def credential_set_health(*, credential: Credential, health: Health, message: str = "") -> None:
-    """Note what a check or a run found out; written by the product, so not in the audit log."""
-    Credential.objects.for_tenant(credential.tenant_id).filter(pk=credential.pk).update(
-        health=health, health_message=message[:500], health_checked_at=timezone.now()
-    )
-
-
 def checks_are_due(*, now: datetime) -> bool:
     """Whether any tenant has a credential to check."""
     return Credential.unscoped.filter(next_check_at__lte=now).exists()

@@ -16,8 +16,8 @@ from integrations.registry import registry
 from integrations.words import declared
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.faces import HealthFace, face_of
-from orchestrator.vault.forms import kind_title
 from orchestrator.vault.models import AuthType, Credential, Health
+from orchestrator.vault.offers import kind_title
 from orchestrator.vault.selectors import NEEDING, SORTS, Census, Wanted, credentials_wanted
 from orchestrator.words import status_word
 from orchestrator.workflows.selectors import workflows_by_credential
@@ -95,7 +95,6 @@ class Table:
     wanted: Wanted
     count: int
     is_searchable: bool
-    is_narrowed: bool
     needing_url: str
     pages: str
     previous_url: str
@@ -141,7 +140,6 @@ def table(request: HttpRequest, tenant: Tenant, counted: Census, *, selected: in
         wanted=wanted,
         count=counted.count,
         is_searchable=is_searchable,
-        is_narrowed=bool(wanted.text or wanted.health or wanted.provider),
         needing_url=_address(base, Wanted(health=NEEDING)),
         pages=_pages(paged) if paged.paginator.num_pages > 1 else "",
         previous_url=_address(base, wanted, paged.previous_page_number()) if paged.has_previous() else "",

@@ -20,9 +20,10 @@ from orchestrator.tenants.selectors import events_of
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.checks import Verdict
 from orchestrator.vault.faces import HealthFace, face_of
-from orchestrator.vault.forms import CredentialForm, credential_form, kind_title
+from orchestrator.vault.forms import CredentialForm, credential_form
 from orchestrator.vault.listing import provider_name
 from orchestrator.vault.models import Credential, Health
+from orchestrator.vault.offers import kind_title
 from orchestrator.vault.selectors import is_readable
 from orchestrator.vault.sharing import may_use, shared_words
 from orchestrator.vault.sign_ins import sign_in_ready
@@ -115,6 +116,23 @@ class Drawer:
     verdict: Verdict | None = None
     leaving: Leaving | None = None
 
+    @property
+    def asks_to_connect(self) -> bool:
+        """Whether the next thing to do is to connect it."""
+        return self.may_edit and self.can_connect and self.health.status != Health.WORKING
+
+    @property
+    def asks_for_secret(self) -> bool:
+        """Whether the next thing to do is to enter a new secret."""
+        ends = self.health.status in (Health.RECONNECT, Health.EXPIRING)
+        return self.may_edit and not self.can_connect and ends
+
+    @property
+    def has_primary(self) -> bool:
+        """Whether the main button of the page is one of the drawer's own."""
+        is_open = self.form is None and self.leaving is None
+        return bool(self.form) or (is_open and (self.asks_to_connect or self.asks_for_secret))
+
 
 def drawer(actor: Actor, found: Credential, *, form: CredentialForm | None = None, leaves: bool = False,
            refused: str = "", chosen: str = "", verdict: Verdict | None = None) -> Drawer:  # fmt: skip
@@ -133,7 +151,9 @@ def drawer(actor: Actor, found: Credential, *, form: CredentialForm | None = Non
         health=health,
         cause=found.health_message if is_readable(found) else unreadable_words(),
         fix=_fix(found, health, can_test=can_test, can_connect=can_connect) if is_readable(found) else "",
-        settings=tuple((field.label, field.value) for field in shown.settings if field.value),
+        settings=tuple(
+            (field.label, dict(field.choices).get(field.value, field.value)) for field in shown.settings if field.value
+        ),
         secrets=tuple(
             SecretField(label=label, is_first=not index) for index, label in enumerate(labels or [_("Secret")])
         ),

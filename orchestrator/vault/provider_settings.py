@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from integrations.findings import findings
 from integrations.registry import registry
-from integrations.sdk import AuthField, AuthKind, Provider
+from integrations.sdk import AuthField, AuthKind, Provider, ui
 from integrations.sdk.provider import PROVIDER_KEY
 from integrations.words import declared
 from orchestrator.errors import Invalid, Problem
@@ -124,24 +124,37 @@ class HttpOAuthSettings(HttpSettings):
 
     grant: Literal["authorization_code", "client_credentials"] = Field(
         "authorization_code",
-        title="Sign-in",
-        description="authorization_code: a person signs in. client_credentials: the app itself does, with its secret.",
+        title=noop("Sign-in"),
+        json_schema_extra=ui(
+            words={
+                "authorization_code": noop("A person signs in"),
+                "client_credentials": noop("The app itself does, with its secret"),
+            }
+        ),
     )
-    authorize_url: WebAddress | None = Field(None, title="Authorize URL", description="Where a person signs in.")
-    token_url: WebAddress | None = Field(None, title="Token URL", description="Where tokens are given out.")
-    revoke_url: WebAddress | None = Field(None, title="Revoke URL", description="Where a deleted credential is told.")
+    authorize_url: WebAddress | None = Field(
+        None, title=noop("Authorize URL"), description=noop("Where a person signs in.")
+    )
+    token_url: WebAddress | None = Field(None, title=noop("Token URL"), description=noop("Where tokens are given out."))
+    revoke_url: WebAddress | None = Field(
+        None, title=noop("Revoke URL"), description=noop("Where a deleted credential is told.")
+    )
     scopes: str | None = Field(
         None,
         max_length=2_000,
         pattern=r"^[\x21\x23-\x5B\x5D-\x7E ]*$",
-        title="Scopes",
-        description="Separated by spaces.",
+        title=noop("Scopes"),
+        description=noop("Separated by spaces."),
     )
     client_auth: Literal["post", "basic"] | None = Field(
         None,
-        title="How the client secret is sent",
-        description="post: in the body, which is the default. basic: in a header.",
+        title=noop("How the client secret is sent"),
+        description=noop("In the body when left out."),
+        json_schema_extra=ui(words={"post": noop("In the body"), "basic": noop("In a header")}),
     )
+
+
+_MAIL_SECURITY: Final = {"starttls": noop("STARTTLS"), "tls": noop("TLS"), "none": noop("None")}
 
 
 class EmailSettings(BaseModel):
@@ -154,7 +167,10 @@ class EmailSettings(BaseModel):
     )
     port: int = Field(587, ge=1, le=65535, title=noop("Port"))
     security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", title=noop("Security"), description=noop("tls on ports 993 and 465, starttls on 143 and 587.")
+        "starttls",
+        title=noop("Security"),
+        description=noop("TLS on ports 993 and 465, STARTTLS on 143 and 587."),
+        json_schema_extra=ui(words=_MAIL_SECURITY),
     )
     smtp_host: Annotated[str, AfterValidator(_server)] | None = Field(
         None,
@@ -167,7 +183,8 @@ class EmailSettings(BaseModel):
     smtp_security: Literal["starttls", "tls", "none"] | None = Field(
         None,
         title=noop("Security of outgoing mail"),
-        description=noop("tls on port 465, else starttls, when left out."),
+        description=noop("TLS on port 465, else STARTTLS, when left out."),
+        json_schema_extra=ui(words=_MAIL_SECURITY),
     )
 
 
@@ -193,8 +210,15 @@ class PostgresSettings(BaseModel):
         "verify-full",
         title=noop("TLS"),
         description=noop(
-            "verify-full: the server has a certificate for its name that is publicly trusted. require: encrypted, and "
-            "whoever answers is believed. disable: neither."
+            "A certificate that is checked is publicly trusted, and for the server's name. Otherwise whoever answers "
+            "is believed."
+        ),
+        json_schema_extra=ui(
+            words={
+                "verify-full": noop("Encrypted, certificate checked"),
+                "require": noop("Encrypted"),
+                "disable": noop("Not encrypted"),
+            }
         ),
     )
 
@@ -318,14 +342,19 @@ def _settings_model(provider: str, auth_type: str) -> type[BaseModel]:
     known = registry.provider(provider)
     if known is not None and known.regions:
         # One of its own roots, all of which its integration names: a secret goes nowhere else by another choice.
-        words: Any = Field(None, title=noop("Region"), description=noop("Where the account is kept, if not as usual."))
+        about: Any = Field(
+            None,
+            title=noop("Region"),
+            description=noop("Where the account is kept, if not as usual."),
+            json_schema_extra=ui(words={name: name.upper() for name in known.regions}),
+        )
         names: Any = Literal[*known.regions]
-        return create_model("RegionSettings", __base__=NoSettings, region=(names | None, words))
+        return create_model("RegionSettings", __base__=NoSettings, region=(names | None, about))
     if known is None or known.site is None:
         return _BY_PROVIDER.get((provider, auth_type), NoSettings)
     # The operator's root, if any, is called in the place of every site.
     default = "" if known.key in settings.ENV.base_urls else ...
-    about: Any = Field(default, title=known.site.label, description=known.site.help)
+    about = Field(default, title=known.site.label, description=known.site.help)
     return create_model("SiteSettings", __base__=SiteSettings, site=(SiteAddress, about))
 
 

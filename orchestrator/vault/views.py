@@ -20,18 +20,10 @@ from orchestrator.tenants.shell import fragment, is_fragment, page
 from orchestrator.vault import checks, connecting, listing, pages, services
 from orchestrator.vault.account import declared_test
 from orchestrator.vault.checks import Verdict
-from orchestrator.vault.forms import (
-    CredentialForm,
-    Kind,
-    credential_form,
-    entered,
-    offers,
-    offers_for_nobody_yet,
-    refused,
-    tried,
-)
+from orchestrator.vault.forms import CredentialForm, credential_form, entered, refused, tried
 from orchestrator.vault.models import Credential
 from orchestrator.vault.oauth_apps import redirect_uri
+from orchestrator.vault.offers import Kind, offers, offers_for_nobody_yet
 from orchestrator.vault.revoking import revocation_of, revoke
 from orchestrator.vault.saved import WORKS, say_saved
 from orchestrator.vault.selectors import census, credentials_needing_a_person

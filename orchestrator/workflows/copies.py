@@ -19,9 +19,10 @@ from orchestrator.tenants.permissions import require_operation
 from orchestrator.types import JSONValue
 from orchestrator.workflows import history
 from orchestrator.workflows.drafts import apply_definition, credential_ids
-from orchestrator.workflows.edits import depth_of, find_step, free_key, renumber, rows_of, siblings_of, step_add
+from orchestrator.workflows.edits import step_add
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Workflow
+from orchestrator.workflows.rows import depth_of, find_step, free_key, renumber, rows_of, siblings_of
 
 # Not a field of that name in something else, like trigger.body.steps.
 _REFERENCE: Final = re.compile(r"(?<![\w.])steps\.([a-z][a-z0-9_]*)")

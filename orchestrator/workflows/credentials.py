@@ -19,9 +19,10 @@ from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.vault.models import Credential
 from orchestrator.workflows import secret_inputs, trigger_credentials
-from orchestrator.workflows.edits import find_step, rows_of, step_update
+from orchestrator.workflows.edits import step_update
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Trigger, Workflow
+from orchestrator.workflows.rows import find_step, rows_of
 from orchestrator.workflows.trigger_credentials import named_in, triggers_with_credentials
 
 

@@ -6,6 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+from pydantic import ValidationError
+
+from integrations.findings import findings
+from orchestrator.errors import Invalid, Problem
 from orchestrator.flow.definition import StepDefinition, TriggerDefinition, WorkflowDefinition
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault.models import Credential
@@ -141,3 +146,15 @@ def _placed(
         yield _Place(parent=parent, lane=lane, position=position), step
         for name, inner in step.lanes.items():
             yield from _placed(inner, step.key, name)
+
+
+def parsed_part(model: type[Any], values: Mapping[str, Any]) -> Any:
+    """Return a part of a draft as its model. Raises Invalid naming what has the wrong shape."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [
+            Problem(path=".".join(map(str, found["loc"])), message=found["msg"], code=found["type"])
+            for found in findings(error)
+        ]
+        raise Invalid(_("The change has the wrong shape."), problems=problems) from error

@@ -12,9 +12,10 @@ from orchestrator.errors import Invalid
 from orchestrator.flow.definition import MAX_DEPTH, MAX_STEPS
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
-from orchestrator.workflows.edits import depth_of, find_step, free_key, open_lane, renumber, rows_of, siblings_of
+from orchestrator.workflows.lane_edits import open_lane
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Workflow
+from orchestrator.workflows.rows import depth_of, find_step, free_key, renumber, rows_of, siblings_of
 
 LOOP: Final = "flow.foreach"
 BODY: Final = "body"

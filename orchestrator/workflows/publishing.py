@@ -21,6 +21,7 @@ from orchestrator.flow.definition import StepDefinition, WorkflowDefinition, ste
 from orchestrator.flow.facts import TriggerFacts
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.validation import ActionFacts, CredentialFacts, summary_problems, validate
+from orchestrator.prices import model_price
 from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor
 from orchestrator.tenants.permissions import require_operation
@@ -62,6 +63,9 @@ class RegistryCatalog:
 
     def trigger_keys(self) -> Sequence[str]:
         return [trigger.key for trigger in registry.triggers()]
+
+    def has_price(self, model: str) -> bool:
+        return model_price()(model) is not None
 
 
 def action_facts(action: Action) -> ActionFacts:

@@ -25,23 +25,14 @@ from orchestrator.workflows.addresses import give_address, trigger_address
 from orchestrator.workflows.arming import arm
 from orchestrator.workflows.copies import step_duplicate
 from orchestrator.workflows.drafts import draft_document, write_steps, write_triggers
-from orchestrator.workflows.edits import (
-    lane_add,
-    lane_remove,
-    lane_rename,
-    step_add,
-    step_move,
-    step_remove,
-    step_update,
-    trigger_add,
-    trigger_remove,
-    trigger_update,
-)
+from orchestrator.workflows.edits import step_add, step_move, step_remove, step_update
+from orchestrator.workflows.lane_edits import lane_add, lane_remove, lane_rename
 from orchestrator.workflows.locking import lock_draft, touch
 from orchestrator.workflows.models import Step, Workflow, WorkflowVersion
 from orchestrator.workflows.publishing import PublishResult, check, draft_snapshot, publish, version_publish
 from orchestrator.workflows.returning import AutoReturn, publish_undo, version_return, watch_end
 from orchestrator.workflows.selectors import CredentialUsage, credential_usages
+from orchestrator.workflows.trigger_edits import trigger_add, trigger_remove, trigger_update
 
 __all__ = [
     "AutoReturn",

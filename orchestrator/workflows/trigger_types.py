@@ -9,8 +9,8 @@ from django.db import transaction
 
 from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.access import Actor
-from orchestrator.workflows.edits import trigger_add, trigger_remove
 from orchestrator.workflows.models import Trigger, Workflow
+from orchestrator.workflows.trigger_edits import trigger_add, trigger_remove
 
 
 @transaction.atomic

@@ -7,8 +7,9 @@ counts them again, and finds in the journal each answer and each result that the
 
 1. A question is asked with all that was said before. Its answer is durable before anything is done about it.
 2. The calls that an answer asks for run side by side. Each may wait for an approval first, at the same number.
-3. What a model does wrong is told to it, and what a tool says of a failure. Nothing is told that only the author can
-   do something about (a credential, what is fixed), and nothing whose outcome is not known: that fails the agent.
+3. What a model does wrong is told to it, and what a tool says of a failure. What only the author can do something about
+   (a credential, what is fixed) fails the agent, unless the tool may fail. What became of a call whose outcome is not
+   known a person has to find out: it fails the agent in any case, as a model that is told may do it again.
 4. Between answers the budget is looked at. What was used follows from the records as well.
 """
 
@@ -26,11 +27,10 @@ from integrations.sdk.errors import InputError, Permanent
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.json_schemas import schema_problems, value_problems
-from orchestrator.flow.tools import APPROVAL, CALL, LANE, LONGEST_KEY, MODEL, own_keys
+from orchestrator.flow.tools import CALL, LANE, LONGEST_KEY, MODEL, own_keys
 from orchestrator.large import LARGE_BYTES, Large, opened
 from orchestrator.types import JSONValue
-from runs.engine.attempt import resolve
-from runs.engine.classify import failure_of
+from runs.engine.consent import Consent, Refused, failed
 from runs.engine.controls import Entered
 from runs.engine.dialects import DIALECTS, Message, Result, ToolCall, said
 from runs.engine.frame import Frame
@@ -41,10 +41,10 @@ from runs.engine.spending import MOST_SAID, Spending
 from runs.engine.strands import Group, Job
 from runs.engine.tools import (
     ARGUMENTS,
+    CUT,
+    SKIPPED,
     Tool,
-    asked_of,
     heard,
-    heard_of,
     is_sayable,
     of_none,
     references,
@@ -58,8 +58,6 @@ AT_ONCE: Final = 8
 MODEL_SECONDS: Final = 300.0
 # A refused, cut or wrong answer is repeated in a failure so far.
 _SHOWN: Final = 300
-# Nobody but the author, or a person, can do something about these.
-_NOT_TOLD: Final = frozenset({FailureKind.AUTH, FailureKind.OUTCOME_UNKNOWN})
 _DONE: Final = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 
 
@@ -85,6 +83,7 @@ class _Agent:
     inputs: AgentInputs
     tools: Mapping[str, Tool]
     spent: Spending
+    consent: Consent
     text: str = ""
     _number: int = 0
     _messages: list[Message] = field(default_factory=list)
@@ -114,7 +113,13 @@ class _Agent:
                 field="max_cost",
                 hint=_("Limit the tokens instead, or have the operator name the price in MODEL_PRICES."),
             )
-        return cls(entered=entered, inputs=inputs, tools=tools, spent=Spending(inputs=inputs, price=ports.price))
+        return cls(
+            entered=entered,
+            inputs=inputs,
+            tools=tools,
+            spent=Spending(inputs=inputs, price=ports.price),
+            consent=Consent(entered=entered, inputs=inputs),
+        )
 
     async def run(self) -> JSONValue:
         try:
@@ -125,7 +130,7 @@ class _Agent:
                 return output
             await self._keep(output)
             raise StepFailed(self.entered.path, self.spent.failure(reached.limit)) from None
-        except Permanent:
+        except (Permanent, StepFailed):
             await self._keep(self._output())
             raise
 
@@ -151,7 +156,7 @@ class _Agent:
                 )
             if answer.calls:
                 self._say(dialect.answered(output))
-                self._say(*dialect.results(await self._use(answer.calls)))
+                self._say(*dialect.results(await self._use(answer.calls, is_cut=answer.cut)))
                 continue
             if answer.cut:
                 raise self._cut()
@@ -254,7 +259,7 @@ class _Agent:
             spent.add(found.action.tokens(output))
         return output
 
-    async def _use(self, calls: Sequence[ToolCall]) -> list[Result]:
+    async def _use(self, calls: Sequence[ToolCall], *, is_cut: bool) -> list[Result]:
         """Use the tools that an answer asks for, some side by side; return what the model hears, in their order."""
         if self.spent.tool_calls + len(calls) > self.inputs.max_tool_calls:
             raise _Reached("max_tool_calls")
@@ -264,7 +269,7 @@ class _Agent:
         numbers = {index: self._next() for index, result in enumerate(results) if result is None}
 
         async def use(index: int, number: int, group: Group) -> None:
-            results[index] = await self._used(calls[index], number, group)
+            results[index] = await self._used(calls[index], number, group, is_cut=is_cut)
 
         async def jobs() -> AsyncGenerator[Job, None]:
             for index, number in numbers.items():
@@ -278,101 +283,48 @@ class _Agent:
         await engine.ports.clock.breathe()
         return [result for result in results if result is not None]
 
-    async def _used(self, call: ToolCall, number: int, group: Group) -> Result:
-        tool, arguments = self.tools[call.name], dict(call.input or {})
+    async def _used(self, call: ToolCall, number: int, group: Group, *, is_cut: bool) -> Result:
+        engine, tool, arguments = self.entered.engine, self.tools[call.name], dict(call.input or {})
         step, frame = tool.called(arguments), self._frame(number, arguments, group)
+        recorded = engine.ports.journal.attempts(frame.path(step.key))
         try:
-            is_recorded = bool(self.entered.engine.ports.journal.attempts(frame.path(step.key)))
-            if not is_recorded and (problem := tool.problem(call)):
+            if not recorded and (problem := CUT if is_cut else tool.problem(call)):
                 # On record, so that a release that takes another argument finds this one as it was.
-                raise self._failed(step, frame, InputError(problem))
-            asked = await self._asked(tool, step, frame)
-            refused = "" if asked is None else await self._refused(tool, asked, number, group)
-            if refused:
-                return Result(call=call, text=refused, is_error=True)
+                raise failed(engine, step, frame, InputError(problem))
+            if not recorded or not _is_over(recorded[-1]):
+                step, frame = await self.consent.obtained(tool, step, frame)
             output, _is_new = await self._step(step, frame)
-        except StepFailed as failed:
-            kind = failed.failure.kind
-            goes_on = tool.step.config.on_error == "continue"
-            if isinstance(failed, OutOfTime) or ((kind in _NOT_TOLD or tool.is_fixed(failed.failure)) and not goes_on):
+        except Refused as refused:
+            return Result(call=call, text=str(refused), is_error=True)
+        except StepFailed as stopped:
+            if isinstance(stopped, OutOfTime) or not tool.may_tell(stopped.failure):
                 raise
-            return Result(call=call, text=heard_of(failed.failure), is_error=True)
+            return Result(call=call, text=tool.told(stopped.failure), is_error=True)
+        if frame.steps[step.key]["status"] == StepStatus.SKIPPED.value:
+            return Result(call=call, text=SKIPPED, is_error=True)
         return Result(call=call, text=heard(output))
 
-    async def _asked(self, tool: Tool, step: StepDefinition, frame: Frame) -> Mapping[str, Any] | None:
-        """Return the inputs that a person is asked about, None where nobody is, or was before.
-
-        Of a call that its action would refuse nobody is asked: it fails here. Raises StepFailed.
-        """
-        engine, path, action = self.entered.engine, frame.path(step.key), tool.action
-        ports = engine.ports
-        if self.inputs.approval == "never" or ports.journal.attempts(path):
-            return None
-        if action.secret_inputs:
-            # What a call does is not known without them.
-            is_asked = self.inputs.approval == "always" or action.effect not in ("read", "search")
-            return frame.scope[ARGUMENTS] if is_asked else None
-        try:
-            call, rendered = await evaluated(ports, partial(resolve, ports, step, frame.scope))
-        except Exception as error:
-            raise self._failed(step, frame, error) from error
-        reads = action.reads(call.inputs) or (action.pure and action.key != CALL)
-        return rendered if self.inputs.approval == "always" or not reads else None
-
-    def _failed(self, step: StepDefinition, frame: Frame, error: Exception) -> StepFailed:
-        """Record that a tool's step failed before it began; return what is to be raised."""
-        engine, path = self.entered.engine, frame.path(step.key)
-        record = engine.new(step, path, frame, StepStatus.FAILED)
-        record.failure, record.finished_at = failure_of(error, engine.ports.redactor), record.started_at
-        engine.ports.journal.record(record, ride=True)
-        return StepFailed(path, record.failure)
-
-    async def _refused(self, tool: Tool, asked: Mapping[str, Any], number: int, group: Group) -> str:
-        """Ask a person; return what the model hears of a rejection, empty for an approval."""
-        question = _("“%(agent)s” wants to use “%(tool)s” with: %(arguments)s") % {
-            "agent": self.entered.step.name or self.entered.step.key,
-            "tool": tool.step.name or tool.step.key,
-            "arguments": asked_of(asked),
-        }
-        inputs = {
-            "message": question,
-            "approvers": self.inputs.approvers,
-            "timeout": self.inputs.approval_timeout,
-        }
-        step = StepDefinition(
-            key=self.entered.step.key + APPROVAL,
-            name=tool.step.name or tool.step.key,
-            action="flow.approve",
-            config=StepConfig(inputs=dict(references(inputs))),
-        )
-        try:
-            answer: Any = await self.entered.engine.sequence((step,), self._frame(number, inputs, group))
-        except StepFailed as failed:
-            if failed.failure.kind is not FailureKind.TIMEOUT or isinstance(failed, OutOfTime):
-                raise
-            return "Nobody approved this call in time, so the tool was not used."
-        if answer["decision"] == "approved":
-            return ""
-        comment = f" They said: {answer['comment']}" if answer.get("comment") else ""
-        return f"A person rejected this call, so the tool was not used.{comment}"
-
     async def _step(self, step: StepDefinition, frame: Frame) -> tuple[Any, bool]:
-        """Run one step below the agent; return its output, and whether it ended only now. Counts its time."""
+        """Run one step below the agent; return its output, and whether it ended only now.
+
+        Counts its time, but for another workflow's: that may wait in its turn, and how long is not the agent's work.
+        """
         engine, path = self.entered.engine, frame.path(step.key)
         journal, clock = engine.ports.journal, engine.ports.clock
         recorded, before = list(journal.attempts(path)), clock.now()
         is_new = not recorded or not _is_over(recorded[-1])
-        # A lost attempt was found as such when the next worker came: until then nobody worked.
-        self.spent.seconds += sum(
+        seconds = sum(
             (attempt.finished_at - attempt.started_at).total_seconds()
             for attempt in recorded
+            # A lost attempt was found as such when the next worker came: until then nobody worked.
             if attempt.finished_at and attempt.status is not StepStatus.LOST
         )
         try:
             output = await engine.sequence((step,), frame)
         finally:
             if is_new:
-                self.spent.seconds += (clock.now() - before).total_seconds()
+                seconds += (clock.now() - before).total_seconds()
+            self.spent.seconds += 0.0 if step.action == CALL else seconds
         if isinstance(output, Large) and output.size <= LARGE_BYTES:
             output = await evaluated(engine.ports, partial(opened, output))
         return output, is_new

@@ -20,8 +20,8 @@ from integrations.sdk.action import IDEMPOTENCY_HEADER, Action
 from integrations.sdk.client import StepHttp
 from integrations.sdk.context import RunContext, StepLog
 from integrations.sdk.dialling import Dialler
-from integrations.sdk.errors import AuthError, InputError, IntegrationError, RateLimited
-from integrations.sdk.limits import Gate, NotYet, TooLate
+from integrations.sdk.errors import AuthError, InputError
+from integrations.sdk.limits import Gate
 from integrations.sdk.sensitive import masked
 from integrations.sdk.state import MemoryStore, Store
 from integrations.words import gettext as _
@@ -40,6 +40,7 @@ from runs.engine.records import Attempt, Failure, RunOrder, idempotency_key
 from runs.engine.secret_inputs import NOTHING_OPEN, open_inputs
 from runs.engine.spending import usage_of
 from runs.engine.timing import Late, within
+from runs.engine.turns import pass_on
 from runs.engine.values import is_quick
 from runs.states import FailureKind, StepStatus
 
@@ -196,8 +197,7 @@ class StepAttempt:
         except (Exception, SystemExit) as error:
             self._failed(error)
             refused = isinstance(error, AuthError)
-            if self._gate is not None and isinstance(error, RateLimited) and not isinstance(error, (NotYet, TooLate)):
-                await self._close(self._gate, error)
+            await pass_on(self._gate, error)
         else:
             refused = False
         finally:
@@ -231,18 +231,7 @@ class StepAttempt:
         credential = await self._ports.credentials.open(
             tenant_id=self._order.tenant_id, name=name, credential_id=self._order.bindings.get(name)
         )
-        self._ports.redactor.add(credential.secrets)
-        renew = credential.renew
-        if renew is None:
-            return credential
-
-        async def renewed() -> OpenCredential | None:
-            found = await renew()
-            if found is not None:
-                self._ports.redactor.add(found.secrets)
-            return found
-
-        return replace(credential, renew=renewed)
+        return credential.told_to(self._ports.redactor)
 
     def _tell(self, call: Call, credential: OpenCredential, *, refused: bool) -> None:
         """Pass on what the provider thinks of its own credential. Whoever answers a free address is no judge of it."""
@@ -298,16 +287,6 @@ class StepAttempt:
             record.usage = usage_of(action.tokens(value), self._ports.price, self._ports.redactor.text)
         return None
 
-    async def _close(self, gate: Gate, error: RateLimited) -> None:
-        """Have everybody who is counted with this step wait, as the provider asks."""
-        if not error.retry_after:
-            return
-        try:
-            await gate.close(error.retry_after)
-        except IntegrationError as away:
-            # This step's own failure tells more: others find out by themselves.
-            log.warning("A gate could not be closed: %s", away)
-
     def _report(self, loop: asyncio.AbstractEventLoop, done: float, total: float | None, text: str) -> None:
         """Keep how far the step is, and have it written once a second at most; from any thread."""
         told: dict[str, JSONValue] = {"done": _number(done), "total": None if total is None else _number(total)}
@@ -345,7 +324,7 @@ class StepAttempt:
         )
         if action.idempotency_header != IDEMPOTENCY_HEADER:
             client.idempotency_header = action.idempotency_header
-        if action.rate_limit is not None and self._ports.gates is not None and self.call is not None:
+        if self._ports.gates is not None and self.call is not None:
             client.gate = self._gate = self._ports.gates.of(
                 action, self.call.inputs, credential, tenant_id=self._order.tenant_id, held=self._turn
             )

@@ -32,7 +32,7 @@ from runs.engine.classify import (
 )
 from runs.engine.controls import CONTROLS, Control, Ended, Entered
 from runs.engine.frame import Frame, Links, links_by_loop, loops_around, readable_inside
-from runs.engine.keeping import evaluated, fields, keep
+from runs.engine.keeping import Clean, evaluated, fields, keep
 from runs.engine.lost import goes_on
 from runs.engine.ports import LeaseLost, OutOfTime, Ports, SecretsAway, StepFailed, Stopped, StopReason
 from runs.engine.records import (
@@ -217,7 +217,7 @@ class Interpreter:
             record = attempts[-1] if attempts else None
             return await self._control(control, step, path, frame, record, given)
         if attempts and attempts[-1].status is StepStatus.RUNNING:
-            self._lose(attempts[-1])
+            self.lose(attempts[-1])
         while not attempts or await goes_on(self, step, path, attempts, frame):
             seconds = await self._until_next(path, attempts, frame)
             attempts.append(await self._attempt(step, path, attempts, frame, seconds))
@@ -354,12 +354,12 @@ class Interpreter:
         record.finished_at = self.ports.clock.now()
         self.ports.journal.record(record, ride=True)
 
-    async def kept(self, value: Any) -> tuple[JSONValue, Packed | None]:
-        """Return a value as it is recorded. Raises BadJSON."""
+    async def kept(self, value: Any, clean: Clean | None = None) -> tuple[JSONValue, Packed | None]:
+        """Return a value as it is recorded; ``clean`` takes the place of the run's redactor. Raises BadJSON."""
         if is_quick(value):
-            return self.ports.redactor.clean(value), None
+            return (clean or self.ports.redactor.clean)(value), None
         try:
-            return await keep(self.ports, value)
+            return await keep(self.ports, value, clean)
         finally:
             give_room()
 
@@ -369,7 +369,7 @@ class Interpreter:
             return self.ports.control.reason is StopReason.CANCELLED
         return is_final(stop)
 
-    def _lose(self, attempt: Attempt) -> None:
+    def lose(self, attempt: Attempt) -> None:
         """Note that the attempt's worker went away: what is recorded as under way was not ours."""
         attempt.status = StepStatus.LOST
         attempt.failure = interrupted()

@@ -32,6 +32,7 @@ from runs.engine.ports import Journal, Ports
 from runs.engine.values import MAX_BYTES, Packed, kept, kept_large
 
 _T = TypeVar("_T")
+Clean = Callable[[Any], Any]
 
 
 async def evaluated(
@@ -54,12 +55,12 @@ async def _brought(journal: Journal, wanted: Unready) -> Any:
     return await journal.bring(wanted.bring)
 
 
-async def keep(ports: Ports, value: Any) -> tuple[JSONValue, Packed | None]:
+async def keep(ports: Ports, value: Any, clean: Clean | None = None) -> tuple[JSONValue, Packed | None]:
     """Return a value as it is kept, which is a Large where it is one. Raises BadJSON, and what a RawJSON says.
 
-    For what is not quick.
+    For what is not quick. ``clean`` takes the place of the run's redactor.
     """
-    clean = ports.redactor.clean
+    clean = clean or ports.redactor.clean
     found = await asyncio.to_thread(kept, value, clean)
     if found is not None:
         return found

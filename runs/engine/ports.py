@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from integrations.sdk.action import Action
 from integrations.sdk.client import StepHttp
+from integrations.sdk.declaration import Declaration
 from integrations.sdk.dialling import Dialler
 from integrations.sdk.limits import Gate
 from integrations.sdk.prices import Price, price_of
@@ -89,6 +90,21 @@ class OpenCredential:
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def told_to(self, redactor: Redactor) -> OpenCredential:
+        """Return it with what it holds, and what it will hold once renewed, known to who takes out secrets."""
+        redactor.add(self.secrets)
+        renew = self.renew
+        if renew is None:
+            return self
+
+        async def renewed() -> OpenCredential | None:
+            found = await renew()
+            if found is not None:
+                redactor.add(found.secrets)
+            return found
+
+        return replace(self, renew=renewed)
 
 
 class Journal(Protocol):
@@ -184,14 +200,14 @@ class Clients(Protocol):
 class Gates(Protocol):
     def of(
         self,
-        action: Action,
+        declared: Declaration,
         inputs: BaseModel,
         credential: OpenCredential,
         *,
         tenant_id: int,
         held: datetime | None,
     ) -> Gate | None:
-        """Return what an attempt's requests pass, None for an action without a limit.
+        """Return what the requests of an attempt or a poll pass, None where there is no limit.
 
         ``held`` is the moment of a turn that an attempt before it was given.
         """

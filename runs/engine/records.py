@@ -124,7 +124,7 @@ class Given:
 class RunOrder:
     """Everything that is fixed about a run.
 
-    ``active_seconds`` is how long it was driven before this time, ``requester`` the name of the user who started it.
+    ``active_seconds`` is how long it was driven before this time.
     """
 
     run_id: int
@@ -139,7 +139,6 @@ class RunOrder:
     given: Mapping[str, Given] = field(default_factory=dict)
     only: str | None = None
     active_seconds: float = 0.0
-    requester: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,28 +17,42 @@ from integrations.sdk.action import Action
 from integrations.sdk.errors import InputError
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
+from orchestrator.flow.expressions import find_templates
 from orchestrator.flow.tools import may_be_tool, tool_schema
 from orchestrator.large import Large, is_large
 from runs.engine.dialects import Result, ToolCall
 from runs.engine.ports import Catalog
 from runs.engine.records import Failure
+from runs.states import FailureKind
 
 ARGUMENTS: Final = "arguments"
 # Of what a model gives a tool, and of what it hears of one, in characters of JSON.
 MOST_GIVEN: Final = 200_000
 MOST_HEARD: Final = 20_000
+# Half of what a model wanted to give may be no harm to the form and all the more to the matter.
+CUT: Final = (
+    "The answer was cut at its longest, and this call may not be whole, so the tool was not used. "
+    "Write less, or call fewer tools at a time."
+)
+SKIPPED: Final = "The tool was not used: it is only used on a condition, which does not hold."
+_LATE: Final = "It may have had its effect all the same: find out before you do it again."
+READS: Final = ("read", "search")
 # Of what a tool would be given, in the question to a person, in characters of JSON.
 MOST_ASKED: Final = 9_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """``schema`` describes what the model fills in, ``fixed`` names what the author did."""
+    """``schema`` describes what the model fills in, ``fixed`` names what the author did.
+
+    ``expressions`` are those of the fixed inputs that have to be evaluated before a call.
+    """
 
     step: StepDefinition
     action: Action
     schema: Mapping[str, Any]
     fixed: frozenset[str]
+    expressions: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -61,15 +75,32 @@ class Tool:
             return f"The arguments have more than {MOST_GIVEN} characters. Send less."
         return ""
 
-    def called(self, arguments: Mapping[str, Any]) -> StepDefinition:
-        """Return the step with the model's arguments beside what is fixed; it fails so that its failure can be told."""
-        inputs = {**references(arguments), **self.step.config.inputs}
+    def called(self, arguments: Mapping[str, Any], given: Mapping[str, Any] = {}) -> StepDefinition:
+        """Return the step with the model's arguments beside what is fixed; it fails so that its failure can be told.
+
+        ``given`` takes the place of expressions. Both are what ``arguments`` in the step's scope has of these names.
+        """
+        inputs = {**references(arguments), **self.step.config.inputs, **references(given)}
         config = self.step.config.model_copy(update={"inputs": inputs, "on_error": "fail"})
         return self.step.model_copy(update={"config": config})
 
-    def is_fixed(self, failure: Failure) -> bool:
-        """Whether something that the author fixed is what is wrong: the model cannot do anything about it."""
-        return failure.field in self.fixed
+    def may_tell(self, failure: Failure) -> bool:
+        """Whether the model hears of a failure, and goes on.
+
+        Not of what only the author can do something about, unless the tool may fail; and never of a call whose outcome
+        is not known, as it might do it again.
+        """
+        if failure.kind is FailureKind.OUTCOME_UNKNOWN:
+            return False
+        is_the_authors = failure.kind is FailureKind.AUTH or failure.field in self.fixed
+        return not is_the_authors or self.step.config.on_error == "continue"
+
+    def told(self, failure: Failure) -> str:
+        """Return what the model hears of a failure, whose texts are redacted already."""
+        parts = [f"Error ({failure.kind.value}): {failure.message}", failure.hint]
+        if failure.kind is FailureKind.TIMEOUT and not self.action.pure and self.action.effect not in READS:
+            parts.append(_LATE)
+        return " ".join(part for part in parts if part)
 
 
 def tools_of(catalog: Catalog, steps: Sequence[StepDefinition]) -> dict[str, Tool]:
@@ -91,7 +122,12 @@ def _tool(catalog: Catalog, step: StepDefinition) -> Tool:
     # What is not evaluated before a call cannot be given by a reference, and is no model's to write.
     fixed = _fixed(action, step.config.inputs)
     schema = tool_schema(action.input_json_schema(), fixed, action.as_written)
-    return Tool(step=step, action=action, schema=schema, fixed=fixed)
+    expressions = tuple(
+        name
+        for name, value in step.config.inputs.items()
+        if name not in action.as_written and any(find_templates(value))
+    )
+    return Tool(step=step, action=action, schema=schema, fixed=fixed, expressions=expressions)
 
 
 def _fixed(action: Action, inputs: Mapping[str, Any]) -> frozenset[str]:
@@ -108,13 +144,19 @@ def _fixed(action: Action, inputs: Mapping[str, Any]) -> frozenset[str]:
 
 def asked_of(given: Mapping[str, Any]) -> str:
     """Return what a tool would be given as a person is shown it: of much the beginning of each part."""
-    texts = {name: heard(value) if is_large(value) else value for name, value in given.items()}
+    texts = {name: _of_large(value) if is_large(value) else value for name, value in given.items()}
     whole = written(texts)
     if len(whole) <= MOST_ASKED:
         return whole
     # No part is cut away as a whole: a model could fill the place with others.
     most = MOST_ASKED // (2 * len(texts))
     return written({name: _beginning(value, most) for name, value in texts.items()})[:MOST_ASKED]
+
+
+def _of_large(value: Any) -> str:
+    if isinstance(value, Large):
+        return _("(%(size)s bytes, which is too much to show)") % {"size": f"{value.size:,}"}
+    return _("(more than a megabyte, which is too much to show)")
 
 
 def _beginning(value: Any, most: int) -> Any:
@@ -161,8 +203,3 @@ def heard(output: Any) -> str:
     if len(text) <= MOST_HEARD:
         return text
     return f"{text[:MOST_HEARD]}\n… cut here: {len(text) - MOST_HEARD} more characters were left out. Ask for less."
-
-
-def heard_of(failure: Failure) -> str:
-    """Return a tool's failure as the model hears it; it is redacted already."""
-    return " ".join(part for part in (f"Error ({failure.kind.value}): {failure.message}", failure.hint) if part)

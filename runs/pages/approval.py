@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop as noop
 from orchestrator.errors import Problem
 from orchestrator.flow.json_schemas import schema_problems
 from orchestrator.tenants.access import Actor
-from runs.answers import MAX_COMMENT, answered_words, approver_words, needs_person, refusal
+from runs.answers import answered_words, approver_words, needs_person, refusal
 from runs.asked import Asked, Standing
 from runs.pages.schema_form import FormField, by_field, form_fields
 
@@ -42,7 +42,6 @@ class Question:
     broken_form: bool
     comment: str
     comment_error: str
-    max_comment: int
     said: str
     invalid: tuple[FormField, ...]
 
@@ -113,7 +112,6 @@ def question_of(asked: Asked, *, id_prefix: str, refused: Refused | None = None)
         broken_form=is_broken,
         comment=posted.get("comment", "") if posted else "",
         comment_error=problems.get("comment", ""),
-        max_comment=MAX_COMMENT,
         said=" ".join([refused.message, *rest]) if refused else "",
         invalid=tuple(field for field in fields if field.error),
     )

@@ -24,6 +24,8 @@ _STEPS: Final = (
 )
 _LEAST_WIDTH: Final = 0.6  # percent: shorter ones could not be seen
 _TOP, _HEIGHT = 15, 12
+# Percent. A label nearer to the end would leave the drawing, one nearer to another or to a cut would lie over it.
+_LAST_TICK, _TICKS_APART, _FROM_CUT = 93.0, 8.0, 3.0
 # Only idle time that is longer than this is cut, to this share of what is left.
 _CUT_OVER: Final = 60_000.0
 _CUT_SHARE: Final = 0.08
@@ -110,13 +112,16 @@ class Axis:
         else:
             step = tick_step(self.total_ms)
             places = [index * step for index in range(min(MOST_TICKS, int(self.total_ms / step) + 1))]
-        drawn = [(at, self._drawn(at)) for at in places]
-        # None so near to the end that its label would leave the drawing.
-        return tuple(
-            Tick(x=round(100 * x / self.total_ms, 2), label=_tick_label(at))
-            for at, x in drawn
-            if x < 0.93 * self.total_ms
-        )
+        found: list[Tick] = []
+        for at in places:
+            x = round(100 * self._drawn(at) / self.total_ms, 2)
+            if not found or (x < _LAST_TICK and self._has_room(x, found[-1].x)):
+                found.append(Tick(x=x, label=_tick_label(at)))
+        return tuple(found)
+
+    def _has_room(self, x: float, before: float) -> bool:
+        """Whether a label there lies over neither the one before it nor the mark of a cut."""
+        return x - before >= _TICKS_APART and all(abs(x - mark) >= _FROM_CUT for mark in self.breaks)
 
     def _drawn(self, at: float) -> float:
         """Return how far from its start the drawing shows a time, both in ms."""

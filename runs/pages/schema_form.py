@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from integrations.sdk.fields import choices_of
 from orchestrator import jsongate
 from orchestrator.types import JSONValue
 
@@ -77,7 +78,7 @@ def form_fields(
             kind=_kind(field),
             required=name in _list(schema.get("required")) and _kind(field) != "switch",
             value=_initial(field) if posted is None else str(posted.get(f"f{index}", "")),
-            choices=tuple((str(number), words) for number, (_, words) in enumerate(_choices(field))),
+            choices=tuple((str(number), words) for number, (_, words) in enumerate(choices_of(field))),
             error=(errors or {}).get(name, ""),
         )
         for index, name, field in _properties(schema)
@@ -130,7 +131,7 @@ def _looked_up(schema: Mapping[str, Any], field: Any) -> Mapping[str, Any]:
 
 
 def _kind(field: Mapping[str, Any]) -> str:
-    if _choices(field):
+    if choices_of(field):
         return "choice"
     declared = _type(field)
     if declared == "string":
@@ -148,21 +149,10 @@ def _type(field: Mapping[str, Any]) -> str:
     return str(names[0]) if len(names) == 1 else ""
 
 
-def _choices(field: Mapping[str, Any]) -> list[tuple[JSONValue, str]]:
-    """Return the values that a field takes, each with its words; none where it takes others too."""
-    if isinstance(field.get("enum"), list):
-        return [(value, _words(value)) for value in field["enum"]]
-    for word in ("oneOf", "anyOf"):
-        branches = [_mapping(branch) for branch in _list(field.get(word))]
-        if branches and all("const" in branch for branch in branches):
-            return [(branch["const"], str(branch.get("title") or _words(branch["const"]))) for branch in branches]
-    return []
-
-
 def _read(field: Mapping[str, Any], text: str) -> JSONValue:
     match _kind(field):
         case "choice":
-            values = [value for value, _ in _choices(field)]
+            values = [value for value, _ in choices_of(field)]
             return values[int(text)] if _INTEGER.fullmatch(text) and 0 <= int(text) < len(values) else text
         case "integer" | "number":
             return _number(text.strip())
@@ -193,7 +183,7 @@ def _initial(field: Mapping[str, Any]) -> str:
     default = field["default"]
     match _kind(field):
         case "choice":
-            values = [value for value, _ in _choices(field)]
+            values = [value for value, _ in choices_of(field)]
             return str(values.index(default)) if default in values else ""
         case "switch":
             return "on" if default is True else ""

@@ -102,6 +102,7 @@ def test_there_are_words_for_whatever_can_be_said(event: Event) -> None:
         Event.RUN_FAILED: [*lasting, Status.STILL, Status.OVER],
         Event.SILENT: lasting,
         Event.CREDENTIAL: lasting,
+        Event.TRIGGER: lasting,
     }
     for status in statuses.get(event, [Status.HAPPENED]):
         found = document(item(event=event.value, status=status.value))

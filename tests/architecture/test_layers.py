@@ -17,15 +17,17 @@ LAYERS: Final = {
     # 0: standard library, pydantic and httpx; the sandbox its engines.
     "integrations.sdk": 0, "integrations.sandbox": 0, "integrations.words": 0,
     "integrations.findings": 0, "integrations.google": 0, "integrations.addresses": 0,
-    "integrations.mails": 0, "integrations.microsoft": 0,
+    "integrations.mails": 0, "integrations.mail_fields": 0, "integrations.microsoft": 0,
     "orchestrator.flow": 0, "orchestrator.errors": 0,
     "orchestrator.types": 0, "orchestrator.env": 0, "orchestrator.ids": 0, "orchestrator.jsongate": 0,
     "orchestrator.large": 0, "orchestrator.env_mail": 0, "orchestrator.languages": 0,
-    "orchestrator.env_otel": 0, "orchestrator.env_prices": 0, "orchestrator.env_urls": 0,
+    "orchestrator.env_otel": 0, "orchestrator.env_prices": 0, "orchestrator.env_urls": 0, "orchestrator.env_values": 0,
     "orchestrator.words": 0, "orchestrator.icons": 0, "orchestrator.drawings": 0, "orchestrator.jsontree": 0,
     "orchestrator.uploads": 0, "orchestrator.watching": 0,
     "orchestrator.supervise": 0, "orchestrator.server": 0, "orchestrator.fields": 0, "orchestrator.logs": 0,
-    "orchestrator.egress": 0, "orchestrator.assets": 0, "orchestrator": 0, "integrations": 0, "runs": 0,
+    "orchestrator.absent": 0,
+    "orchestrator.egress": 0, "orchestrator.prices": 0, "orchestrator.assets": 0, "orchestrator": 0,
+    "integrations": 0, "runs": 0,
     # 1
     "integrations.providers": 1, "integrations.builtin": 1,
     # 2
@@ -40,6 +42,7 @@ LAYERS: Final = {
     "orchestrator.tenants.account_pages": 6, "orchestrator.tenants.sessions": 2,
     "orchestrator.tenants.second_factor": 3, "orchestrator.tenants.factor_pages": 6, "orchestrator.tenants.qr": 2,
     "orchestrator.tenants.oidc": 2, "orchestrator.tenants.id_tokens": 2, "orchestrator.tenants.sign_on_sessions": 2,
+    "orchestrator.tenants.sign_on_domains": 2,
     "orchestrator.tenants.single_sign_on": 3, "orchestrator.tenants.sign_on_people": 3,
     "orchestrator.tenants.sso_pages": 6, "orchestrator.tenants.sso_account": 6,
     "orchestrator.tenants.sso_setting_pages": 6,
@@ -58,14 +61,16 @@ LAYERS: Final = {
     # 5
     "runs.schedules": 5, "runs.polls": 5, "runs.poll_rows": 5, "runs.poll_context": 5,
     "runs.rounds": 5, "runs.subscriptions": 5, "runs.subscription_rows": 5, "runs.subscription_secrets": 5,
-    "runs.subscription_state": 5,
+    "runs.subscription_state": 5, "runs.clients": 5, "runs.look_gates": 5,
     "runs.reruns": 5, "runs.services": 5, "runs.selectors": 5, "runs.driver": 5, "runs.drive": 5, "runs.heartbeat": 5,
+    "runs.orders": 5,
     "runs.adapters": 5, "runs.sweeper": 5, "runs.ticker": 5, "runs.overview": 5, "runs.questions": 5,
     "runs.credentials": 5, "runs.export": 5, "runs.rates": 5, "runs.restoring": 5,
     "runs.listing": 5, "runs.search": 5, "runs.histogram": 5, "runs.bulk": 5, "runs.saved": 5,
     "runs.outline": 5, "runs.asked": 5, "runs.answers": 5, "runs.paths": 5, "runs.attempts": 5, "runs.loops": 5,
     "runs.logs": 5, "runs.usage": 5, "runs.patience": 5, "runs.failures": 5,
     "runs.alerts": 5, "runs.alert_looks": 5, "runs.alert_facts": 5, "runs.alert_causes": 5,
+    "runs.alert_triggers": 5,
     "runs.warmth": 5, "runs.watches": 5, "runs.checks": 5, "runs.samples": 5,
     "runs.sample_rows": 4, "runs.tasks": 6, "runs.cluster": 6,
     # 6: faces
@@ -84,8 +89,8 @@ LAYERS: Final = {
     "orchestrator.lazy_urls": 0, "orchestrator.page_urls": 7, "orchestrator.admin_urls": 7,
 }  # fmt: skip
 # Faces that live in their app: a module of this name is layer 6 wherever it is.
-FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_site", "forms"}
-FACES |= {"shell", "apps"}
+FACES: Final = {"views", "urls", "api", "admin", "admin_base", "admin_forms", "admin_reach", "admin_scope", "forms"}
+FACES |= {"admin_site", "shell", "apps"}
 # What is used by everybody, whatever its own layer.
 OF_ALL: Final = {"orchestrator.words"}
 # An app's own classes for the API's description are read by its migrations and settings by name alone.

@@ -393,6 +393,17 @@ def test_no_label_lies_under_its_links_on_a_small_telephone(world: World) -> Non
     assert world.page.evaluate(_HIDDEN_LABELS) == []
 
 
+def test_the_tabs_of_a_workflow_stand_in_the_middle_of_each_of_its_pages(world: World) -> None:
+    page = world.page
+    page.set_viewport_size({"width": 1440, "height": 900})
+    for name in ("builder, a step", "versions", "settings", "publish"):
+        page.goto(world.found.address + world.pages[name])
+        header, tabs = (page.locator(each).bounding_box() for each in (".wtop", ".wtop .seg"))
+        assert header
+        assert tabs
+        assert abs(header["x"] + header["width"] / 2 - tabs["x"] - tabs["width"] / 2) < 2, name
+
+
 def test_signing_in_is_looked_at_too(world: World) -> None:
     with_browser = world.page.context.browser
     assert with_browser is not None

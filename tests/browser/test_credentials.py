@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import axe_findings, opened, sign_in
 from tests.product import PASSWORD, Product, product, step, wait_for, workflow
@@ -111,6 +113,28 @@ def test_a_key_that_is_gone_is_told_in_words(world: World) -> None:
         world.page.get_by_text("Secrets cannot be read right now. Runs wait, nothing is lost.").first.wait_for()
         assert looked_at(world.page) == []
     world.found.api("DELETE", f"credentials/{made}/")
+
+
+def test_a_warning_stays_one_while_a_field_beside_it_is_wrong(world: World) -> None:
+    page, found = world.page, world.found
+    world.slack.answers["/auth.test"] = WORKS
+    ends = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    soon = {"name": "soon", "provider": "slack", "auth_type": "bearer_token", "secret": {"token": "xoxb-soon"}}
+    made = found.api("POST", "credentials/", json={**soon, "expires_at": ends})["id"]
+    wait_for(lambda: found.api("GET", f"credentials/{made}/")["health"] == "expiring", seconds=30, what="a check")
+    told = {**step("tell", "slack.sendMessage", {"channel": "#a", "text": "b"}), "credential": "soon"}
+    flow = found.api("POST", "workflows/", json=workflow("Ends soon", [told]))["id"]
+    page.goto(f"{found.address}/w/demo/workflows/{flow}/steps/tell/")
+    warning, credential = page.locator("[data-error=credential]"), page.locator("#field-credential")
+    for channel, is_wrong in (("", True), ("#b", False)):
+        page.get_by_role("textbox", name="Channel").fill(channel)
+        page.get_by_role("textbox", name="Channel").blur()
+        expect(page.locator("[data-error=channel]")).to_be_visible(visible=is_wrong)
+        expect(page.locator("[data-error=channel]")).not_to_have_class(re.compile("mild"))
+        expect(warning).to_have_class(re.compile("mild"))
+        expect(credential).not_to_have_attribute("aria-invalid", "true")
+    found.api("DELETE", f"workflows/{flow}/")
+    found.api("DELETE", f"credentials/{made}/")
 
 
 def test_without_a_script_it_is_tested_saved_replaced_and_deleted(world: World) -> None:

@@ -158,3 +158,10 @@ def test_expressions_that_are_never_closed_take_no_longer_than_others() -> None:
     assert Marker().whole("{{ trigger.body.a }} and {{") == (
         Bit(text="a", chip=True, source="trigger"), Bit(text=" and {{")
     )  # fmt: skip
+
+
+def test_values_of_a_choice_are_told_in_words() -> None:
+    block = changed({"on_budget": "fail"}, {"on_budget": "stop"}, action="ai.agent")
+    assert [bit.text for bit in block.lines[0].marked.bits] == ["The step fails", "It ends with what it has"]
+    (whole,) = document_blocks(document(step("a", "ai.agent", inputs={"provider": "own"}))).shown
+    assert [bit.text for bit in whole.lines[0].marked.bits] == ["own"], "what is no value of it stays"

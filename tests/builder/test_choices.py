@@ -49,7 +49,7 @@ from orchestrator.vault.models import Credential, Health
 from orchestrator.workflows import services
 from orchestrator.workflows.models import Workflow
 from orchestrator.workflows.selectors import draft_document
-from tests.upstream import Upstream, upstream
+from tests.upstream import Answered, Upstream, upstream
 
 TOKEN: Final = "tok-canary-4711"
 HOSTILE: Final = "\"><script>alert(1)</script>\u202e\x00\ud800'`{{ steps.a.output }}"
@@ -226,7 +226,7 @@ def test_a_choice_fills_the_field_and_leads_back_to_it(builder: Client, workflow
 def test_what_is_chosen_meanwhile_elsewhere_is_not_overwritten(
     builder: Client, workflow: Workflow, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parse: Callable[..., Any] = choosing.step_form.parse
+    parse: Callable[..., Any] = choosing.form_reading.parse
 
     def meanwhile(*args: Any) -> Any:
         services.step_update(
@@ -234,7 +234,7 @@ def test_what_is_chosen_meanwhile_elsewhere_is_not_overwritten(
         )
         return parse(*args)
 
-    monkeypatch.setattr(choosing.step_form, "parse", meanwhile)
+    monkeypatch.setattr(choosing.form_reading, "parse", meanwhile)
     answer = builder.post(address(workflow), {"value": "s2"}, follow=True)
     assert "Somebody changed the workflow meanwhile" in answer.content.decode()
     assert inputs(workflow) == {"city": "Rome"}
@@ -633,3 +633,40 @@ def test_slacks_channels_come_over_the_guarded_client_with_the_token(
     Tenant.objects.filter(pk=actor.tenant.pk).update(egress_allow=["example.com"])
     assert said(part(builder, made, "tell", "channel", "?q=y")) != ""
     assert len(slack.calls) == 2
+
+
+def test_an_agents_models_are_listed_by_whose_model_it_is(builder: Client, actor: Actor, settings: Settings) -> None:
+    for name, provider in (("open", "openai"), ("claude", "anthropic"), ("free", "http")):
+        kind = {"auth_type": "bearer_token", "secret": {"token": TOKEN}}
+        vault.credential_create(actor=actor, name=name, provider=provider, **kind)
+
+    def agent(key: str, **inputs: Any) -> dict[str, Any]:
+        config = {"inputs": {"prompt": "Do it.", "model": "typed", "provider": key, **inputs}}
+        return {"key": key, "action": "ai.agent", "config": config, "lanes": {"tools": []}}
+
+    with upstream() as called:
+        host = called.address.removeprefix("http://")
+        roots = {"openai": f"{called.address}/open", "anthropic": f"{called.address}/claude"}
+        settings.ENV = dataclasses.replace(settings.ENV, base_urls=roots, egress_allow=(host,))
+        steps = [
+            {**agent("openai"), "credential": "open"},
+            {**agent("anthropic"), "credential": "claude"},
+            {**agent("endpoint", endpoint=f"{called.address}/free"), "credential": "free"},
+        ]
+        document = {"name": "Agents", "slug": "agents", "triggers": [], "steps": steps}
+        made = services.workflow_create(actor=actor, document=document)
+        for path, model in (("/open/models", "gpt-x"), ("/claude/v1/models", "claude-x"), ("/free/models", "mine")):
+            called.answers[path] = {"data": [{"id": model}]}
+        for key, model in (("openai", "gpt-x"), ("anthropic", "claude-x"), ("endpoint", "mine")):
+            page = builder.get(reverse("workflow-step", args=["acme", made.pk, key])).content.decode()
+            assert address(made, key, "model") in page
+            assert address(made, key, "prompt") not in page
+            assert f'data-insert="{model}"' in part(builder, made, key, "model").content.decode()
+            builder.post(address(made, key, "model"), {"value": model})
+            assert inputs(made, key)["model"] == model
+        assert [call.headers["authorization"] for call in called.calls] == [f"Bearer {TOKEN}"] * 3
+        assert part(builder, made, "openai", "prompt").status_code == 404
+        called.answers["/free/models"] = Answered(status=401, body=b"{}")
+        assert "HTTP cannot be shown" in said(part(builder, made, "endpoint", "model", "?q=x"))
+    # Whoever answers a free address is no judge of a credential.
+    assert Credential.objects.for_tenant(actor.tenant).get(name="free").health != Health.RECONNECT

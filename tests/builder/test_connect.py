@@ -13,11 +13,11 @@ from pytest_django import Settings
 
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import Tenant
-from orchestrator.vault import checks
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.services import credential_create
 from orchestrator.workflows.models import Step, Workflow
 from orchestrator.workflows.services import step_update, workflow_create
+from tests.vault import healths
 
 TELL = {"key": "tell", "action": "slack.sendMessage", "config": {"inputs": {"channel": "#a", "text": "b"}}}
 
@@ -85,7 +85,7 @@ def test_one_that_is_chosen_is_connected_again_once_it_ended(
     step_update(actor=actor, workflow=workflow, key="tell", changes={"credential": "Team"})
     client.force_login(editor)
     assert 'form="connect"' not in page(client, workflow)
-    checks.credential_set_health(credential=made, health=Health.RECONNECT, message="The token was revoked.")
+    healths.found(made, Health.RECONNECT, "The token was revoked.")
     text = page(client, workflow)
     assert "Connect again" in text
     assert "Connect it again, or choose another." in text

@@ -7,6 +7,8 @@ import html
 import inspect
 import json
 import re
+from enum import StrEnum
+from typing import Literal
 from unittest.mock import ANY
 
 import httpx
@@ -14,13 +16,20 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from pydantic import BaseModel, Field
 
 from integrations import sdk
+from integrations.registry import registry
 from integrations.sdk import testing
 from integrations.sdk.client import Response, StepHttp
 from orchestrator.builder import step_form
 from orchestrator.builder.examples import fields, orders
+from orchestrator.builder.reference import field_rows
 from orchestrator.builder.sdk_text import helper_names, sdk_text
+from orchestrator.builder.spoken import input_schema_of, said_by_all
+from tests.test_translation import foreign
+
+__all__ = ["foreign"]
 
 
 @pytest.fixture
@@ -127,3 +136,30 @@ def test_the_example_of_triggers_does_what_it_says() -> None:
     asked = sdk.WebhookRequest(method="POST", body=json.dumps({"events": events}).encode())
     assert testing.run_webhook(orders.order_paid, {"region": "north"}, asked) == [sdk.Item("e1", {"number": 1})]
     assert inspect.getsource(orders).strip() in sdk_text()
+
+
+def test_values_of_a_choice_are_listed_with_their_words() -> None:
+    class Inputs(BaseModel):
+        way: Literal["get", "own"] | None = Field(None, json_schema_extra=sdk.ui(words={"own": "One's own"}))
+        sizes: list[Size] = Field([], title="Sizes")
+        size: Size = Field(Size.SMALL, json_schema_extra=sdk.ui(words={"s": "Small"}))
+        one: Literal["x"] = "x"
+        on: bool = True
+
+    rows = {row.name: row for row in field_rows(Inputs.model_json_schema())}
+    assert rows["way"].type == "one of get, own (One's own)"
+    assert (rows["size"].type, rows["size"].default) == ("one of s (Small), l", "s")
+    assert (rows["one"].type, rows["on"].default) == ("x", "true")
+
+
+def test_words_of_values_are_translated_and_found_by_makemessages(foreign: None) -> None:
+    action = registry.get("ai.agent")
+    assert action is not None
+    words = input_schema_of(action)["properties"]["provider"]["x-words"]
+    assert words["endpoint"] == "⟦Any compatible endpoint⟧"
+    assert said_by_all()["Any compatible endpoint"] == "ai.agent"
+
+
+class Size(StrEnum):
+    SMALL = "s"
+    LARGE = "l"

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrations.registry import registry
-from orchestrator.builder.step_form import Field, fields, parse
+from orchestrator.builder.form_reading import parse
+from orchestrator.builder.step_form import Field, fields
 
 ACTIONS = [action.key for action in registry.actions()]
 

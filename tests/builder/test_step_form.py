@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from integrations.registry import registry
 from integrations.sdk import FileValue
-from orchestrator.builder.step_form import DRAWN_AS, PREFIX, Field, Unreadable, fields, parse
+from orchestrator.builder.form_reading import DRAWN_AS, PREFIX, Unreadable, parse
+from orchestrator.builder.step_form import Field, fields
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -164,3 +165,29 @@ def test_what_looks_like_a_number_stays_a_text_in_a_list_of_texts() -> None:
     assert found == {"labels": ["2024", "bug"], "ids": [7, 8]}
     kinds = {field.name: field.kind for field in fields(schema, {"labels": [2024, "bug"], "ids": [7]})}
     assert kinds == {"labels": "json", "ids": "lines"}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "string", "enum": ["openai", "own"], "x-words": {"openai": "OpenAI", "own": "Any other"}},
+        {"anyOf": [{"enum": ["openai", "own"]}, {"type": "null"}], "x-words": {"openai": "OpenAI", "own": "Any other"}},
+        {"oneOf": [{"const": "openai", "title": "OpenAI"}, {"const": "own", "title": "Any other"}]},
+        {"oneOf": [{"const": "openai"}, {"const": "own"}], "x-words": {"openai": "OpenAI", "own": "Any other"}},
+    ],
+)
+def test_a_choice_is_shown_in_words_and_its_value_is_what_is_stored(part: dict[str, Any]) -> None:
+    schema = {"properties": {"provider": {**part, "default": "openai"}}}
+    (field,) = fields(schema, {"provider": "own"})
+    assert (field.kind, field.value) == ("choice", "own")
+    assert field.offered == (("", "OpenAI (default)"), ("own", "Any other"))
+    assert parse(schema, posted((field,))) == {"provider": "own"}
+
+
+@pytest.mark.parametrize("stored", [{}, {"turn": ""}, {"turn": "doc"}])
+def test_an_empty_text_that_a_choice_has_by_default_is_leaving_it_out(stored: dict[str, Any]) -> None:
+    part = {"type": "string", "enum": ["", "doc"], "default": "", "x-words": {"doc": "A document"}}
+    (field,) = fields({"properties": {"turn": part}}, stored)
+    assert field.kind == "choice"
+    assert field.offered == (("", "Not set"), ("doc", "A document"))
+    assert parse({"properties": {"turn": part}}, posted((field,))) == {k: v for k, v in stored.items() if v}

@@ -57,7 +57,7 @@ def test_versions_are_listed_newest_first_with_the_live_one_marked(
 ) -> None:
     client.force_login(viewer)
     text = client.get(address("workflow-versions", workflow)).text
-    assert re.findall(r'class="nm num"[^>]*>([^<]+)<', text) == ["Version 2", "Version 1"]
+    assert re.findall(r'class="nm num nw"[^>]*>([^<]+)<', text) == ["Version 2", "Version 1"]
     assert text.count("Live</span>") == 1
     assert text.index("Live</span>") < text.index("Version 1")
     assert "&lt;i&gt;One&lt;/i&gt;" in text

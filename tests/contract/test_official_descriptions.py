@@ -283,6 +283,32 @@ def test_the_test_of_an_openai_key_is_what_openai_describes() -> None:
     assert "get" in spec["paths"][str(requests[0].url).removeprefix(spec["servers"][0]["url"])]
 
 
+def test_the_models_to_choose_from_are_those_that_openai_describes_for_it() -> None:
+    spec = description("openai/openapi.trim.json")
+    schemas = spec["components"]["schemas"]
+
+    def named(schema: Any) -> list[str]:
+        return [model for part in schema["anyOf"] for model in part.get("enum", ())]
+
+    def for_(request: str) -> list[str]:
+        return named(schemas[request]["properties"]["model"])
+
+    answering, embedding = named(schemas["ModelIdsShared"]), for_("CreateEmbeddingRequest")
+    others = ("CreateImageRequest", "CreateModerationRequest", "CreateSpeechRequest", "CreateTranscriptionRequest")
+    every = [*answering, *embedding, *(model for request in others for model in for_(request))]
+    answer = {
+        "object": "list",
+        "data": [{"id": model, "object": "model", "created": 1, "owned_by": "system"} for model in every],
+    }
+    validate(answer, spec, "/components/schemas/ListModelsResponse")
+    for action, expected in ((chat_completion, answering), (create_embedding, embedding)):
+        found, (request,) = run_options(
+            action, "model", auth={"type": "api_key", "api_key": "x"}, http=[httpx.Response(200, json=answer)]
+        )
+        assert "get" in spec["paths"][str(request.url).removeprefix(spec["servers"][0]["url"])]
+        assert [option.value for option in found.items] == expected
+
+
 @pytest.mark.parametrize(
     "inputs", [{"text": "hi"}, {"texts": ["a"], "model": "text-embedding-3-large", "dimensions": 8}]
 )

@@ -26,7 +26,6 @@ from tests.postgres_server import PostgresServer, postgres_server
 from tests.product import Process, Product, product, step, wait_for, workflow
 from tests.upstream import Upstream, upstream
 
-TERMINAL: Final = {"succeeded", "failed", "cancelled"}
 # Longer than a lease.
 FROZEN_SECONDS: Final = 18.0
 HEALS_SECONDS: Final = 90.0

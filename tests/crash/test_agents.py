@@ -85,7 +85,7 @@ def test_an_agent_goes_on_from_its_record_after_kill_9_and_another_stops_at_its_
         assert {row["path"]: row["status"] for row in run["steps"]} == {
             "agent": "succeeded",
             **{f"agent[{item}].agent_model": "succeeded" for item in (0, 3, 5)},
-            **{f"agent[{item}].agent_approval": "succeeded" for item in (2, 4)},
+            **{f"agent[{item}].agent_{row}": "succeeded" for item in (2, 4) for row in ("proposed", "approval")},
             **{f"agent[{item}].{key}": "succeeded" for item, key in ((1, "look"), (2, "put"), (4, "send"))},
         }
 

@@ -54,12 +54,8 @@ def top_of(installation: Product) -> int:
     return installation.tops[-1].pid
 
 
-def web_leader(installation: Product) -> int:
+def web(installation: Product) -> int:
     return _only(installation, "orchestrator.server", top_of(installation))
-
-
-def web_worker(installation: Product) -> int:
-    return _only(installation, "orchestrator.server", web_leader(installation))
 
 
 def worker_leader(installation: Product) -> int:
@@ -92,8 +88,7 @@ def _only(installation: Product, words: str, parent: int) -> int:
 
 
 VICTIMS: Final = {
-    "web leader": web_leader,
-    "web worker": web_worker,
+    "web": web,
     "worker leader": worker_leader,
     "sentinel": sentinel,
     "first worker": forked(0),
@@ -107,8 +102,8 @@ VICTIMS: Final = {
 @pytest.mark.parametrize(
     "victims",
     [
-        ("web leader", "worker leader"),
-        ("web worker", "sentinel"),
+        ("web", "worker leader"),
+        ("sentinel",),
         ("first worker", "monitor"),
         ("second worker", "pusher"),
     ],
@@ -117,7 +112,7 @@ VICTIMS: Final = {
 def test_every_run_ends_by_itself_after_processes_are_killed(
     victims: tuple[str, ...], installation: Product, workflow_id: str, called: Upstream
 ) -> None:
-    wait_for(lambda: len(installation.processes()) >= 9, seconds=20, what="all processes to live")
+    wait_for(lambda: len(installation.processes()) >= 8, seconds=20, what="all processes to live")
     ids = _start(installation, workflow_id)
     _wait_until_under_way(called, ids)
 
@@ -132,7 +127,7 @@ def test_every_run_ends_by_itself_after_processes_are_killed(
 def test_a_cluster_that_hangs_is_started_again(
     stopped: str, installation: Product, workflow_id: str, called: Upstream
 ) -> None:
-    wait_for(lambda: len(installation.processes()) >= 9, seconds=20, what="all processes to live")
+    wait_for(lambda: len(installation.processes()) >= 8, seconds=20, what="all processes to live")
     before = worker_leader(installation)
     os.kill(VICTIMS[stopped](installation), signal.SIGSTOP)
     if stopped == "sentinel":

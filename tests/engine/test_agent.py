@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrations.builtin.ai import AgentInputs
-from integrations.sdk import Action, AuthError, Permanent, RunContext, action
+from integrations.sdk import Action, AuthError, Permanent, RunContext, Timeout, action
 from runs.engine.records import Failed, Outcome, Parked, RunOrder, Succeeded
 from runs.states import FailureKind, StepStatus
 from tests.engine.models import agent, asked, call, heard, output, world_with
@@ -153,6 +153,21 @@ def test_a_failed_tool_is_told_and_fails_nothing() -> None:
     world = failing(Permanent("The order is closed.", hint="Open it first."))
     assert given(world.run(agent(TOOLS[1])))["text"] == "It failed."
     assert heard(world) == ["Error (permanent): The order is closed. Open it first."]
+
+
+def test_of_what_was_late_the_model_hears_that_it_may_have_happened() -> None:
+    late = failing(Timeout("Too slow."))
+    given(late.run(agent(step("put", "sim.put", inputs={}, retry={"max_attempts": 1}))))
+    assert heard(late) == [
+        "Error (timeout): Too slow. It may have had its effect all the same: find out before you do it again."
+    ]
+
+
+def test_a_tool_whose_condition_does_not_hold_gives_no_empty_success() -> None:
+    world = world_with(([call("send", 1)], "It was not sent."))
+    given(world.run(agent(step("send", "sim.send", inputs={}, run_if="{{ 1 > 2 }}"))))
+    assert heard(world) == ["The tool was not used: it is only used on a condition, which does not hold."]
+    assert world.statuses("agent[1].send") == ["skipped"]
 
 
 def test_what_only_the_author_can_do_something_about_fails_the_agent_unless_the_tool_may_fail() -> None:
@@ -423,3 +438,30 @@ def test_a_crash_at_any_await_repeats_no_tool_and_no_answer(seed: int, approval:
         assert found["text"] == expected["text"]
         assert found["usage"]["tool_calls"] == 3
         assert heard(world) == heard(whole)
+
+
+def test_what_is_not_known_to_have_happened_fails_an_agent_though_its_tool_may_fail() -> None:
+    """A model that is told of it may do it again, by another call that has another key."""
+
+    def goes_away(world: World, ctx: RunContext[Any]) -> Any:
+        world.dead = True
+        raise Crash
+
+    world = world_with(([call("send", 1)], [call("send", 2)], "Sent at last."))
+    world.behave("send", goes_away)
+    outcome = world.run(agent(step("send", "sim.send", inputs={}, on_error="continue")))
+    assert isinstance(outcome, Failed)
+    assert (outcome.path, outcome.failure.kind) == ("agent[1].send", FailureKind.OUTCOME_UNKNOWN)
+    assert [path for path, _key in world.effects] == ["agent[1].send"]
+    row: Any = world.rows("agent")[0]
+    assert row.output["usage"]["tool_calls"] == 1, "what it used is on record"
+
+
+def test_a_call_in_an_answer_that_was_cut_is_not_made() -> None:
+    """Half of an order may have all that its form asks for."""
+    cut = {**output([call("send", 1, value="pay 1")]), "finish_reason": "length"}
+    world = world_with((cut, [call("send", 2, value="pay 100")], "Paid."))
+    given(world.run(agent(TOOLS[2])))
+    assert [path for path, _key in world.effects] == ["agent[3].send"]
+    assert heard(world)[0].startswith("Error (input): The answer was cut at its longest, and this call may not be")
+    assert world.statuses("agent[1].send") == ["failed"], "on record, so that a release counts it as well"

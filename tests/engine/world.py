@@ -63,7 +63,6 @@ class World:
         self.interpreter: Interpreter | None = None
         self.answers: dict[tuple[str, int], dict[str, Any]] = {}
         self.called: dict[str, tuple[str, JSONValue]] = {}
-        self.calls_answered: set[str] = set()
         self.paths: dict[str, str] = {}
         self.call_outcomes: dict[str, CallOutcome] = {}
         self.calls: dict[str, int] = {}
@@ -237,11 +236,14 @@ class World:
         if parked.wake_at is not None:
             self.now = max(self.now, parked.wake_at)
 
-    def run(self, order: RunOrder) -> Outcome:
-        """Drive the run to its end, over waits; what crashes is driven again from what is durable."""
+    def run(self, order: RunOrder | Callable[[], RunOrder]) -> Outcome:
+        """Drive the run to its end, over waits; what crashes is driven again from what is durable.
+
+        A function gives each driver its own order: it finds the variables as they are then.
+        """
         for _ in range(200):
             try:
-                outcome = self.run_once(order)
+                outcome = self.run_once(order() if callable(order) else order)
             except Crash:
                 self.crash()
                 self.crash_at = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,8 @@ def test_an_agent_whose_tools_leave_their_inputs_to_the_model_has_no_problem() -
             [agent(LOOK), step("agent_approval", "flow.approve", inputs={"message": "?"})],
             ("error", "steps[1].key", "agent_key"),
         ),
+        ([agent(LOOK), step("agent_proposed")], ("error", "steps[1].key", "agent_key")),
+        ([agent(LOOK, model="mine", max_cost=1)], ("error", "steps[0].config.inputs.max_cost", "price_unknown")),
         ([agent(LOOK, key="a" * 60)], ("error", "steps[0].key", "agent_key")),
         (
             [agent(step("t", "http.request", credential="any", inputs={}))],
@@ -74,6 +77,14 @@ def test_what_is_wrong_with_an_agent_or_a_tool_is_told_with_its_path(
     steps: list[dict[str, Any]], expected: tuple[str, str, str]
 ) -> None:
     assert expected in told(*steps)
+
+
+def test_a_limit_in_money_takes_a_model_whose_price_the_operator_or_the_table_names(settings: Any) -> None:
+    settings.ENV = replace(settings.ENV, model_prices={"mine": {"input": 1.0, "output": 2.0}})
+    assert told(agent(LOOK, max_cost=1), agent({**LOOK, "key": "again"}, key="other", model="mine", max_cost=1)) == []
+    assert told(agent(LOOK, model="{{ vars.region }}", max_cost=1)) == []
+    assert told(agent(LOOK, model="unheard-of", max_cost="{{ trigger.body.most }}")) == []
+    assert told(agent(LOOK, model="unheard-of", max_cost=None)) == []
 
 
 def test_what_an_agent_answers_as_data_is_known_by_its_schema() -> None:

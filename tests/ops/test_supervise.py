@@ -225,6 +225,20 @@ def test_an_address_that_never_answers_ends_the_start(monkeypatch: pytest.Monkey
     assert f"Nothing answers at {address} after 0 s: see the log above." in capsys.readouterr().err
 
 
+def test_a_group_that_does_not_end_is_killed_after_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[float] = []
+    monkeypatch.setattr(Group, "end", lambda self, deadline: ended.append(deadline - time.monotonic()))
+    monkeypatch.setattr(supervise.Supervisor, "_watch", lambda self: 0)
+    short = GroupPlan(name="web", arguments=[], grace_seconds=8.0)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert supervise.Supervisor(Plan(groups=[GroupPlan(name="worker", arguments=[]), short])).run() == 0
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert ended == [pytest.approx(8.0, abs=2), pytest.approx(supervise.GRACE_SECONDS, abs=2)]
+
+
 @pytest.fixture
 def group() -> Iterator[Callable[[str], Group]]:
     made: list[Group] = []

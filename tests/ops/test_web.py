@@ -22,6 +22,8 @@ HEAVY: Final = (
     "aiohttp", "httpx", "orchestrator.admin", "orchestrator.api.urls", "orchestrator.builder.home",
     "orchestrator.workflows.services", "integrations.registry",
 )  # fmt: skip
+# What the suite installs and libraries would load for nobody.
+UNUSED: Final = ("rich", "pygments", "click", "requests", "psycopg", "prometheus_client")
 _SAYS: Final = """
 import io, json, sys
 from orchestrator.wsgi import application
@@ -38,7 +40,9 @@ def call(method, path):
     return told[0]
 
 statuses = [call("GET", "/healthz"), call("POST", "/h/unknown")]
-print(json.dumps({"statuses": statuses, "loaded": sorted(sys.modules)}))
+loaded = sorted(sys.modules)
+statuses += [call("GET", "/sign-in/"), call("GET", "/api/v1/runs/")]
+print(json.dumps({"statuses": statuses, "loaded": loaded, "at_last": sorted(sys.modules)}))
 """
 
 
@@ -114,12 +118,29 @@ def test_parts_that_many_ask_for_at_once_for_the_first_time_are_there_for_all(se
     assert len(set(found)) == 7, served.log
 
 
-def test_a_process_that_only_takes_webhooks_holds_no_pages_api_or_admin(served: Product) -> None:
+def test_the_web_is_one_process(served: Product) -> None:
+    web = [each for each in served.processes() if each.parent == served.tops[-1].pid]
+    assert [each.arguments.split()[2] for each in web] == ["orchestrator.server"]
+    assert not [each for each in served.processes() if each.parent == web[0].pid]
+
+
+@pytest.fixture(scope="module")
+def told(served: Product) -> dict[str, Any]:
+    """Return what a process of the web's said that was asked once for each of its parts."""
     done = subprocess.run(
         [sys.executable, "-c", _SAYS], cwd=ROOT, env={**served.environment, "ORCHESTRATOR_PROCESS": "web"},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    told = json.loads(done.stdout)
-    assert [status[:3] for status in told["statuses"]] == ["200", "404"]
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert [status[:3] for status in found["statuses"]] == ["200", "404", "200", "401"]
+    return found
+
+
+def test_a_process_that_only_takes_webhooks_holds_no_pages_api_or_admin(told: dict[str, Any]) -> None:
     assert "runs.triggers.hooks" in told["loaded"]
     assert sorted(set(HEAVY) & set(told["loaded"])) == []
+
+
+def test_a_process_that_serves_pages_and_api_holds_nothing_that_nobody_uses(told: dict[str, Any]) -> None:
+    assert {"orchestrator.api.urls", "orchestrator.page_urls", "httpx"} <= set(told["at_last"])
+    assert sorted(set(UNUSED) & set(told["at_last"])) == []

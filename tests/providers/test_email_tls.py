@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from tests.imap_server import PASSWORD, USER, ImapServer
 
 HOST = "mail.example"
 AUTH = {"username": USER, "password": PASSWORD}
-Serve = Callable[..., ImapServer]
 
 
 @pytest.fixture

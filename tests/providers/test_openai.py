@@ -9,8 +9,17 @@ import pytest
 from integrations.builtin.chat import endpoint_completion
 from integrations.providers.openai import openai
 from integrations.providers.openai.actions import chat_completion, create_embedding
-from integrations.sdk import AuthError, InputError, IntegrationError, NotFound, Permanent, RateLimited, Transient
-from integrations.sdk.testing import check_account, run_action
+from integrations.sdk import (
+    AuthError,
+    InputError,
+    IntegrationError,
+    NotFound,
+    Option,
+    Permanent,
+    RateLimited,
+    Transient,
+)
+from integrations.sdk.testing import check_account, run_action, run_options
 
 KEY = {"type": "api_key", "api_key": "sk-1"}
 
@@ -272,3 +281,56 @@ def test_an_endpoint_of_ones_own_is_asked_as_openai_is() -> None:
     assert json.loads(request.content) == {
         "model": "mine", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]
     }  # fmt: skip
+
+
+MODELS = [
+    {"id": "gpt-4o-mini", "object": "model", "created": 1_721_172_741, "owned_by": "system"},
+    {"id": "gpt-5", "object": "model", "created": 1_754_425_777, "owned_by": "system"},
+    {"id": "text-embedding-3-small", "object": "model", "created": 1_705_948_997, "owned_by": "system"},
+    {"id": "whisper-1", "object": "model", "created": 1_677_532_384, "owned_by": "openai-internal"},
+]
+
+
+def listed(rows: Any) -> list[httpx.Response]:
+    return [httpx.Response(200, json={"object": "list", "data": rows})]
+
+
+def test_models_of_a_field_are_listed_the_newest_first_and_searched() -> None:
+    found, (request,) = run_options(chat_completion, "model", auth=KEY, http=listed(MODELS))
+    assert str(request.url) == "https://api.openai.com/v1/models"
+    assert list(found.items) == [Option("gpt-5", "gpt-5"), Option("gpt-4o-mini", "gpt-4o-mini")]
+    found, _ = run_options(chat_completion, "model", query=" 4O", auth=KEY, http=listed(MODELS))
+    assert [option.value for option in found.items] == ["gpt-4o-mini"]
+    found, _ = run_options(create_embedding, "model", auth=KEY, http=listed(MODELS))
+    assert [option.value for option in found.items] == ["text-embedding-3-small"]
+
+
+ENDPOINT = {"endpoint": "https://models.test/v1/"}
+
+
+def test_an_endpoints_many_models_come_in_pages_with_their_names() -> None:
+    rows = [{"id": f"maker/m{number}", "name": f"Model {number}"} for number in range(130)] + [{"id": "bare"}]
+    found, (request,) = run_options(endpoint_completion, "model", inputs=ENDPOINT, http=listed(rows))
+    assert str(request.url) == "https://models.test/v1/models"
+    assert (len(found.items), found.items[0], found.next_cursor) == (
+        100,
+        Option("maker/m0", "Model 0", "maker/m0"),
+        "100",
+    )
+    found, _ = run_options(endpoint_completion, "model", inputs=ENDPOINT, cursor="100", http=listed(rows))
+    assert (len(found.items), found.items[-1], found.next_cursor) == (31, Option("bare", "bare"), None)
+
+
+@pytest.mark.parametrize(
+    "endpoint", [None, "", "{{ vars.root }}", "https://{{ vars.host }}/v1", "ftp://models.test", 7]
+)
+def test_an_endpoint_that_is_not_known_yet_is_not_asked(endpoint: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        run_options(endpoint_completion, "model", inputs={"endpoint": endpoint})
+    assert caught.value.field == "endpoint"
+
+
+@pytest.mark.parametrize("rows", [[1], [{"id": 1}], {}, None])
+def test_a_list_of_models_of_another_form_is_permanent(rows: Any) -> None:
+    with pytest.raises(Permanent, match="unexpected form"):
+        run_options(chat_completion, "model", auth=KEY, http=listed(rows))

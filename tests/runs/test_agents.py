@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,10 +19,12 @@ from orchestrator.tenants.access import actor_for_user, system_actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.vault import services as vault
 from orchestrator.workflows.models import Workflow
+from orchestrator.workflows.variables import variable_create, variable_update
 from runs import answers, services
-from runs.models import Run
+from runs.models import Payload, Run
 from runs.pages.run import RunPage
 from runs.selectors import run_document
+from runs.values import opened
 from tests.models import MESSAGES_PATH, PATH, call, completions, messages
 from tests.runs.ground import drive, make_workflow, rows, start, statuses, step
 from tests.upstream import Answered, Upstream, upstream
@@ -186,6 +189,49 @@ def test_an_approval_parks_the_run_and_is_answered_by_who_is_asked(
     run.refresh_from_db()
     assert run.status == "succeeded"
     assert called.count() == {PATH: 2, "/send": 1}
+
+
+def test_what_was_approved_is_sent_however_large_it_is_and_whatever_the_variables_are_by_then(
+    tenant: Tenant, called: Upstream, owner: User, browser: Client
+) -> None:
+    """More than a row has place for, and more than is ever one object: both are read back part by part."""
+    actor = actor_for_user(owner, tenant.slug)
+    who = variable_create(actor=actor, key="who", value="ada")
+    texts = {"row": "x" * 100, "apart": "x" * 80_000, "cut": "x" * 1_300_000}
+
+    def tool(key: str) -> dict[str, Any]:
+        given = {"to": "{{ vars.who }}", "at": "{{ now() }}", "text": f"{{{{ trigger.body.{key} }}}}"}
+        if key == "cut":
+            return step(key, inputs={"values": given})
+        return step(key, "http.request", inputs={"method": "POST", "url": f"{called.address}/{key}", "body": given})
+
+    given = {"model": "gpt-4o-mini", "prompt": "Do it.", "approval": "always"}
+    called.answers[PATH] = completions(([call(key, at) for at, key in enumerate(texts)], "It is done."))
+    document = {**step("agent", "ai.agent", credential="key", inputs=given), "lanes": {"tools": [*map(tool, texts)]}}
+    run = start(make_workflow(tenant, document, bindings={"key": credential(tenant)}), texts)
+    drive()
+    asked = {row.path: row.inputs["message"] for row in rows(run) if row.status == "waiting"}
+    assert len(asked) == 3
+    assert ["ada" in question for question in asked.values()] == [True, True, False]
+    assert re.search(r'"values": "\(1,300,\d{3} bytes, which is too much to show\)"', asked["agent[3].agent_approval"])
+    for path in asked:
+        answers.run_resolve(actor=actor, run=run, path=path, decision="approved")
+    variable_update(actor=actor, variable=who, value="thief")
+    drive()
+    run.refresh_from_db()
+    assert run.status == "succeeded", run.error
+    sent = {each.path[1:]: each.json() for each in called.calls if each.path != PATH}
+    sent["cut"] = opened(Payload.objects.for_tenant(tenant).get(pk=rows(run, "agent[3].cut")[0].output_ref))
+    assert {key: (found["to"], found["text"] == texts[key]) for key, found in sent.items()} == dict.fromkeys(
+        texts, ("ada", True)
+    )
+    assert f'"at": "{sent["row"]["at"]}"' in asked["agent[1].agent_approval"]
+    page: RunPage = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent").context["page"]
+    assert [row.line.name for row in page.timeline.rows if row.line and row.line.path.startswith("agent[1].")] == [
+        "What is asked about", "Ask for approval", "Send a request"
+    ]  # fmt: skip
+    shown = browser.get(reverse("run", args=["acme", run.pk]) + "?step=agent[1].agent_proposed")
+    assert sent["row"]["at"] in shown.content.decode()
 
 
 @pytest.fixture

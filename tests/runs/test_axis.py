@@ -46,6 +46,17 @@ def test_a_long_wait_is_cut_so_that_short_steps_are_seen() -> None:
     assert [tick.label for tick in axis.ticks()] == ["0", "25 h"]
 
 
+def test_no_label_lies_over_another_or_over_the_mark_of_a_cut() -> None:
+    axis = axis_over(START, at(300), [(at(0), at(0.05)), (at(300), at(300))])
+    # What follows the wait takes no time yet, and the axis of a live run has room after its end.
+    marks = axis.roomy.breaks
+    assert [tick.label for tick in axis.roomy.ticks()] == ["0"]
+    assert all(mark < 8 for mark in marks)
+    busy = [(at(0), at(1)), (at(100), at(100.05)), (at(200), at(203))]
+    ticks = axis_over(START, at(203), busy).ticks()
+    assert [tick.label for tick in ticks] == ["0", "1 min 40 s"]
+
+
 def test_moments_keep_their_order_across_several_cuts() -> None:
     busy = [(at(0), at(1)), (at(200), at(201)), (at(900), at(905)), (at(905), at(906))]
     axis = axis_over(START, at(5_000), busy)

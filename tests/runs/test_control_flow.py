@@ -65,11 +65,6 @@ def ended(run: Run) -> tuple[str, Any]:
     return run.status, run.output
 
 
-def lapse(run: Run) -> None:
-    """Have a waiting run be due."""
-    assert Run.unscoped.filter(pk=run.pk, status=RunStatus.WAITING).update(wake_at=timezone.now())
-
-
 def abandon(run: Run) -> None:
     """Make a run look as if its driver went away just now."""
     Run.unscoped.filter(pk=run.pk).update(

@@ -6,6 +6,7 @@ Who holds the bell waits for work and hears of it at once; ``test_looks`` has th
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,9 @@ from orchestrator.flow.scoping import RUN_NAMES, TRIGGER_NAMES, WORKFLOW_NAMES
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import Tenant
 from runs import selectors, services
+from runs.drive import RunDrive
 from runs.driver import Times
+from runs.engine.interpreter import Interpreter
 from runs.models import Payload, Run, StepRun, WorkerBeat
 from runs.selectors import run_document
 from runs.states import RunStatus
@@ -299,3 +302,19 @@ def test_a_step_that_blocks_a_thread_does_not_hold_up_the_others(tenant: Tenant)
         drive()
     assert slow_run.refresh().status == "succeeded"
     assert quick_run.refresh().finished_at < slow_run.finished_at
+
+
+def test_an_ended_run_leaves_nothing_for_the_collector(tenant: Tenant) -> None:
+    inner = step("set", inputs={"values": {"n": "{{ item }}"}})
+    loop = {**step("each", "flow.foreach", inputs={"items": [1, 2]}), "lanes": {"body": [inner]}}
+    run = start(make_workflow(tenant, step("a"), loop))
+    failing = start(make_workflow(tenant, step("stop", "flow.stop", inputs={"status": "failed"}), slug="fails"))
+    gc.collect()
+    gc.disable()
+    try:
+        drive()
+        left = [each for each in gc.get_objects() if isinstance(each, (RunDrive, Interpreter))]
+    finally:
+        gc.enable()
+    assert [each.refresh().status for each in (run, failing)] == ["succeeded", "failed"]
+    assert left == []

@@ -369,7 +369,7 @@ def test_a_run_that_starts_again_in_the_middle_takes_large_values_over_without_o
         first = start(getting(tenant, reach(address), step("read", inputs={"values": {"x": name}}), **more))
         drive()
     assert first.refresh().status == "succeeded"
-    for module in ("selectors", "values", "drive"):
+    for module in ("selectors", "values", "orders"):
         monkeypatch.setattr(f"runs.{module}.opened", lambda _payload: pytest.fail("a large value was opened"))
     again = services.run_rerun(actor=actor_for_user(editor, tenant.slug), run=first, from_="read")
     drive()

@@ -39,7 +39,7 @@ def test_a_loop_at_work_says_what_is_done_failed_and_at_work(tenant: Tenant) -> 
     fates: dict[int, Fate] = {3: BAD, 17: ("running",), 18: ("succeeded", "running"), 19: ("waiting",)}
     state = state_of(loop_run(tenant, 20, lambda index: fates.get(index, GOOD), total=24, status="running"))
     assert (state.begun, state.done, state.failed, state.at_work, state.waiting) == (20, 16, 1, 3, 1)
-    assert (state.total, state.first_failed, state.is_open) == (24, 3, True)
+    assert (state.total, state.is_open) == (24, True)
 
 
 def test_a_retried_failure_is_not_the_items_end(tenant: Tenant) -> None:
@@ -63,7 +63,7 @@ def test_a_retried_failure_is_not_the_items_end(tenant: Tenant) -> None:
 def test_a_lost_attempt_that_nothing_followed_failed_its_item(tenant: Tenant) -> None:
     lost: Fate = ({"status": "lost", "failure_kind": "outcome_unknown", "error": {"kind": "outcome_unknown"}},)
     state = state_of(loop_run(tenant, 4, lambda index: lost if index == 2 else GOOD))
-    assert (state.done, state.failed, state.first_failed) == (3, 1, 2)
+    assert (state.done, state.failed) == (3, 1)
 
 
 def test_a_step_whose_failure_counts_for_nothing_fails_no_item(tenant: Tenant) -> None:
@@ -222,7 +222,7 @@ def test_a_driven_loop_is_told_as_its_engine_left_it(tenant: Tenant) -> None:
     run = run.refresh()
     assert run.status == "succeeded", run.error
     state = state_of(run)
-    assert (state.total, state.begun, state.done, state.failed, state.first_failed) == (9, 9, 7, 2, 2)
+    assert (state.total, state.begun, state.done, state.failed) == (9, 9, 7, 2)
     assert failed_items(run, "each", each_of(run), start=0, limit=9) == [2, 5]
     assert {row.status for row in rows(run, "each[2].send")} == {"failed"}
     assert StepRun.objects.for_tenant(tenant).filter(run=run, path="each[2].tell").count() == 0

@@ -27,15 +27,13 @@ from orchestrator.workflows import services
 from orchestrator.workflows.models import Trigger, Workflow
 from orchestrator.workflows.publishing import publish
 from runs import poll_rows, schedules
-from runs.adapters import PooledClients, Readers
 from runs.bell import WORK, Ear
-from runs.clock import DatabaseClock
-from runs.credentials import VaultCredentials
 from runs.models import Run, Sample
 from runs.polls import Polls
 from runs.restoring import settle
 from runs.selectors import trigger_of
 from tests.runs.ground import driving, make_workflow, until
+from tests.runs.rounds_ground import rounds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "tok-canary-8151"
@@ -108,55 +106,15 @@ def polled(
     )
 
 
-class _Clock(DatabaseClock):
-    def __init__(self, at: datetime) -> None:
-        super().__init__()
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-
 def poll(now: datetime = NOW, *, at_once: Callable[[Polls], Any] | None = None) -> None:
-    """Poll what is due, as a driver does; its writer is a reader's thread."""
+    """Poll what is due, as a driver does."""
 
     async def main() -> None:
-        readers, clients = Readers(), PooledClients()
-        loop = asyncio.get_running_loop()
-        writes: set[asyncio.Task[None]] = set()
-
-        def put(job: Any) -> None:
-            async def write() -> None:
-                try:
-                    value = await readers.read(job.work)
-                except Exception as error:
-                    job.done(None, error)
-                else:
-                    job.done(value, None)
-
-            task = loop.create_task(write())
-            writes.add(task)
-            task.add_done_callback(writes.discard)
-
-        polls = Polls(
-            readers=readers,
-            credentials=VaultCredentials(readers, put),
-            clients=clients,
-            clock=_Clock(now),
-            put=put,
-            is_first=lambda: True,
-        )
-        try:
+        async with rounds(Polls, now) as polls:
             await polls.look()
             if at_once is not None:
                 await asyncio.sleep(0.1)
                 at_once(polls)
-            await polls.settle()
-            while writes:
-                await asyncio.wait(list(writes))
-        finally:
-            await clients.pool.aclose()
-            await asyncio.to_thread(readers.close)
 
     asyncio.run(main())
 
@@ -488,6 +446,17 @@ def test_the_driver_that_holds_the_bell_polls(tenant: Tenant) -> None:
     with driving(ear=Ear(WORK)):
         until(lambda: runs(trigger) and runs(trigger)[0].status == "succeeded")
     assert "since" not in state(trigger)
+
+
+def test_since_when_it_fails_is_kept_until_it_works_again(tenant: Tenant) -> None:
+    trigger = polled(tenant)
+    _raises.extend([Transient("Away."), Transient("Away.")])
+    poll()
+    assert state(trigger)["failing_since"] == NOW.isoformat()
+    poll(next_of(trigger))
+    assert (state(trigger)["failures"], state(trigger)["failing_since"]) == (2, NOW.isoformat())
+    poll(next_of(trigger))
+    assert "failing_since" not in state(trigger)
 
 
 @pytest.mark.parametrize("interval", [10, 60, 3600])

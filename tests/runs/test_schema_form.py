@@ -136,3 +136,12 @@ def test_whatever_is_typed_is_plain_json_and_can_be_checked(declared: str, text:
     value = form_value(schema, {"f0": text})
     json.loads(jsongate.dumps(jsongate.check(value)))
     value_problems(value, schema)
+
+
+def test_a_choice_is_read_in_words() -> None:
+    words = {"properties": {"size": {"enum": ["s", 2], "x-words": {"s": "Small", "2": "Two"}}}}
+    (field,) = form_fields(words, id_prefix="f")
+    assert field.choices == (("0", "Small"), ("1", "Two"))
+    assert form_value(words, {"f0": "1"}) == {"size": 2}
+    (field,) = form_fields({"properties": {"size": {"enum": ["s"], "x-words": ["whatever"]}}}, id_prefix="f")
+    assert field.choices == (("0", "s"),)

@@ -40,14 +40,12 @@ from orchestrator.workflows.addresses import trigger_address
 from orchestrator.workflows.models import Trigger, Workflow
 from orchestrator.workflows.publishing import publish
 from runs import models, subscription_rows
-from runs.adapters import PooledClients, Readers
 from runs.bell import WORK, Ear
-from runs.clock import DatabaseClock
-from runs.credentials import VaultCredentials
 from runs.subscription_secrets import opened
 from runs.subscription_state import subscription_of, subscription_retry, subscriptions_needing_a_person
 from runs.subscriptions import Subscriptions
 from tests.runs.ground import driving, until
+from tests.runs.rounds_ground import rounds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "tok-canary-8151"
@@ -167,61 +165,20 @@ def _document(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-class _Clock(DatabaseClock):
-    def __init__(self, at: datetime) -> None:
-        super().__init__()
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-
-def tell(
-    now: datetime | None = None, *, rounds: int = 2, at_once: Callable[[Subscriptions], Any] | None = None
-) -> None:
-    """Tell providers what is due, as a driver does; its writer is a reader's thread."""
+def tell(now: datetime | None = None, *, times: int = 2, at_once: Callable[[Subscriptions], Any] | None = None) -> None:
+    """Tell providers what is due, as a driver does."""
 
     async def main() -> None:
-        readers, clients = Readers(), PooledClients()
-        loop = asyncio.get_running_loop()
-        writes: set[asyncio.Task[None]] = set()
-
-        def put(job: Any) -> None:
-            async def write() -> None:
-                try:
-                    value = await readers.read(job.work)
-                except Exception as error:
-                    job.done(None, error)
-                else:
-                    job.done(value, None)
-
-            task = loop.create_task(write())
-            writes.add(task)
-            task.add_done_callback(writes.discard)
-
-        subscriptions = Subscriptions(
-            readers=readers,
-            credentials=VaultCredentials(readers, put),
-            clients=clients,
-            clock=_Clock(now or timezone.now()),
-            put=put,
-            is_first=lambda: True,
-        )
-        try:
-            for _round in range(rounds):
+        async with rounds(Subscriptions, now or timezone.now()) as subscriptions:
+            for _time in range(times):
                 await subscriptions.look()
                 if at_once is not None:
                     await asyncio.sleep(0.1)
                     # In a thread of theirs, which closes its connection in the end.
-                    await readers.read(partial(at_once, subscriptions))
+                    await subscriptions.readers.read(partial(at_once, subscriptions))
                     for gate in _gate:
                         gate.set()
                 await subscriptions.settle()
-                while writes:
-                    await asyncio.wait(list(writes))
-        finally:
-            await clients.pool.aclose()
-            await asyncio.to_thread(readers.close)
 
     asyncio.run(main())
 
@@ -258,7 +215,7 @@ def test_equal_settings_keep_what_is_there_and_others_replace_it(actor: Actor) -
     tell()
     assert (_hooks, _told) == (before, ["subscribe"])
     changed(actor, workflow, trigger="shop.sold", inputs={"place": "south"})
-    tell(rounds=3)
+    tell(times=3)
     assert [hook["place"] for hook in _hooks.values()] == ["south"]
     # The old one goes first: a provider takes an address once.
     assert _told == ["subscribe", "unsubscribe", "subscribe"]
@@ -351,19 +308,19 @@ def test_a_failure_is_tried_again_later_and_told_where_it_stays(actor: Actor) ->
     _raises.extend([Transient("Shop is away.", retry_after=120), AuthError("Shop refuses."), RuntimeError("odd")])
     made(actor)
     now = timezone.now()
-    tell(now, rounds=1)
+    tell(now, times=1)
     row = row_of(actor.tenant)
     assert (row.status, row.failures, row.error["message"]) == ("pending", 1, "Shop is away.")
     assert row.next_at == now + timedelta(seconds=120)
     assert not subscriptions_needing_a_person(actor.tenant, now).exists()
-    tell(row.next_at, rounds=1)
+    tell(row.next_at, times=1)
     row = row_of(actor.tenant)
     assert subscriptions_needing_a_person(actor.tenant, now).get() == row
     assert (row.failures, row.error["kind"]) == (2, "auth")
-    tell(row.next_at, rounds=1)
+    tell(row.next_at, times=1)
     row = row_of(actor.tenant)
     assert (row.failures, row.error["kind"]) == (3, "internal")
-    tell(row.next_at, rounds=1)
+    tell(row.next_at, times=1)
     row = row_of(actor.tenant)
     assert (row.status, row.failures, row.error) == ("active", 0, None)
     # Another try after an answer is another request; the same after none is the same one.
@@ -392,7 +349,7 @@ def test_the_secret_of_the_provider_takes_the_place_of_ours(actor: Actor) -> Non
 def test_a_state_that_must_not_be_kept_is_a_failure(gives: dict[str, Any], said: str, actor: Actor) -> None:
     _gives.update(gives)
     made(actor)
-    tell(rounds=1)
+    tell(times=1)
     row = row_of(actor.tenant)
     assert (row.status, row.state) == ("pending", {})
     assert said in row.error["message"]
@@ -401,14 +358,14 @@ def test_a_state_that_must_not_be_kept_is_a_failure(gives: dict[str, Any], said:
 def test_one_that_takes_too_long_is_stopped(actor: Actor) -> None:
     _gate.append(asyncio.Event())
     made(actor, "hurries")
-    tell(rounds=1)
+    tell(times=1)
     assert row_of(actor.tenant).error["kind"] == "timeout"
 
 
 def test_without_an_address_of_its_own_it_says_what_to_set(actor: Actor, settings: Any) -> None:
     settings.BASE_URL = None
     made(actor)
-    tell(rounds=1)
+    tell(times=1)
     assert "BASE_URL is not set" in row_of(actor.tenant).error["message"]
     assert _told == []
 
@@ -447,7 +404,7 @@ def test_what_is_switched_off_while_the_provider_is_told_is_untold(actor: Actor)
         services.workflow_set_enabled(actor=actor, workflow=workflow, enabled=False)
         subscription_rows.subscriptions_plan(now=timezone.now())
 
-    tell(rounds=1, at_once=off)
+    tell(times=1, at_once=off)
     row = row_of(actor.tenant)
     assert (row.status, row.state["id"]) == ("ending", next(iter(_hooks)))
     tell(timezone.now() + timedelta(seconds=1))
@@ -457,7 +414,7 @@ def test_what_is_switched_off_while_the_provider_is_told_is_untold(actor: Actor)
 def test_a_driver_that_ends_gives_back_what_it_tells(actor: Actor) -> None:
     made(actor)
     _gate.append(asyncio.Event())
-    tell(rounds=1, at_once=lambda subscriptions: None)
+    tell(times=1, at_once=lambda subscriptions: None)
     assert row_of(actor.tenant).since is None
     now = timezone.now()
     models.Subscription.unscoped.update(next_at=now)
@@ -506,7 +463,7 @@ def test_a_credential_is_used_and_one_that_is_gone_is_told(actor: Actor) -> None
     assert (row.status, row.credential_id) == ("active", credential.pk)
     assert Credential.objects.for_tenant(actor.tenant).get().health == Health.WORKING
     _raises.append(AuthError(f"Shop refuses {TOKEN}."))
-    tell(row.next_at, rounds=1)
+    tell(row.next_at, times=1)
     row = row_of(actor.tenant)
     assert Credential.objects.for_tenant(actor.tenant).get().health == Health.RECONNECT
     assert TOKEN not in str(row.error)
@@ -514,7 +471,7 @@ def test_a_credential_is_used_and_one_that_is_gone_is_told(actor: Actor) -> None
     assert not subscriptions_needing_a_person(actor.tenant, timezone.now()).exists()
     vault.credential_delete(actor=actor, credential=credential)
     assert subscriptions_needing_a_person(actor.tenant, timezone.now()).get() == row
-    tell(row_of(actor.tenant).next_at, rounds=1)
+    tell(row_of(actor.tenant).next_at, times=1)
     assert "shop" in row_of(actor.tenant).error["message"]
 
 
@@ -525,7 +482,7 @@ def test_what_cannot_be_ended_is_let_go_in_the_end(actor: Actor) -> None:
     now = timezone.now()
     for _try in range(subscription_rows.MOST_ENDINGS):
         _raises.append(Transient("Shop is away."))
-        tell(now, rounds=1)
+        tell(now, times=1)
         now += timedelta(hours=2)
     assert rows(actor.tenant) == []
     assert _told.count("unsubscribe") == subscription_rows.MOST_ENDINGS
@@ -553,7 +510,7 @@ def test_while_secrets_cannot_be_opened_nothing_is_given_up(actor: Actor, settin
     keys, settings.VAULT_KEYS = settings.VAULT_KEYS, [b"n" * 32]
     now = timezone.now()
     for _try in range(subscription_rows.MOST_ENDINGS + 1):
-        tell(now, rounds=1)
+        tell(now, times=1)
         now += timedelta(minutes=1)
     row = row_of(actor.tenant)
     assert (row.status, row.failures, row.error["kind"]) == ("ending", 0, "auth")
@@ -567,7 +524,7 @@ def test_an_integration_that_is_not_installed_is_told(actor: Actor) -> None:
     with registry.temporarily():
         subscription_rows.subscriptions_plan(now=timezone.now())
     models.Subscription.unscoped.update(declared="shop.gone")
-    tell(rounds=1)
+    tell(times=1)
     assert "no trigger 'shop.gone'" in row_of(actor.tenant).error["message"]
 
 
@@ -597,7 +554,7 @@ def test_a_person_has_it_tried_again_at_once(actor: Actor, viewer: User) -> None
     with pytest.raises(Conflict, match="not live"):
         subscription_retry(actor=actor, trigger=trigger, now=timezone.now())
     _raises.append(Transient("Shop is away."))
-    tell(rounds=1)
+    tell(times=1)
     now = timezone.now()
     subscription_retry(actor=actor, trigger=trigger, now=now)
     assert row_of(actor.tenant).next_at == now
@@ -642,3 +599,19 @@ def test_a_look_comes_well_before_the_end() -> None:
     assert timing.next_look(now, now + timedelta(days=7)) == now + timing.CHECK
     assert timing.next_look(now, now + timedelta(minutes=20)) == now + timedelta(minutes=15)
     assert timing.next_look(now, now - timedelta(minutes=20)) <= now
+
+
+def test_since_when_a_provider_refuses_is_kept_until_it_agrees(actor: Actor) -> None:
+    made(actor)
+    _raises.extend([Transient("Away."), Transient("Away.")])
+    began = timezone.now()
+    tell(began, times=1)
+    first = row_of(actor.tenant)
+    assert first.next_at is not None
+    tell(first.next_at, times=1)
+    second = row_of(actor.tenant)
+    assert second.error is not None
+    assert (second.failures, second.error["since"]) == (2, began.isoformat())
+    assert second.next_at is not None
+    tell(second.next_at, times=1)
+    assert row_of(actor.tenant).error is None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from integrations.registry import registry
 from integrations.sdk import Account, ApiKey, AuthContext, AuthField, AuthKind, Provider, RunContext, action, ui
@@ -55,6 +56,15 @@ def test_a_good_declaration_has_no_finding() -> None:
     assert findings(output_schema=None, sample=None) == []
 
 
+class Size(StrEnum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+def with_words(words: dict[str, str], annotation: Any) -> type[BaseModel]:
+    return create_model("WithWords", way=(annotation, Field(json_schema_extra=ui(words=words))))
+
+
 class WithSecret(BaseModel):
     apiKey: str  # noqa: N815 - the spelling that is looked for
     max_tokens: int = 5
@@ -68,6 +78,12 @@ class WithMarkedSecret(BaseModel):
 class WithWrongExample(BaseModel):
     size: int = Field(ge=1, examples=[0])
     names: list[str] = Field(default=[], examples=[["a"]])
+
+
+class WithWords(BaseModel):
+    way: Literal["post", "get"] = Field(json_schema_extra=ui(words={"post": "Sent", "get": "Asked for"}))
+    maybe: Size | None = Field(None, json_schema_extra=ui(words={"s": "Small"}))
+    count: Literal[1, 2] = Field(1, json_schema_extra=ui(words={"1": "One"}))
 
 
 class ShowsItsKey(AuthKind):
@@ -93,6 +109,25 @@ class ShowsItsKey(AuthKind):
 def test_each_rule_finds_its_fault_and_nothing_else(changes: dict[str, Any], finding: str) -> None:
     (found,) = findings(**changes)
     assert found.startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("words", "annotation", "finding"),
+    [
+        ({"psot": "Sent"}, Literal["post"], "the words of 'way' name 'psot', which is none of its values: post"),
+        ({"m": "Middle"}, Size | None, "the words of 'way' name 'm', which is none of its values: s, l"),
+        ({"post": " "}, Literal["post", "get"], "the words of 'way' say nothing for 'post'"),
+        ({"post": "get"}, Literal["post", "get"], "the words of 'way' call two values 'get'"),
+        ({"post": "Sent"}, str, "the field 'way' has words for its values and is no choice"),
+    ],
+)  # fmt: skip
+def test_words_are_for_values_that_there_are(words: dict[str, str], annotation: Any, finding: str) -> None:
+    assert findings(input_schema=with_words(words, annotation)) == [finding]
+    assert findings(output_schema=with_words(words, annotation), sample=None) == [finding]
+
+
+def test_words_for_some_or_all_values_of_a_choice_are_fine() -> None:
+    assert findings(input_schema=WithWords) == []
 
 
 def test_a_secret_that_is_marked_is_fine() -> None:

@@ -76,3 +76,21 @@ def test_a_body_is_read_as_a_model_or_is_of_an_unexpected_form() -> None:
     for body in (b"{}", b"[]", b'{"temperature": "warm"}', b"<html>", b""):
         with pytest.raises(Permanent):
             answered(body).parsed(Day)
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "error"),
+    [
+        (b'{"error": {"code": 7}}', {"error": {"code": 7}}, {"code": 7}),
+        (b'{"error": "no"}', {"error": "no"}, {}),
+        (b"{}", {}, {}),
+        (b"[1]", {}, {}),
+        (b"<html>", {}, {}),
+        (b"", {}, {}),
+    ],
+)
+def test_what_a_refusal_says_is_empty_where_it_says_nothing(
+    body: bytes, said: dict[str, Any], error: dict[str, Any]
+) -> None:
+    assert answered(body).said() == said
+    assert answered(body).said("error") == error

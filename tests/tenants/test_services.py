@@ -176,9 +176,6 @@ def test_authority_lasts_as_long_as_the_member_and_the_token(
         (tenant.pk, editor.pk, 1),
     ]
     expected = [True, True, False, False, False, False]
-    with django_assert_num_queries(5):  # type: ignore[attr-defined]
-        single = [selectors.authority_is_valid(tenant_id=t, user_id=u, token_id=k) for t, u, k in asked]
-    assert single == expected
     with django_assert_num_queries(3):  # type: ignore[attr-defined]
         valid = selectors.valid_authorities(asked)
     assert [authority in valid for authority in asked] == expected
@@ -190,5 +187,4 @@ def test_authority_lasts_as_long_as_the_member_and_the_token(
 
 def test_a_superuser_keeps_authority_without_a_membership(tenant: Tenant) -> None:
     root = User.objects.create_superuser("root", password="a good password")
-    assert selectors.authority_is_valid(tenant_id=tenant.pk, user_id=root.pk)
     assert selectors.valid_authorities([(tenant.pk, root.pk, None)])

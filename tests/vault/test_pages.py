@@ -22,13 +22,16 @@ from pytest_django import Settings
 from integrations.registry import registry
 from integrations.sdk import Account, AuthContext, BearerToken, Provider, RunContext, action
 from integrations.sdk.errors import AuthError, Transient
+from integrations.sdk.fields import words_problems
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import AuditEvent, Tenant
 from orchestrator.vault import checks, services
 from orchestrator.vault.connecting import local_page
 from orchestrator.vault.models import Credential, Health
+from orchestrator.vault.provider_settings import credential_types
 from orchestrator.workflows import services as workflows
 from orchestrator.workflows.models import Workflow
+from tests.vault import healths
 
 TOKEN = "tok-canary-4711"
 HOSTILE = "<script>alert(1)</script>\"'&{{ x }} ‮"
@@ -137,7 +140,7 @@ def test_the_table_says_how_each_fares_and_what_uses_it(
     use("main", name="Other", published=True)
     make("ends", expires_at=timezone.now() + timedelta(days=5, hours=1))
     refused = make("refused")
-    checks.credential_set_health(credential=refused, health=Health.RECONNECT, message="Bad token.")
+    healths.found(refused, Health.RECONNECT, "Bad token.")
     page = browser.get(address())
     text = shown(page)
     assert names(page) == ["ends", "main", "refused"]
@@ -171,7 +174,7 @@ def test_the_end_is_forecast_from_the_day_itself(make: Callable[..., Credential]
 def test_many_can_be_searched_filtered_sorted_and_paged(browser: Client, make: Callable[..., Credential]) -> None:
     rows = [make(f"c{number:02}") for number in range(55)]
     make("web", provider="http", auth_type="api_key", secret={"api_key": "k"})
-    checks.credential_set_health(credential=rows[30], health=Health.RECONNECT)
+    healths.found(rows[30], Health.RECONNECT)
     Credential.unscoped.filter(pk=rows[40].pk).update(last_used_at=timezone.now())
     page = browser.get(address())
     assert len(names(page)) == 50
@@ -215,7 +218,7 @@ def test_cause_and_fix_come_first_and_what_is_secret_is_not_there(
 ) -> None:
     credential = make()
     workflow = use("main", steps=2, published=True)
-    checks.credential_set_health(credential=credential, health=Health.RECONNECT, message="The token was revoked.")
+    healths.found(credential, Health.RECONNECT, "The token was revoked.")
     text = shown(page := browser.get(address("credential", credential.pk)))
     order = [
         "The token was revoked.", "Trying again does not help.", "Enter a new secret", "••••••••", "by editor-of-acme",
@@ -608,3 +611,58 @@ def test_what_may_be_left_out_of_a_mail_servers_credential_is_not_chosen_by_the_
         for name, options in re.findall(r'<select[^>]* name="settings-([^"]+)"[^>]*>(.*?)</select>', page, re.DOTALL)
     }
     assert offered == {"security": ("starttls", " selected"), "smtp_security": ("", " selected")}
+
+
+def test_choices_of_settings_are_read_in_words_and_stored_as_their_values(browser: Client, actor: Actor) -> None:
+    page = browser.get(address("credential-new") + "?provider=email").content.decode()
+    assert '<option value="tls">TLS</option>' in page
+    secret = {"username": "ada", "password": "p"}
+    given = {
+        "provider": "email",
+        "auth_type": "basic",
+        "secret": secret,
+        "settings": {"host": "a.test", "security": "tls"},
+    }
+    made = services.credential_create(actor=actor, name="mail", **given)
+    assert made.settings["security"] == "tls"
+    assert "Security TLS" in shown(browser.get(address("credential", made.pk)))
+    assert [each for kind in credential_types() for each in words_problems(kind["settings_schema"])] == []
+
+
+def main_buttons(page: Any) -> list[str]:
+    """Return the words of the main buttons, apart from those of a dialog that is not open."""
+    text = re.sub(r"<(svg|dialog).*?</\1>", "", page.content.decode(), flags=re.S)
+    return [words.strip() for words in re.findall(r'class="b(?: sm)? p"[^>]*>(.*?)<', text)]
+
+
+def test_a_page_has_one_main_button_at_most(browser: Client, make: Callable[..., Credential]) -> None:
+    fine, bad = make("fine"), make("bad", expires_at=timezone.now() + timedelta(days=2))
+    assert main_buttons(browser.get(address())) == ["New credential"]
+    assert main_buttons(browser.get(address("credential", fine.pk))) == ["New credential"]
+    assert main_buttons(browser.get(address("credential", bad.pk))) == ["Enter a new secret"]
+    assert main_buttons(browser.get(address("credential", bad.pk) + "?edit=1")) == ["Save"]
+
+
+def test_a_warning_at_a_steps_credential_is_no_error(
+    browser: Client, make: Callable[..., Credential], use: Callable[..., Workflow]
+) -> None:
+    made = make()
+    rows = Credential.objects.for_tenant(made.tenant)
+    rows.update(health=Health.EXPIRING)
+    workflow = use("main")
+    place = f"/w/acme/workflows/{workflow.pk}/steps/buy0/"
+    words = "“main” expires soon. Enter a new secret before it does."
+    assert credential_field(browser.get(place)) == (False, True, words)
+    saved = browser.post(place, {"credential": "main", "notes": "now"}, headers={"accept": "application/json"})
+    assert (saved.json()["problems"], saved.json()["warned"]) == ({"credential": words}, ["credential"])
+    rows.update(health=Health.RECONNECT)
+    wrong, warned, _message = credential_field(browser.get(place))
+    assert (wrong, warned) == (True, False)
+
+
+def credential_field(page: Any) -> tuple[bool, bool, str]:
+    """Return whether a step's field of the credential is marked as wrong, and as warned, and what is said there."""
+    text = page.content.decode()
+    (control,) = re.findall(r'<select class="in" id="field-credential"[^>]*>', text)
+    ((css, said),) = re.findall(r'<p class="([^"]*)" data-error="credential"[^>]*>.*?<span>(.*?)</span>', text)
+    return "aria-invalid" in control, "mild" in css.split(), unescape(said)

@@ -42,7 +42,7 @@ def test_it_is_chosen_in_the_form_and_only_one_that_there_is_is_taken(client: Cl
     client.force_login(editor)
     page = client.get("/w/acme/credentials/new/?provider=sendgrid").content.decode()
     assert 'name="settings-region"' in page
-    assert '<option value="eu">eu</option>' in page
+    assert '<option value="eu">EU</option>' in page
     assert '<option value=""' in page
 
 

@@ -17,6 +17,7 @@ from orchestrator.vault import checks, services
 from orchestrator.vault.models import Credential, Health
 from orchestrator.vault.provider_settings import credential_types
 from orchestrator.vault.services import CredentialUnavailable, resolve_credential
+from tests.vault import healths
 
 SECRET = "sk-live-canary-4711"
 
@@ -217,7 +218,7 @@ def test_a_new_secret_makes_the_health_unknown_again(
     make: Callable[..., Credential], actor: Actor, tenant: Tenant
 ) -> None:
     credential = make(expires_at=timezone.now() + timedelta(days=1))
-    checks.credential_set_health(credential=credential, health=Health.RECONNECT, message="Refused.")
+    healths.found(credential, Health.RECONNECT, "Refused.")
     changed = services.credential_update(actor=actor, credential=credential, secret={"api_key": "new-secret"})
     assert (changed.health, changed.health_message, changed.expires_at) == (Health.NOT_CHECKED, "", None)
     assert resolve_credential(tenant_id=tenant.pk, credential_id=credential.pk).auth["api_key"] == "new-secret"

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 class TokenEndpoint:
     """Answers each POST with ``status``, ``kind`` and ``body``, once ``gate`` is set; ``asked`` are the forms it got.
 
-    GET answers 401: an API that takes no token at all, and counts in ``refused``.
+    GET answers 401, which counts in ``refused``: an API that takes the token ``takes`` alone, none where that is empty.
     """
 
     address: str = ""
@@ -25,6 +25,7 @@ class TokenEndpoint:
     body: bytes = b"{}"
     asked: list[dict[str, str]] = field(default_factory=list)
     refused: int = 0
+    takes: str = ""
     gate: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -50,6 +51,9 @@ def token_endpoint() -> Iterator[TokenEndpoint]:
             self._answer(found.status, found.kind, found.body)
 
         def do_GET(self) -> None:
+            if found.takes and self.headers.get("Authorization") == f"Bearer {found.takes}":
+                self._answer(200, "application/json", b"[]")
+                return
             found.refused += 1
             self._answer(401, "application/json", b"{}")
 

@@ -13,7 +13,7 @@ from orchestrator.errors import Conflict, Forbidden
 from orchestrator.flow.names import TriggerType
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import Tenant
-from orchestrator.workflows import edits, history, services
+from orchestrator.workflows import edits, history, lane_edits, services, trigger_edits
 from orchestrator.workflows.drafts import draft_document
 from orchestrator.workflows.models import DraftState, Workflow
 
@@ -52,11 +52,11 @@ def test_every_kind_of_change_goes_back_and_forth(actor: Actor, workflow: Workfl
     seen = [first, document(workflow)]
     for change in (
         lambda: edits.step_move(actor=actor, workflow=workflow, key="b", direction="up"),
-        lambda: edits.lane_add(actor=actor, workflow=workflow, key=switch, lane="big"),
+        lambda: lane_edits.lane_add(actor=actor, workflow=workflow, key=switch, lane="big"),
         lambda: edits.step_add(actor=actor, workflow=workflow, action="data.set", parent=switch, lane="big"),
-        lambda: edits.lane_rename(actor=actor, workflow=workflow, key=switch, lane="big", name="large"),
+        lambda: lane_edits.lane_rename(actor=actor, workflow=workflow, key=switch, lane="big", name="large"),
         lambda: edits.step_update(actor=actor, workflow=workflow, key="a", changes={"name": "First"}),
-        lambda: edits.trigger_add(actor=actor, workflow=workflow, type=TriggerType.WEBHOOK),
+        lambda: trigger_edits.trigger_add(actor=actor, workflow=workflow, type=TriggerType.WEBHOOK),
         lambda: services.workflow_patch(actor=actor, workflow=workflow, changes={"name": "Other"}),
         lambda: edits.step_remove(actor=actor, workflow=workflow, key=switch),
     ):
@@ -87,10 +87,10 @@ def test_a_change_takes_the_place_of_what_was_undone(actor: Actor, workflow: Wor
 
 
 def test_a_webhook_keeps_its_address(actor: Actor, workflow: Workflow) -> None:
-    trigger = edits.trigger_add(actor=actor, workflow=workflow, type=TriggerType.WEBHOOK)
+    trigger = trigger_edits.trigger_add(actor=actor, workflow=workflow, type=TriggerType.WEBHOOK)
     services.publish(actor=actor, workflow=workflow)
     address = services.trigger_address(trigger)
-    edits.trigger_remove(actor=actor, workflow=workflow, key=trigger.key)
+    trigger_edits.trigger_remove(actor=actor, workflow=workflow, key=trigger.key)
     undo(actor, workflow)
     again = workflow.triggers.get(key=trigger.key)
     assert again.in_draft

@@ -10,7 +10,7 @@ from orchestrator.errors import Conflict, Forbidden, Invalid, NotFound
 from orchestrator.flow.definition import MAX_DEPTH
 from orchestrator.tenants.access import Actor, actor_for_user
 from orchestrator.tenants.models import AuditEvent, Tenant
-from orchestrator.workflows import edits, selectors, services
+from orchestrator.workflows import edits, lane_edits, selectors, services
 from orchestrator.workflows.models import Workflow
 
 LEAF: dict[str, Any] = {"action": "data.set", "config": {"inputs": {"values": {"a": 1}}}}
@@ -90,43 +90,43 @@ def test_lanes_nest_only_so_deep(actor: Actor) -> None:
 
 
 def test_a_lane_is_added_last_but_before_the_default(actor: Actor, workflow: Workflow) -> None:
-    edits.lane_add(actor=actor, workflow=workflow, key="plan", lane=" bronze ")
+    lane_edits.lane_add(actor=actor, workflow=workflow, key="plan", lane=" bronze ")
     assert list(lanes(workflow, "plan")) == ["gold", "silver", "bronze", "default"]
-    edits.lane_add(actor=actor, workflow=workflow, key="both", lane="default")
-    edits.lane_add(actor=actor, workflow=workflow, key="both", lane="Ünïcode — {{ x }}")
+    lane_edits.lane_add(actor=actor, workflow=workflow, key="both", lane="default")
+    lane_edits.lane_add(actor=actor, workflow=workflow, key="both", lane="Ünïcode — {{ x }}")
     assert list(lanes(workflow, "both")) == ["left", "right", "default", "Ünïcode — {{ x }}"]
 
 
 def test_a_renamed_lane_keeps_its_place_and_its_steps(actor: Actor, workflow: Workflow) -> None:
-    edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="gold", name="platinum")
+    lane_edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="gold", name="platinum")
     assert lanes(workflow, "plan") == {"platinum": ["call", "if"], "silver": [], "default": []}
     assert lanes(workflow, "if") == {"then": ["deep"]}
     revision = workflow.refresh().revision
-    edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="platinum", name=" platinum ")
+    lane_edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="platinum", name=" platinum ")
     assert workflow.refresh().revision == revision, "nothing was changed"
 
 
 def test_an_empty_lane_goes_at_once_and_one_with_steps_when_it_is_said(actor: Actor, workflow: Workflow) -> None:
-    edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="silver")
+    lane_edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="silver")
     with pytest.raises(Conflict, match=r"holds 3 step\(s\)") as refused:
-        edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="gold")
+        lane_edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="gold")
     assert refused.value.code == "lane_holds_steps"
     assert lanes(workflow, "plan") == {"gold": ["call", "if"], "default": []}
-    edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="gold", with_steps=True)
+    lane_edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="gold", with_steps=True)
     assert lanes(workflow, "plan") == {"default": []}
     keys = {step.key for _, step in selectors.draft_definition(workflow.refresh()).walk()}
     assert keys == {"plan", "both", "l", "odd", "x"}
 
 
 def test_a_lane_that_a_step_should_not_have_can_be_removed_and_its_own_stay(actor: Actor, workflow: Workflow) -> None:
-    edits.lane_remove(actor=actor, workflow=workflow, key="odd", lane="gone", with_steps=True)
+    lane_edits.lane_remove(actor=actor, workflow=workflow, key="odd", lane="gone", with_steps=True)
     assert lanes(workflow, "odd") == {"then": []}
     with pytest.raises(Invalid, match="stays"):
-        edits.lane_remove(actor=actor, workflow=workflow, key="odd", lane="then")
+        lane_edits.lane_remove(actor=actor, workflow=workflow, key="odd", lane="then")
     for refused in (
-        lambda: edits.lane_add(actor=actor, workflow=workflow, key="odd", lane="more"),
-        lambda: edits.lane_rename(actor=actor, workflow=workflow, key="odd", lane="then", name="more"),
-        lambda: edits.lane_add(actor=actor, workflow=workflow, key="call", lane="more"),
+        lambda: lane_edits.lane_add(actor=actor, workflow=workflow, key="odd", lane="more"),
+        lambda: lane_edits.lane_rename(actor=actor, workflow=workflow, key="odd", lane="then", name="more"),
+        lambda: lane_edits.lane_add(actor=actor, workflow=workflow, key="call", lane="more"),
     ):
         with pytest.raises(Invalid, match="cannot be changed"):
             refused()
@@ -136,34 +136,34 @@ def test_a_lane_that_a_step_should_not_have_can_be_removed_and_its_own_stay(acto
 def test_a_name_that_is_none_or_taken_is_refused(actor: Actor, workflow: Workflow, name: str) -> None:
     before = lanes(workflow, "plan")
     with pytest.raises(Invalid):
-        edits.lane_add(actor=actor, workflow=workflow, key="plan", lane=name)
+        lane_edits.lane_add(actor=actor, workflow=workflow, key="plan", lane=name)
     with pytest.raises(Invalid):
-        edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="silver", name=name)
+        lane_edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="silver", name=name)
     assert lanes(workflow, "plan") == before
 
 
 def test_a_step_has_only_so_many_lanes(actor: Actor, workflow: Workflow) -> None:
-    for number in range(edits.MAX_LANES - 2):
-        edits.lane_add(actor=actor, workflow=workflow, key="both", lane=f"lane {number}")
+    for number in range(lane_edits.MAX_LANES - 2):
+        lane_edits.lane_add(actor=actor, workflow=workflow, key="both", lane=f"lane {number}")
     with pytest.raises(Invalid, match="at most"):
-        edits.lane_add(actor=actor, workflow=workflow, key="both", lane="one more")
+        lane_edits.lane_add(actor=actor, workflow=workflow, key="both", lane="one more")
 
 
 def test_what_is_not_there_is_told(actor: Actor, workflow: Workflow) -> None:
     with pytest.raises(NotFound):
-        edits.lane_add(actor=actor, workflow=workflow, key="nobody", lane="a")
+        lane_edits.lane_add(actor=actor, workflow=workflow, key="nobody", lane="a")
     with pytest.raises(NotFound):
-        edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="nobody", name="a")
+        lane_edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="nobody", name="a")
     with pytest.raises(NotFound):
-        edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="nobody")
+        lane_edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="nobody")
 
 
 def test_every_change_counts_a_revision_and_is_in_the_audit_log(actor: Actor, workflow: Workflow) -> None:
-    edits.lane_add(actor=actor, workflow=workflow, key="plan", lane="bronze", if_match=1)
-    edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="bronze", name="tin", if_match=2)
-    edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="tin", if_match=3)
+    lane_edits.lane_add(actor=actor, workflow=workflow, key="plan", lane="bronze", if_match=1)
+    lane_edits.lane_rename(actor=actor, workflow=workflow, key="plan", lane="bronze", name="tin", if_match=2)
+    lane_edits.lane_remove(actor=actor, workflow=workflow, key="plan", lane="tin", if_match=3)
     with pytest.raises(Conflict):
-        edits.lane_add(actor=actor, workflow=workflow, key="plan", lane="late", if_match=3)
+        lane_edits.lane_add(actor=actor, workflow=workflow, key="plan", lane="late", if_match=3)
     events = AuditEvent.objects.for_tenant(actor.tenant).filter(action="workflow.changed").order_by("pk")
     assert [event.detail for event in events] == [
         {"lane_added": "bronze", "step": "plan"},
@@ -175,9 +175,9 @@ def test_every_change_counts_a_revision_and_is_in_the_audit_log(actor: Actor, wo
 def test_only_editors_change_lanes(tenant: Tenant, operator: object, actor: Actor, workflow: Workflow) -> None:
     other = actor_for_user(operator, tenant.slug)  # type: ignore[arg-type]
     for refused in (
-        lambda: edits.lane_add(actor=other, workflow=workflow, key="plan", lane="a"),
-        lambda: edits.lane_rename(actor=other, workflow=workflow, key="plan", lane="gold", name="a"),
-        lambda: edits.lane_remove(actor=other, workflow=workflow, key="plan", lane="silver"),
+        lambda: lane_edits.lane_add(actor=other, workflow=workflow, key="plan", lane="a"),
+        lambda: lane_edits.lane_rename(actor=other, workflow=workflow, key="plan", lane="gold", name="a"),
+        lambda: lane_edits.lane_remove(actor=other, workflow=workflow, key="plan", lane="silver"),
     ):
         with pytest.raises(Forbidden):
             refused()
@@ -186,4 +186,4 @@ def test_only_editors_change_lanes(tenant: Tenant, operator: object, actor: Acto
 def test_another_tenants_workflow_is_not_there(actor: Actor, workflow: Workflow, stranger: object) -> None:
     other = actor_for_user(stranger, "globex")  # type: ignore[arg-type]
     with pytest.raises(NotFound):
-        edits.lane_add(actor=other, workflow=workflow, key="plan", lane="a")
+        lane_edits.lane_add(actor=other, workflow=workflow, key="plan", lane="a")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -10,23 +10,40 @@ from integrations.providers.airtable import airtable
 from integrations.providers.airtable.client import ask, create, records_of, table_path, update
 from integrations.providers.airtable.options import bases, tables
 from integrations.sdk import RunContext, action, collected, ui
+from integrations.sdk.client import Response
 
 # Of one request, as Airtable takes them.
 MAX_RECORDS: Final = 10
 _PAGE: Final = 100
+_ID: Final = r"^[A-Za-z0-9]{1,40}$"
+_ORDER: Final = {"asc": "Ascending", "desc": "Descending"}
 SAMPLE_RECORD: Final[dict[str, JsonValue]] = {
     "id": "rec560UJdUtocSouk",
     "createdTime": "2026-03-02T09:30:00.000Z",
     "fields": {"Name": "Ada Lovelace", "Stage": "New"},
 }
+_SAMPLE_WRITTEN: Final[dict[str, JsonValue]] = {
+    "id": SAMPLE_RECORD["id"],
+    "fields": SAMPLE_RECORD["fields"],
+    "records": [SAMPLE_RECORD],
+}
 Row = dict[str, JsonValue]
+Typecast = Annotated[
+    bool,
+    Field(
+        title="Convert values",
+        description="Airtable makes of a text a number, a date or a new option where the field wants one.",
+        examples=[True],
+        json_schema_extra=ui(advanced=True),
+    ),
+]
 
 
 class _InTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     base_id: str = Field(
-        pattern=r"^[A-Za-z0-9]{1,40}$",
+        pattern=_ID,
         title="Base",
         description="Its id stands in the base's address.",
         examples=["appLkNDICXNqxSDhG"],
@@ -56,7 +73,7 @@ class ListRecordsInputs(_InTable):
     )
     sort_by: str | None = Field(default=None, min_length=1, title="Sort by", description="A field.", examples=["Name"])
     direction: Literal["asc", "desc"] = Field(
-        default="asc", title="Order", examples=["desc"], json_schema_extra=ui(show_if="sort_by")
+        default="asc", title="Order", examples=["desc"], json_schema_extra=ui(show_if="sort_by", words=_ORDER)
     )
     limit: int = Field(default=100, ge=1, le=1000, title="At most", description="How many records.", examples=[100])
     fields: list[str] | None = Field(
@@ -148,13 +165,7 @@ class CreateRecordInputs(_InTable):
         examples=[[{"Name": "Ada"}, {"Name": "Grace"}]],
         json_schema_extra=ui(advanced=True),
     )
-    typecast: bool = Field(
-        default=False,
-        title="Convert values",
-        description="Airtable makes of a text a number, a date or a new option where the field wants one.",
-        examples=[True],
-        json_schema_extra=ui(advanced=True),
-    )
+    typecast: Typecast = False
 
     @model_validator(mode="after")
     def one_or_several(self) -> Self:
@@ -176,7 +187,7 @@ class CreateRecordInputs(_InTable):
     auth_type="oauth2",
     input_schema=CreateRecordInputs,
     output_schema=_Written,
-    sample={"id": SAMPLE_RECORD["id"], "fields": SAMPLE_RECORD["fields"], "records": [SAMPLE_RECORD]},
+    sample=_SAMPLE_WRITTEN,
     idempotent=False,
     effect="create",
     options={"base_id": bases, "table": tables},
@@ -185,24 +196,20 @@ class CreateRecordInputs(_InTable):
 )
 async def create_record(ctx: RunContext[CreateRecordInputs]) -> dict[str, Any]:
     """Create a record in a table, or several at once."""
-    response = await create(ctx.http, ctx.inputs.path, ctx.inputs.payload())
-    rows = records_of(response)
-    if not rows:
-        raise response.unexpected()
-    return {"id": rows[0]["id"], "fields": rows[0]["fields"], "records": rows}
+    return _written(await create(ctx.http, ctx.inputs.path, ctx.inputs.payload()))
 
 
 class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(pattern=r"^[A-Za-z0-9]{1,40}$", title="Record", examples=["rec560UJdUtocSouk"])
+    id: str = Field(pattern=_ID, title="Record", examples=["rec560UJdUtocSouk"])
     fields: Row = Field(title="Fields", examples=[{"Stage": "Won"}], json_schema_extra=ui(format="json"))
 
 
 class UpdateRecordInputs(_InTable):
     record_id: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9]{1,40}$",
+        pattern=_ID,
         title="Record",
         description="Its id, as listing or creating records gives it.",
         examples=["rec560UJdUtocSouk"],
@@ -223,13 +230,7 @@ class UpdateRecordInputs(_InTable):
         examples=[[{"id": "rec560UJdUtocSouk", "fields": {"Stage": "Won"}}]],
         json_schema_extra=ui(advanced=True),
     )
-    typecast: bool = Field(
-        default=False,
-        title="Convert values",
-        description="Airtable makes of a text a number, a date or a new option where the field wants one.",
-        examples=[True],
-        json_schema_extra=ui(advanced=True),
-    )
+    typecast: Typecast = False
 
     @model_validator(mode="after")
     def one_or_several(self) -> Self:
@@ -252,7 +253,7 @@ class UpdateRecordInputs(_InTable):
     auth_type="oauth2",
     input_schema=UpdateRecordInputs,
     output_schema=_Written,
-    sample={"id": SAMPLE_RECORD["id"], "fields": SAMPLE_RECORD["fields"], "records": [SAMPLE_RECORD]},
+    sample=_SAMPLE_WRITTEN,
     # The same values make the same record.
     idempotent=True,
     effect="update",
@@ -262,7 +263,10 @@ class UpdateRecordInputs(_InTable):
 )
 async def update_record(ctx: RunContext[UpdateRecordInputs]) -> dict[str, Any]:
     """Change fields of a record, or of several at once; the others stay as they are."""
-    response = await update(ctx.http, ctx.inputs.path, ctx.inputs.payload())
+    return _written(await update(ctx.http, ctx.inputs.path, ctx.inputs.payload()))
+
+
+def _written(response: Response) -> dict[str, Any]:
     rows = records_of(response)
     if not rows:
         raise response.unexpected()

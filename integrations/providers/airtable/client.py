@@ -106,10 +106,7 @@ def refusal(response: Response) -> IntegrationError:
 
 def _error_of(response: Response) -> tuple[str, str]:
     """Return the type and the message of an error, empty where the answer is of another form."""
-    try:
-        answer = response.json_object()
-    except IntegrationError:
-        return "", ""
+    answer = response.said()
     error = answer.get("error")
     listed = answer.get("errors")
     if error is None and isinstance(listed, list) and listed and isinstance(listed[0], dict):

@@ -12,17 +12,20 @@ from integrations.providers.anthropic.client import create
 from integrations.providers.anthropic.options import models
 from integrations.sdk import RunContext, action, ui
 from integrations.sdk.chat import (
-    SCHEMA_EXAMPLE,
     TOOL_CHOICES,
+    Data,
+    Instructions,
+    OutputSchema,
+    Prompt,
+    StopTexts,
     Tokens,
-    Tool,
     ToolCall,
+    ToolChoice,
+    Tools,
     check_one_question,
     check_tool_choice,
     count,
     data_of,
-    tool_choice_field,
-    tools_field,
 )
 from integrations.sdk.client import Response
 
@@ -42,13 +45,7 @@ class Message(BaseModel):
 class CreateMessageInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str | None = Field(
-        default=None,
-        title="Prompt",
-        description="What you ask the model. For a whole conversation use Messages instead.",
-        examples=["Summarise in one sentence: …"],
-        json_schema_extra=ui(format="textarea"),
-    )
+    prompt: Prompt = None
     messages: list[Message] | None = Field(
         default=None,
         min_length=1,
@@ -57,13 +54,7 @@ class CreateMessageInputs(BaseModel):
         examples=[[{"role": "user", "content": "Say hello."}]],
         json_schema_extra=ui(advanced=True),
     )
-    system: str | None = Field(
-        default=None,
-        title="Instructions",
-        description="How the model should behave.",
-        examples=["You answer in plain English."],
-        json_schema_extra=ui(format="textarea", advanced=True),
-    )
+    system: Instructions = None
     model: str = Field(
         default="claude-haiku-4-5",
         min_length=1,
@@ -78,22 +69,13 @@ class CreateMessageInputs(BaseModel):
         description="A token is about four characters of English. The answer is cut there.",
         examples=[1024],
     )
-    output_schema: dict[str, JsonValue] | None = Field(
+    output_schema: OutputSchema = Field(
         default=None,
-        title="Answer as JSON of this schema",
         description="A JSON schema of an object, with additionalProperties false. The answer is then in “data”.",
-        examples=[SCHEMA_EXAMPLE],
-        json_schema_extra=ui(format="json", advanced=True),
     )
-    tools: list[Tool] | None = tools_field()
-    tool_choice: str | None = tool_choice_field()
-    stop_sequences: list[str] | None = Field(
-        default=None,
-        title="Stop at",
-        description="The answer ends before any of these texts.",
-        examples=[["END"]],
-        json_schema_extra=ui(advanced=True),
-    )
+    tools: Tools = None
+    tool_choice: ToolChoice = None
+    stop_sequences: StopTexts = None
 
     @model_validator(mode="after")
     def one_question(self) -> Self:
@@ -123,7 +105,7 @@ class Usage(BaseModel):
 
 class CreateMessageOutput(BaseModel):
     text: str = Field(title="Answer", description="Empty where the model only asks for tools.")
-    data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
+    data: Data = None
     tool_calls: list[ToolCall] = Field(default_factory=list, title="Tools that it asks for")
     stop_reason: str | None = Field(
         default=None, title="Why it ended", description="end_turn, max_tokens, stop_sequence, tool_use or refusal."

@@ -44,21 +44,13 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx. 409 is worth another try, as 408, 429, 529 and 5xx are."""
-    error = _error_of(response)
+    error = response.said("error")
     text, code = error.get("message"), str(error.get("type"))
     message = f"Anthropic: {text}" if isinstance(text, str) and text else ""
     if code == "billing_error" or response.status_code == 402:
         return response.error(message, hint=_BILLING, kind=Permanent)
     kind = Transient if response.status_code == 409 or code == "overloaded_error" else None
     return response.error(message, hint=_HINTS.get(code, ""), kind=kind)
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
 
 
 async def account(ctx: AuthContext) -> Account:

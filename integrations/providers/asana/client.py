@@ -54,10 +54,7 @@ def refusal(response: Response) -> IntegrationError:
 
 
 def _said(response: Response) -> list[str]:
-    try:
-        rows = response.json_object().get("errors")
-    except IntegrationError:
-        return []
+    rows = response.said().get("errors")
     found = [row.get("message") for row in rows[:_SHOWN] if isinstance(row, dict)] if isinstance(rows, list) else []
     return [text for text in found if isinstance(text, str) and text]
 

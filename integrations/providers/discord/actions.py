@@ -56,9 +56,11 @@ class SendMessageInputs(BaseModel):
     mentions: Literal["everyone", "people", "nobody"] = Field(
         default="people",
         title="Who may be notified",
-        description="By the names in the message: everyone and roles too, people alone, or nobody.",
+        description="By the names in the message.",
         examples=["people"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(
+            advanced=True, words={"everyone": "Everyone, roles too", "people": "People alone", "nobody": "Nobody"}
+        ),
     )
     reply_to: Snowflake | None = Field(
         default=None,

@@ -67,7 +67,7 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx."""
-    answer = _answer_of(response)
+    answer = response.said()
     code, text = answer.get("code"), answer.get("message")
     message = f"Discord: {text}" if isinstance(text, str) and text else ""
     if response.status_code == 429:
@@ -80,13 +80,6 @@ def refusal(response: Response) -> IntegrationError:
     if told:
         message = f"{message} ({'; '.join(told)})"
     return response.error(message, hint=hint, kind=kind)
-
-
-def _answer_of(response: Response) -> Mapping[str, Any]:
-    try:
-        return response.json_object()
-    except IntegrationError:
-        return {}
 
 
 def _seconds(value: object) -> float | None:

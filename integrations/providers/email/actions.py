@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from integrations.addresses import Addresses
+from integrations.mail_fields import BESIDE_TEXT, Bcc, Cc, From, Html, ReplyTo, Subject, Text, To
 from integrations.mails import Mail, encoded, parse_addresses
 from integrations.providers.email import email
 from integrations.providers.email.smtp import outgoing, sent, signed_in
@@ -18,64 +20,19 @@ MAX_TEXT: Final = 2_000_000
 _DIGITS: Final = 32
 
 
-def _joined(value: object) -> object:
-    """A list of addresses, as an earlier step may give it, is taken as well as a text."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return value
-
-
-Addresses = Annotated[str, BeforeValidator(_joined)]
-
-
 class SendInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    to: Addresses = Field(
-        min_length=1,
-        title="To",
-        description="One or more addresses, separated by commas.",
-        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
-    )
-    subject: str = Field(title="Subject", max_length=2000, examples=["Your order is on its way"])
-    html: str = Field(
+    to: To = Field(min_length=1)
+    subject: Subject[str] = Field(max_length=2000)
+    html: Html[str] = Field(default="", max_length=MAX_TEXT, description=BESIDE_TEXT)
+    text: Text[str] = Field(default="", validate_default=True, max_length=MAX_TEXT)
+    cc: Cc = ""
+    bcc: Bcc = Field(default="", description="They get it, and nobody sees that they do.")
+    reply_to: ReplyTo[Addresses] = ""
+    from_: From = Field(
         default="",
-        max_length=MAX_TEXT,
-        title="Message as HTML",
-        description="Shown in place of the plain text where the reader can.",
-        examples=["<p>Hello Ada,</p><p>it left today.</p>"],
-        json_schema_extra=ui(format="html", advanced=True),
-    )
-    text: str = Field(
-        default="",
-        validate_default=True,
-        max_length=MAX_TEXT,
-        title="Message",
-        description="Plain text.",
-        examples=["Hello Ada,\n\nit left today."],
-        json_schema_extra=ui(format="textarea"),
-    )
-    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
-    bcc: Addresses = Field(
-        default="",
-        title="Bcc",
-        description="They get it, and nobody sees that they do.",
-        examples=["archive@example.com"],
-        json_schema_extra=ui(advanced=True),
-    )
-    reply_to: Addresses = Field(
-        default="",
-        title="Reply to",
-        description="Where answers go, if not to the sender.",
-        examples=["support@example.com"],
-        json_schema_extra=ui(advanced=True),
-    )
-    from_: str = Field(
-        default="",
-        alias="from",
-        title="From",
         description="An address that the mail server lets this account send from; its user name if left out.",
-        examples=["Shop <shop@example.com>"],
         json_schema_extra=ui(advanced=True),
     )
 

@@ -68,12 +68,7 @@ def _pause(response: Response, said: str) -> float | None:
 
 def _said(response: Response) -> str:
     """Return GitHub's own message with the first errors that it lists, in one line."""
-    try:
-        answer = response.json()
-    except IntegrationError:
-        return ""
-    if not isinstance(answer, Mapping):
-        return ""
+    answer = response.said()
     errors = answer.get("errors")
     rows = errors if isinstance(errors, list) else []
     parts = [answer.get("message"), *(row.get("message") if isinstance(row, Mapping) else row for row in rows[:3])]

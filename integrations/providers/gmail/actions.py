@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from integrations.addresses import Addresses
+from integrations.mail_fields import BESIDE_TEXT, Bcc, Cc, From, Html, ReplyTo, Subject, Text, To
 from integrations.mails import Mail, encoded
 from integrations.providers.gmail import gmail
 from integrations.providers.gmail.client import (
@@ -26,61 +28,22 @@ from integrations.providers.gmail.reading import SAMPLE, Received, read
 from integrations.sdk import RunContext, action, ui
 from integrations.sdk.client import Response
 
-
-def _joined(value: object) -> object:
-    """A list of addresses, as an earlier step may give it, is taken as well as a text."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return value
-
-
-Addresses = Annotated[str, BeforeValidator(_joined)]
 _NAMES: Final[Mapping[str, str]] = {"text": "bodyText", "reply_to": "replyTo", "in_reply_to": "inReplyTo"}
 
 
 class SendEmailInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    to: Addresses = Field(
-        min_length=1,
-        title="To",
-        description="One or more addresses, separated by commas.",
-        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
-    )
-    subject: str = Field(title="Subject", max_length=2000, examples=["Your order is on its way"])
-    body_text: str = Field(
-        alias="bodyText",
-        title="Message",
-        description="Plain text.",
-        examples=["Hello Ada,\n\nit left today."],
-        json_schema_extra=ui(format="textarea"),
-    )
-    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
-    bcc: Addresses = Field(
-        default="", title="Bcc", examples=["archive@example.com"], json_schema_extra=ui(advanced=True)
-    )
-    body_html: str = Field(
+    to: To = Field(min_length=1)
+    subject: Subject[str] = Field(max_length=2000)
+    body_text: Text[str] = Field(alias="bodyText")
+    cc: Cc = ""
+    bcc: Bcc = ""
+    body_html: Html[str] = Field(default="", alias="bodyHtml", description=BESIDE_TEXT)
+    reply_to: ReplyTo[Addresses] = Field(default="", alias="replyTo")
+    from_: From = Field(
         default="",
-        alias="bodyHtml",
-        title="Message as HTML",
-        description="Shown in place of the plain text where the reader can.",
-        examples=["<p>Hello Ada,</p><p>it left today.</p>"],
-        json_schema_extra=ui(format="html", advanced=True),
-    )
-    reply_to: Addresses = Field(
-        default="",
-        alias="replyTo",
-        title="Reply to",
-        description="Where answers go, if not to the sender.",
-        examples=["support@example.com"],
-        json_schema_extra=ui(advanced=True),
-    )
-    from_: str = Field(
-        default="",
-        alias="from",
-        title="From",
         description="One of the account's own addresses; its main address if left out.",
-        examples=["Shop <shop@example.com>"],
         json_schema_extra=ui(advanced=True),
     )
     thread_id: str = Field(

@@ -104,18 +104,28 @@ class CreateEventInputs(CalendarInputs):
         default="none",
         alias="sendUpdates",
         title="Mail invitations",
-        description="To nobody, to all guests, or to those who use another calendar.",
         examples=["none", "all"],
+        json_schema_extra=ui(
+            words={
+                "none": "To nobody",
+                "all": "To all guests",
+                "externalOnly": "To those who use another calendar",
+            }
+        ),
     )
     transparency: Literal["opaque", "transparent"] = Field(
         default="opaque",
         title="Shows as",
-        description="Busy (opaque) or free (transparent).",
         examples=["opaque"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"opaque": "Busy", "transparent": "Free"}),
     )
     visibility: Literal["default", "public", "private"] = Field(
-        default="default", title="Visible", examples=["private"], json_schema_extra=ui(advanced=True)
+        default="default",
+        title="Visible",
+        examples=["private"],
+        json_schema_extra=ui(
+            advanced=True, words={"default": "As in its calendar", "public": "To all", "private": "To guests alone"}
+        ),
     )
 
     def resource(self) -> dict[str, Any]:

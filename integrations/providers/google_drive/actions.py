@@ -70,8 +70,11 @@ class DownloadFileInputs(BaseModel):
     encoding: Literal["auto", "text", "base64", "file"] = Field(
         default="auto",
         title="Content as",
-        description="auto: text for types that are text, else base64. file: for a step that takes files.",
+        description="A file is for a step that takes files.",
         examples=["auto", "file"],
+        json_schema_extra=ui(
+            words={"auto": "Text where it is one, else base64", "text": "Text", "base64": "Base64", "file": "A file"}
+        ),
     )
     export_as: str = Field(
         default="",
@@ -180,7 +183,10 @@ class UploadFileInputs(BaseModel):
         default="", title="Content", examples=["Name,Amount\nAda,12.50"], json_schema_extra=ui(format="textarea")
     )
     encoding: Literal["text", "base64"] = Field(
-        default="text", title="Content is", description="Plain text, or bytes in base64.", examples=["text", "base64"]
+        default="text",
+        title="Content is",
+        examples=["text", "base64"],
+        json_schema_extra=ui(words={"text": "Plain text", "base64": "Bytes in base64"}),
     )
     mime_type: str = Field(
         default="text/plain", alias="mimeType", pattern=_MIME_TYPE, title="Type", examples=["text/csv"]
@@ -198,7 +204,10 @@ class UploadFileInputs(BaseModel):
         title="Turn into",
         description="A document of Google's own editors, made from the content.",
         examples=["spreadsheet"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(
+            advanced=True,
+            words={"document": "A document", "spreadsheet": "A spreadsheet", "presentation": "A presentation"},
+        ),
     )
     description: str = Field(
         default="", max_length=5000, title="Description", examples=["Made every night"],

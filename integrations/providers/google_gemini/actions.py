@@ -10,7 +10,19 @@ from integrations.providers.google_gemini import google_gemini
 from integrations.providers.google_gemini.client import generate
 from integrations.providers.google_gemini.options import models
 from integrations.sdk import Permanent, RunContext, action, ui
-from integrations.sdk.chat import Tokens, check_one_question, count, data_of
+from integrations.sdk.chat import (
+    Data,
+    Instructions,
+    LongestAnswer,
+    OutputSchema,
+    Prompt,
+    StopTexts,
+    Temperature,
+    Tokens,
+    check_one_question,
+    count,
+    data_of,
+)
 from integrations.sdk.client import Response
 from integrations.words import gettext as _
 
@@ -25,12 +37,8 @@ class Turn(BaseModel):
 class GenerateContentInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str | None = Field(
-        default=None,
-        title="Prompt",
-        description="What you ask the model. For a whole conversation use Contents instead.",
-        examples=["Summarise in one sentence: …"],
-        json_schema_extra=ui(format="textarea"),
+    prompt: Prompt = Field(
+        default=None, description="What you ask the model. For a whole conversation use Contents instead."
     )
     contents: list[Turn] | None = Field(
         default=None,
@@ -40,13 +48,7 @@ class GenerateContentInputs(BaseModel):
         examples=[[{"role": "user", "parts": [{"text": "Say hello."}]}]],
         json_schema_extra=ui(advanced=True),
     )
-    system: str | None = Field(
-        default=None,
-        title="Instructions",
-        description="How the model should behave.",
-        examples=["You answer in plain English."],
-        json_schema_extra=ui(format="textarea", advanced=True),
-    )
+    system: Instructions = None
     model: str = Field(
         default="gemini-2.5-flash",
         pattern=r"^(models/)?[A-Za-z0-9][A-Za-z0-9.\-]{0,99}$",
@@ -54,38 +56,16 @@ class GenerateContentInputs(BaseModel):
         description="Any model that writes and that the key may use.",
         examples=["gemini-2.5-flash", "gemini-2.5-pro"],
     )
-    temperature: float | None = Field(
-        default=None,
-        ge=0,
-        le=2,
-        title="Temperature",
-        description="0 is steady, 2 is wild.",
-        examples=[0.2],
-        json_schema_extra=ui(advanced=True),
+    temperature: Temperature = None
+    max_output_tokens: LongestAnswer = Field(
+        default=None, description="What the model thinks counts, too.", examples=[2000]
     )
-    max_output_tokens: int | None = Field(
+    output_schema: OutputSchema = Field(
         default=None,
-        ge=1,
-        title="Longest answer, in tokens",
-        description="What the model thinks counts, too.",
-        examples=[2000],
-        json_schema_extra=ui(advanced=True),
-    )
-    output_schema: dict[str, JsonValue] | None = Field(
-        default=None,
-        title="Answer as JSON of this schema",
         description="A JSON schema. The answer is then in “data”.",
         examples=[{"type": "object", "properties": {"sentiment": {"type": "string"}}, "required": ["sentiment"]}],
-        json_schema_extra=ui(format="json", advanced=True),
     )
-    stop_sequences: list[str] | None = Field(
-        default=None,
-        max_length=5,
-        title="Stop at",
-        description="The answer ends before any of these texts.",
-        examples=[["END"]],
-        json_schema_extra=ui(advanced=True),
-    )
+    stop_sequences: StopTexts = Field(default=None, max_length=5)
 
     @model_validator(mode="after")
     def one_question(self) -> Self:
@@ -119,7 +99,7 @@ class GeminiUsage(BaseModel):
 
 class GenerateContentOutput(BaseModel):
     text: str = Field(title="Answer")
-    data: JsonValue = Field(default=None, title="Answer as data", description="Where a JSON schema was given.")
+    data: Data = None
     finish_reason: str | None = Field(default=None, title="Why it ended", description="STOP, MAX_TOKENS or SAFETY.")
     model: str = Field(title="Model")
     usage: GeminiUsage = Field(default_factory=GeminiUsage, title="Usage")

@@ -41,7 +41,7 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx. A limit says in its details how long to wait."""
-    error = _error_of(response)
+    error = response.said("error")
     text = error.get("message")
     message = f"Gemini: {text}" if isinstance(text, str) and text else ""
     details = list(_details(error))
@@ -61,14 +61,6 @@ def _seconds(text: object) -> float | None:
     if not isinstance(text, str) or not text.endswith("s") or not text[:-1].replace(".", "", 1).isdecimal():
         return None
     return float(text[:-1])
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
 
 
 async def account(ctx: AuthContext) -> Account:

@@ -175,9 +175,15 @@ class GetRowsInputs(SheetInputs):
         default="FORMATTED_VALUE",
         alias="valueRender",
         title="Values",
-        description="As they are shown, as plain numbers, or the formulas.",
         examples=["FORMATTED_VALUE", "UNFORMATTED_VALUE"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(
+            advanced=True,
+            words={
+                "FORMATTED_VALUE": "As they are shown",
+                "UNFORMATTED_VALUE": "As plain numbers",
+                "FORMULA": "As formulas",
+            },
+        ),
     )
 
 

@@ -50,10 +50,9 @@ class WriteInputs(SheetInputs):
         default="RAW",
         alias="valueInput",
         title="Values are",
-        description="RAW stores them as they are. USER_ENTERED reads them as if typed: dates, and formulas too, "
-        "which then run whoever the text came from.",
+        description="As if typed they become dates, and formulas too, which then run whoever the text came from.",
         examples=["RAW", "USER_ENTERED"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"RAW": "Stored as they are", "USER_ENTERED": "Read as if typed"}),
     )
 
 

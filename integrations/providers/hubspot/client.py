@@ -94,10 +94,7 @@ def _limited(response: Response, said: Mapping[str, Any], message: str) -> Integ
 
 def error_of(response: Response) -> Mapping[str, Any]:
     """Return HubSpot's own error, empty where the answer is of another form."""
-    try:
-        answer = response.json_object()
-    except IntegrationError:
-        return {}
+    answer = response.said()
     return answer if isinstance(answer.get("message"), str) and answer.get("status") == "error" else {}
 
 

@@ -70,10 +70,7 @@ def refusal(response: Response) -> IntegrationError:
 
 def _said(response: Response) -> tuple[list[str], dict[str, str]]:
     """Return Jira's messages, and those that are about a field by its name."""
-    try:
-        answer = response.json_object()
-    except IntegrationError:
-        return [], {}
+    answer = response.said()
     texts, fields = answer.get("errorMessages"), answer.get("errors")
     return (
         [text for text in texts if isinstance(text, str) and text] if isinstance(texts, list) else [],

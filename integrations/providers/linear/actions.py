@@ -43,7 +43,12 @@ class CreateIssueInputs(BaseModel):
         json_schema_extra=ui(format="textarea"),
     )
     priority: Literal["none", "urgent", "high", "medium", "low"] = Field(
-        default="none", title="Priority", examples=["high"]
+        default="none",
+        title="Priority",
+        examples=["high"],
+        json_schema_extra=ui(
+            words={"none": "None", "urgent": "Urgent", "high": "High", "medium": "Medium", "low": "Low"}
+        ),
     )
     assignee: str | None = Field(
         default=None,

@@ -109,10 +109,7 @@ def _pause(response: Response) -> float | None:
 
 
 def errors_of(response: Response) -> list[dict[str, Any]]:
-    try:
-        errors = response.json_object().get("errors")
-    except IntegrationError:
-        return []
+    errors = response.said().get("errors")
     return [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
 
 

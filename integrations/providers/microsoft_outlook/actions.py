@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from integrations.addresses import Addresses, Mailbox, parsed
+from integrations.mail_fields import Bcc, Cc, ReplyTo, Subject, To, check_one_line
 from integrations.providers.microsoft_outlook import microsoft_outlook
 from integrations.providers.microsoft_outlook.client import send
 from integrations.sdk import InputError, RunContext, action, ui
@@ -17,38 +17,30 @@ from integrations.words import gettext as _
 MAX_RECIPIENTS: Final = 500
 # Of one request, in bytes, with what stands around the text.
 MAX_BODY: Final = 3_000_000
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class SendEmailInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    to: Addresses = Field(
-        default="",
-        title="To",
-        description="One or more addresses, separated by commas.",
-        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
-    )
-    subject: str = Field(title="Subject", max_length=255, examples=["Your order is on its way"])
+    to: To = ""
+    subject: Annotated[Subject[str], AfterValidator(check_one_line)] = Field(max_length=255)
     body: str = Field(
         title="Message", examples=["Hello Ada,\n\nit left today."], json_schema_extra=ui(format="textarea")
     )
     content_type: Literal["text", "html"] = Field(
-        default="text", title="Written as", description="Plain text, or HTML.", examples=["html"]
+        default="text",
+        title="Written as",
+        examples=["html"],
+        json_schema_extra=ui(words={"text": "Plain text", "html": "HTML"}),
     )
-    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
-    bcc: Addresses = Field(
-        default="", title="Bcc", examples=["archive@example.com"], json_schema_extra=ui(advanced=True)
-    )
-    reply_to: Addresses = Field(
-        default="",
-        title="Reply to",
-        description="Where answers go, if not to the sender.",
-        examples=["support@example.com"],
-        json_schema_extra=ui(advanced=True),
-    )
+    cc: Cc = ""
+    bcc: Bcc = ""
+    reply_to: ReplyTo[Addresses] = ""
     importance: Literal["low", "normal", "high"] = Field(
-        default="normal", title="Importance", examples=["high"], json_schema_extra=ui(advanced=True)
+        default="normal",
+        title="Importance",
+        examples=["high"],
+        json_schema_extra=ui(advanced=True, words={"low": "Low", "normal": "Normal", "high": "High"}),
     )
     save_to_sent: bool = Field(
         default=True,
@@ -57,13 +49,6 @@ class SendEmailInputs(BaseModel):
         examples=[False],
         json_schema_extra=ui(advanced=True),
     )
-
-    @field_validator("subject")
-    @classmethod
-    def in_one_line(cls, subject: str) -> str:
-        if _CONTROL.search(subject):
-            raise ValueError("the subject has a line break or control character")
-        return subject
 
     @field_validator("body")
     @classmethod

@@ -47,7 +47,10 @@ class SendMessageInputs(BaseModel):
         min_length=1, title="Message", examples=["New lead: Ada Lovelace"], json_schema_extra=ui(format="textarea")
     )
     content_type: Literal["text", "html"] = Field(
-        default="text", title="Written as", description="Plain text, or HTML.", examples=["html"]
+        default="text",
+        title="Written as",
+        examples=["html"],
+        json_schema_extra=ui(words={"text": "Plain text", "html": "HTML"}),
     )
     subject: str | None = Field(
         default=None,
@@ -59,7 +62,10 @@ class SendMessageInputs(BaseModel):
         json_schema_extra=ui(advanced=True),
     )
     importance: Literal["normal", "high", "urgent"] = Field(
-        default="normal", title="Importance", examples=["high"], json_schema_extra=ui(advanced=True)
+        default="normal",
+        title="Importance",
+        examples=["high"],
+        json_schema_extra=ui(advanced=True, words={"normal": "Normal", "high": "High", "urgent": "Urgent"}),
     )
 
     @field_validator("text")

@@ -23,6 +23,7 @@ from integrations.sdk import NotFound, RunContext, action, collected, ui
 from integrations.sdk.client import Response
 
 _PAGE: Final = 100
+_ORDER: Final = {"ascending": "Ascending", "descending": "Descending"}
 _IN_A_LINK: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 SAMPLE_ID: Final = "59833787-2cf9-4fdf-8782-e53db20768a5"
 SAMPLE_DATABASE: Final = "d9824bdc-8445-4327-be8b-5b47500af6ce"
@@ -200,7 +201,10 @@ class QueryDatabaseInputs(BaseModel):
         examples=["Name"],
     )
     direction: Literal["ascending", "descending"] = Field(
-        default="ascending", title="Order", examples=["descending"], json_schema_extra=ui(show_if="sort_by")
+        default="ascending",
+        title="Order",
+        examples=["descending"],
+        json_schema_extra=ui(show_if="sort_by", words=_ORDER),
     )
     limit: int = Field(default=100, ge=1, le=1000, title="At most", description="How many rows.", examples=[100])
     start_cursor: str | None = Field(

@@ -97,7 +97,7 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx."""
-    answer = _answer_of(response)
+    answer = response.said()
     text, code = answer.get("message"), answer.get("code")
     message = f"Notion: {text}" if isinstance(text, str) and text and isinstance(code, str) else ""
     if response.status_code >= 500:
@@ -109,13 +109,6 @@ def refusal(response: Response) -> IntegrationError:
 def is_refused_by_notion(error: NotFound) -> bool:
     """Whether it is Notion that does not know the object, and not something before it that knows no address."""
     return error.message.startswith("Notion: ")
-
-
-def _answer_of(response: Response) -> Mapping[str, Any]:
-    try:
-        return response.json_object()
-    except IntegrationError:
-        return {}
 
 
 async def account(ctx: AuthContext) -> Account:

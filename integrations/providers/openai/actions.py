@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from integrations.providers.openai import openai
 from integrations.providers.openai.client import chat, embed
+from integrations.providers.openai.options import chat_models, embedding_models
 from integrations.sdk import RunContext, action, ui
+from integrations.sdk.chat import LongestAnswer
 from integrations.sdk.completions import SAMPLE, ChatCompletionOutput, Question, Usage, completion, tokens
 
 
@@ -20,14 +22,7 @@ class ChatCompletionInputs(Question):
         description="Any chat model that your account may use.",
         examples=["gpt-4o-mini", "gpt-4o"],
     )
-    max_completion_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        title="Longest answer, in tokens",
-        description="A token is about four characters of English.",
-        examples=[500],
-        json_schema_extra=ui(advanced=True),
-    )
+    max_completion_tokens: LongestAnswer = None
 
     def payload(self) -> dict[str, Any]:
         """Return the body of the request; what is not set is left to the model."""
@@ -47,6 +42,7 @@ class ChatCompletionInputs(Question):
     idempotent=True,
     effect="read",
     timeout=120,
+    options={"model": chat_models},
     synonyms=("gpt", "chat", "llm", "prompt", "summarise", "classify", "write", "ai"),
     summary=lambda output: f"{output['usage'].get('total_tokens', 0)} tokens",
     tokens=tokens,
@@ -132,6 +128,7 @@ class CreateEmbeddingOutput(BaseModel):
     idempotent=True,
     effect="read",
     timeout=120,
+    options={"model": embedding_models},
     synonyms=("vector", "semantic", "search", "similar", "meaning", "rag", "ai"),
     summary=lambda output: f"{len(output['embeddings'])} of {len(output['embedding'])} numbers",
     tokens=tokens,

@@ -35,6 +35,11 @@ async def embed(http: StepHttp, payload: Mapping[str, Any]) -> Response:
     return checked(await http.post(EMBEDDINGS_PATH, json=dict(payload), idempotent=True))
 
 
+async def list_models(http: StepHttp) -> Response:
+    """List the models that the credential may use; the list has no pages."""
+    return checked(await http.get(MODELS_PATH))
+
+
 def checked(response: Response) -> Response:
     """Return a successful answer, or raise the classified error with OpenAI's own message."""
     if response.is_success:
@@ -44,7 +49,7 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx. OpenAI asks for 409 to be tried again, as 408, 429 and 5xx."""
-    error = _error_of(response)
+    error = response.said("error")
     text = error.get("message")
     message = f"OpenAI: {text}" if isinstance(text, str) and text else ""
     if {str(error.get("code")), str(error.get("type"))} & _NOT_WORTH_A_RETRY:
@@ -52,17 +57,9 @@ def refusal(response: Response) -> IntegrationError:
     return response.error(message, kind=Transient if response.status_code == 409 else None)
 
 
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
-
-
 async def account(ctx: AuthContext) -> Account:
     """List the models: the cheapest call that needs a good key."""
-    response = checked(await ctx.http.get(MODELS_PATH))
+    response = await list_models(ctx.http)
     models = response.json_object().get("data")
     if not isinstance(models, list):
         raise response.unexpected()

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from integrations.addresses import Addresses, one, parsed
+from integrations.mail_fields import Bcc, Cc, From, Html, ReplyTo, Subject, Text, To, check_one_line
 from integrations.providers.resend import resend
 from integrations.providers.resend.client import send
 from integrations.sdk import InputError, RunContext, action, ui
 from integrations.words import gettext as _
 
 MAX_RECIPIENTS: Final = 50
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
@@ -29,46 +29,14 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 class SendEmailInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    to: Addresses = Field(
-        min_length=1,
-        title="To",
-        description="One or more addresses, separated by commas, 50 at most.",
-        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
-    )
-    from_: str = Field(
-        alias="from",
-        min_length=3,
-        title="From",
-        description="An address of a domain that is verified in Resend.",
-        examples=["Shop <shop@example.com>"],
-    )
-    subject: str = Field(min_length=1, max_length=998, title="Subject", examples=["Your order is on its way"])
-    text: str | None = Field(
-        default=None,
-        min_length=1,
-        title="Message",
-        description="Plain text.",
-        examples=["Hello Ada,\n\nit left today."],
-        json_schema_extra=ui(format="textarea"),
-    )
-    html: str | None = Field(
-        default=None,
-        min_length=1,
-        title="Message as HTML",
-        examples=["<p>Hello Ada,</p><p>it left today.</p>"],
-        json_schema_extra=ui(format="html", advanced=True),
-    )
-    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
-    bcc: Addresses = Field(
-        default="", title="Bcc", examples=["archive@example.com"], json_schema_extra=ui(advanced=True)
-    )
-    reply_to: Addresses = Field(
-        default="",
-        title="Reply to",
-        description="Where answers go, if not to the sender.",
-        examples=["support@example.com"],
-        json_schema_extra=ui(advanced=True),
-    )
+    to: To = Field(min_length=1, description="One or more addresses, separated by commas, 50 at most.")
+    from_: From = Field(min_length=3, description="An address of a domain that is verified in Resend.")
+    subject: Subject[str] = Field(min_length=1, max_length=998)
+    text: Text[str | None] = Field(default=None, min_length=1)
+    html: Html[str | None] = Field(default=None, min_length=1)
+    cc: Cc = ""
+    bcc: Bcc = ""
+    reply_to: ReplyTo[Addresses] = ""
     scheduled_at: str | None = Field(
         default=None,
         min_length=4,
@@ -91,8 +59,7 @@ class SendEmailInputs(BaseModel):
     def something_to_say(self) -> Self:
         if not (self.text or self.html):
             raise ValueError("give the mail a text or an html")
-        if _CONTROL.search(self.subject):
-            raise ValueError("the subject has a line break or control character")
+        check_one_line(self.subject)
         return self
 
     def mail(self) -> dict[str, Any]:

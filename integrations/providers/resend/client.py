@@ -81,10 +81,7 @@ def refusal(response: Response) -> IntegrationError:
 
 def error_of(response: Response) -> Mapping[str, Any]:
     """Return Resend's own error, empty where the answer is of another form."""
-    try:
-        answer = response.json_object()
-    except IntegrationError:
-        return {}
+    answer = response.said()
     return answer if isinstance(answer.get("name"), str) else {}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
-from integrations.addresses import Addresses, Mailbox, one, parsed
+from integrations.addresses import Mailbox, one, parsed
+from integrations.mail_fields import Bcc, Cc, From, Html, ReplyTo, Subject, Text, To, check_one_line
 from integrations.providers.sendgrid import sendgrid
 from integrations.providers.sendgrid.client import send
 from integrations.sdk import InputError, RunContext, action, ui
@@ -15,7 +15,6 @@ from integrations.words import gettext as _
 
 # Of one mail, with all of its fields.
 MAX_RECIPIENTS: Final = 1000
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _names(value: object) -> object:
@@ -28,48 +27,14 @@ def _names(value: object) -> object:
 class SendEmailInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    to: Addresses = Field(
-        min_length=1,
-        title="To",
-        description="One or more addresses, separated by commas. Each sees the others.",
-        examples=["ada@example.com", "Ada Lovelace <ada@example.com>, bob@example.com"],
-    )
-    from_: str = Field(
-        alias="from",
-        min_length=3,
-        title="From",
-        description="A sender that is verified in SendGrid.",
-        examples=["Shop <shop@example.com>"],
-    )
-    subject: str | None = Field(
-        default=None, min_length=1, max_length=998, title="Subject", examples=["Your order is on its way"]
-    )
-    text: str | None = Field(
-        default=None,
-        min_length=1,
-        title="Message",
-        description="Plain text.",
-        examples=["Hello Ada,\n\nit left today."],
-        json_schema_extra=ui(format="textarea"),
-    )
-    html: str | None = Field(
-        default=None,
-        min_length=1,
-        title="Message as HTML",
-        examples=["<p>Hello Ada,</p><p>it left today.</p>"],
-        json_schema_extra=ui(format="html", advanced=True),
-    )
-    cc: Addresses = Field(default="", title="Cc", examples=["team@example.com"], json_schema_extra=ui(advanced=True))
-    bcc: Addresses = Field(
-        default="", title="Bcc", examples=["archive@example.com"], json_schema_extra=ui(advanced=True)
-    )
-    reply_to: str | None = Field(
-        default=None,
-        title="Reply to",
-        description="Where answers go, if not to the sender.",
-        examples=["support@example.com"],
-        json_schema_extra=ui(advanced=True),
-    )
+    to: To = Field(min_length=1, description="One or more addresses, separated by commas. Each sees the others.")
+    from_: From = Field(min_length=3, description="A sender that is verified in SendGrid.")
+    subject: Subject[str | None] = Field(default=None, min_length=1, max_length=998)
+    text: Text[str | None] = Field(default=None, min_length=1)
+    html: Html[str | None] = Field(default=None, min_length=1)
+    cc: Cc = ""
+    bcc: Bcc = ""
+    reply_to: ReplyTo[str | None] = None
     template_id: str | None = Field(
         default=None,
         pattern=r"^d-[0-9a-f]{32}$",
@@ -101,8 +66,7 @@ class SendEmailInputs(BaseModel):
             raise ValueError("a template stands in place of the message: give one of them")
         if self.template_data and not self.template_id:
             raise ValueError("template_data is of a template: give its template_id, too")
-        if self.subject and _CONTROL.search(self.subject):
-            raise ValueError("the subject has a line break or control character")
+        check_one_line(self.subject or "")
         return self
 
     def people(self) -> dict[str, list[Mailbox]]:

@@ -87,10 +87,7 @@ def _input_of(field: str) -> str | None:
 
 
 def _errors_of(response: Response) -> list[dict[str, Any]]:
-    try:
-        rows = response.json_object().get("errors")
-    except IntegrationError:
-        return []
+    rows = response.said().get("errors")
     return [row for row in rows[:_SHOWN] if isinstance(row, dict)] if isinstance(rows, list) else []
 
 

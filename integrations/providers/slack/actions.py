@@ -73,9 +73,9 @@ class SendMessageInputs(BaseModel):
     parse: Literal["none", "full"] | None = Field(
         default=None,
         title="Find links and names",
-        description="“full” turns plain names and addresses into links.",
+        description="Plain names and addresses become links.",
         examples=["none"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"none": "None", "full": "All"}),
     )
     link_names: bool | None = Field(
         default=None, title="Link names", examples=[True], json_schema_extra=ui(advanced=True)
@@ -148,6 +148,7 @@ class ListChannelsInputs(BaseModel):
         title="Which",
         description="Of the private ones those that the app is a member of.",
         examples=["public"],
+        json_schema_extra=ui(words={"public": "Public", "private": "Private", "both": "Both"}),
     )
     include_archived: bool = Field(default=False, title="Archived ones too", examples=[False])
     limit: int = Field(default=200, ge=1, le=2000, title="At most", description="How many channels.", examples=[200])

@@ -193,16 +193,19 @@ class CreatePaymentIntentInputs(BaseModel):
     capture_method: Literal["automatic", "manual"] = Field(
         default="automatic",
         title="Collect",
-        description="manual: only reserve the amount, to be collected later.",
+        description="Until it is collected later, the amount is only reserved.",
         examples=["manual"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"automatic": "At once", "manual": "Later"}),
     )
     setup_future_usage: Literal["on_session", "off_session"] | None = Field(
         default=None,
         title="Store for later",
         description="Keep the payment method for further payments of the customer.",
         examples=["off_session"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(
+            advanced=True,
+            words={"on_session": "Those the customer is there for", "off_session": "Those without the customer too"},
+        ),
     )
     statement_descriptor_suffix: str | None = Field(
         default=None,

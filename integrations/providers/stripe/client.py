@@ -79,7 +79,7 @@ async def call(http: StepHttp, method: str, path: str, **options: Any) -> Respon
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error for an answer outside 2xx, with Stripe's own words. Stripe-Should-Retry has the last one."""
-    said = _error_of(response)
+    said = response.said("error")
     text, param = said.get("message"), said.get("param")
     message = f"Stripe: {text}" if isinstance(text, str) and text else ""
     if response.status_code == _RATE_LIMITED and said.get("code") != "lock_timeout":
@@ -106,14 +106,6 @@ def _kind_of(response: Response, said: Mapping[str, Any]) -> tuple[type[Integrat
         return Transient, "Something else changed it at the same moment."
     is_about_an_input = response.status_code == 400 and isinstance(said.get("param"), str)
     return (InputError, "Correct the input that is named.") if is_about_an_input else (None, "")
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
 
 
 async def account(ctx: AuthContext) -> Account:

@@ -59,7 +59,7 @@ class _Sent(BaseModel):
         title="Markup",
         description="How bold text, links and the like are written. Plain text if left out.",
         examples=["HTML"],
-        json_schema_extra=ui(advanced=True),
+        json_schema_extra=ui(advanced=True, words={"MarkdownV2": "Markdown", "Markdown": "Markdown, the old kind"}),
     )
     disable_notification: bool | None = Field(
         default=None, title="Without a sound", examples=[True], json_schema_extra=ui(advanced=True)

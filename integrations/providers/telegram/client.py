@@ -96,7 +96,7 @@ async def account(ctx: AuthContext) -> Account:
 
 def _said(response: Response) -> Response:
     if not response.is_success:
-        raise refusal(response, _answer_of(response))
+        raise refusal(response, response.said())
     answer = response.json_object()
     if answer.get("ok") is False:
         raise refusal(response, answer)
@@ -120,13 +120,6 @@ def refusal(response: Response, answer: Mapping[str, Any]) -> IntegrationError:
     if isinstance(new := parameters.get("migrate_to_chat_id"), int):
         hint = f"{hint} It is {new}."
     return response.error(message, kind=kind, hint=hint)
-
-
-def _answer_of(response: Response) -> Mapping[str, Any]:
-    try:
-        return response.json_object()
-    except IntegrationError:
-        return {}
 
 
 def _seconds(value: object) -> float | None:

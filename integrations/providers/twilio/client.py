@@ -70,20 +70,13 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx."""
-    answer = _answer_of(response)
+    answer = response.said()
     text, code = answer.get("message"), answer.get("code")
     message = f"Twilio: {text}" if isinstance(text, str) and text and isinstance(code, int) else ""
     if response.status_code >= 500 or response.status_code in (401, 429):
         return response.error(message)
     kind, hint = ERRORS.get(code, (None, "")) if isinstance(code, int) else (None, "")
     return response.error(f"{message} (code {code})" if message else "", hint=hint, kind=kind)
-
-
-def _answer_of(response: Response) -> Mapping[str, Any]:
-    try:
-        return response.json_object()
-    except IntegrationError:
-        return {}
 
 
 async def account(ctx: AuthContext) -> Account:

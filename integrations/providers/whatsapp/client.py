@@ -97,7 +97,7 @@ def checked(response: Response) -> Response:
 
 def refusal(response: Response) -> IntegrationError:
     """Return the error of an answer outside 2xx."""
-    said = _error_of(response)
+    said = response.said("error")
     code, data = said.get("code"), said.get("error_data")
     details = data.get("details") if isinstance(data, dict) else None
     text = next((each for each in (details, said.get("message")) if isinstance(each, str) and each), "")
@@ -112,14 +112,6 @@ def refusal(response: Response) -> IntegrationError:
     if isinstance(error, InputError):
         error.field = _FIELDS.get(code)
     return error
-
-
-def _error_of(response: Response) -> Mapping[str, Any]:
-    try:
-        error = response.json_object().get("error")
-    except IntegrationError:
-        return {}
-    return error if isinstance(error, dict) else {}
 
 
 async def account(ctx: AuthContext) -> Account:

@@ -43,8 +43,17 @@ class CreatePostInputs(BaseModel):
     status: Literal["draft", "publish", "pending", "private", "future"] = Field(
         default="draft",
         title="Status",
-        description="pending waits for an editor; future needs a date.",
+        description="To be scheduled it needs a date.",
         examples=["publish"],
+        json_schema_extra=ui(
+            words={
+                "draft": "Draft",
+                "publish": "Published",
+                "pending": "Waits for an editor",
+                "private": "Private",
+                "future": "Scheduled",
+            }
+        ),
     )
     categories: Terms = Field(
         default=[], max_length=MAX_TERMS, title="Categories", description="By name or id.", examples=[["News"]]

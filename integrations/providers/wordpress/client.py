@@ -109,10 +109,7 @@ def _param_of(said: Mapping[str, Any]) -> str | None:
 
 def error_of(response: Response) -> Mapping[str, Any]:
     """Return the site's own error, empty where the answer is of another form."""
-    try:
-        answer = response.json_object()
-    except IntegrationError:
-        return {}
+    answer = response.said()
     return answer if isinstance(answer.get("code"), str) else {}
 
 

@@ -21,6 +21,9 @@ class EveryField(BaseModel):
     price: float = Field(0.0, ge=0, title="Price")
     urgent: bool = Field(False, title="Urgent")
     size: Literal["small", "large"] = Field("small", title="Size")
+    seats: Literal["few", "many"] = Field(
+        "few", title="Seats", json_schema_extra=ui(words={"few": "Up to ten", "many": "More than ten"})
+    )
     currency: _CURRENCIES = Field("EUR", title="Currency", description="More than five choices are a list.")
     labels: list[str] = Field(default=[], title="Labels", examples=[["new", "gold"]])
     headers: dict[str, str] = Field(default={}, title="Headers")

@@ -12,7 +12,8 @@ from runs.restoring import settle
 class Command(TerminalCommand):
     help = (
         "After a backup was restored and before anything is started: stop the runs that were under way when it was "
-        "made, and let schedules and polls go on from now, so that nothing that was done since is done twice. "
+        "made, let schedules and polls go on from now, and leave unsent what alerts were about to tell, so that "
+        "nothing that was done since is done twice. "
         "Safe to repeat."
     )
 
@@ -20,5 +21,6 @@ class Command(TerminalCommand):
         done = settle(database_now())
         self.stdout.write(
             f"Stopped {done.runs} runs. {done.schedules} schedules and {done.polls} polls go on from now. "
+            f"{done.messages} messages of alerts that were on their way are not sent: they most likely were. "
             "Start the product; the stopped runs are under Runs, Cancelled, and each can run again from any step."
         )

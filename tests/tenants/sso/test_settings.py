@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from orchestrator.errors import Conflict
 from orchestrator.tenants import oidc, services
 from orchestrator.tenants.access import actor_for_user
 from orchestrator.tenants.models import AuditEvent, Membership, Role, Scope, SignOnDomain, SingleSignOn, Tenant
+from orchestrator.tenants.sign_on_domains import domain_confirm, domain_release
 from orchestrator.tenants.single_sign_on import client_of, single_sign_on_require
 from orchestrator.vault.rotation import key_use, rotate
 from tests.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider
@@ -111,13 +116,95 @@ def test_what_is_wrong_is_said_and_nothing_saved(
     assert not SingleSignOn.unscoped.exists()
 
 
-def test_a_domain_is_claimed_by_one_tenant(
-    set_acme: Callable[..., SingleSignOn], stranger: User, other_provider: Provider
+def led(who: str) -> str:
+    """Return where the sign-in page leads, empty for nowhere."""
+    answer = Client().post("/sso/", {"who": who})
+    return str(answer.get("Location", ""))
+
+
+def test_a_claim_leads_nobody_before_an_operator_confirmed_it(
+    set_acme: Callable[..., SingleSignOn], tenant: Tenant, owner: User
 ) -> None:
     set_acme(domains=("acme.test",))
-    client = by_password(stranger).client
-    answer = client.post("/w/globex/settings/sso/", entered(other_provider, domains="ACME.test"))
-    assert (answer.status_code, "is claimed by another tenant" in answer.text) == (400, True)
+    assert led("eve@acme.test") == ""
+    assert led("acme") == "/sso/acme/"
+    page = by_password(owner).client.get(PAGE).text
+    assert "These domains wait for your operator, who knows by other means that they are yours: acme.test" in page
+    for _time in range(2):
+        domain_confirm(tenant=tenant, domain="ACME.test")
+    assert led("eve@acme.test") == "/sso/acme/"
+    assert "wait for your operator" not in by_password(owner).client.get(PAGE).text
+    set_acme(domains=("acme.test", "more.test"))
+    assert (led("eve@acme.test"), led("eve@more.test")) == ("/sso/acme/", "")
+    domain_release(tenant=tenant, domain="acme.test")
+    assert led("eve@acme.test") == ""
+    said = list(AuditEvent.objects.for_tenant(tenant).filter(action__startswith="sso.domain").order_by("pk"))
+    assert [(event.action, event.target_label) for event in said] == [
+        ("sso.domain_confirmed", "acme.test"), ("sso.domain_released", "acme.test"),
+    ]  # fmt: skip
+
+
+def test_who_claims_somebody_elses_domain_neither_gets_its_people_nor_keeps_it_from_them(
+    set_acme: Callable[..., SingleSignOn], stranger: User, other_provider: Provider, tenant: Tenant
+) -> None:
+    """The hostile tenant is first, and is the last to hear whose domain it is."""
+    hostile = by_password(stranger).client
+    assert hostile.post("/w/globex/settings/sso/", entered(other_provider, domains="acme.test")).status_code == 302
+    assert led("eve@acme.test") == ""
+    set_acme(domains=("acme.test",))
+    domain_confirm(tenant=tenant, domain="acme.test")
+    assert led("eve@acme.test") == "/sso/acme/"
+    assert hostile.post("/w/globex/settings/sso/", entered(other_provider, domains="")).status_code == 302
+    assert hostile.post("/w/globex/settings/sso/", entered(other_provider, domains="ACME.test")).status_code == 302
+    assert led("eve@acme.test") == "/sso/acme/"
+    globex = Tenant.objects.get(slug="globex")
+    with pytest.raises(Conflict, match="led to the tenant acme"):
+        domain_confirm(tenant=globex, domain="acme.test")
+    domain_release(tenant=tenant, domain="acme.test")
+    domain_confirm(tenant=globex, domain="acme.test")
+    assert led("eve@acme.test") == "/sso/globex/"
+
+
+def test_what_an_operator_enters_is_confirmed_and_what_waits_there_is_not(
+    set_acme: Callable[..., SingleSignOn], provider: Provider, other_provider: Provider, stranger: User
+) -> None:
+    set_acme(domains=("waits.test",))
+    client = by_password(User.objects.create_superuser("root", password=PASSWORD)).client
+    assert client.post(PAGE, entered(provider, domains="waits.test\nentered.test")).status_code == 302
+    assert (led("eve@waits.test"), led("eve@entered.test")) == ("", "/sso/acme/")
+    set_up(stranger, "globex", other_provider)
+    answer = client.post("/w/globex/settings/sso/", entered(other_provider, domains="entered.test"))
+    assert answer.status_code == 302
+    assert led("eve@entered.test") == "/sso/acme/", "it is no way round a release"
+
+
+def test_what_was_claimed_before_there_were_confirmations_leads_as_it_did(
+    set_acme: Callable[..., SingleSignOn],
+) -> None:
+    set_acme(domains=("acme.test",))
+    import_module("orchestrator.tenants.migrations.0006_confirmed_domains").confirm(apps, None)
+    assert led("eve@acme.test") == "/sso/acme/"
+
+
+def test_the_operators_command_lists_confirms_and_releases(
+    set_acme: Callable[..., SingleSignOn], tenant: Tenant
+) -> None:
+    set_acme(domains=("acme.test", "b\u00fccher.example"))
+
+    def said(*words: str) -> str:
+        out = io.StringIO()
+        call_command("domain", *words, stdout=out)
+        return out.getvalue()
+
+    assert said("list", "--waiting") == "acme.test  acme  waits\nxn--bcher-kva.example  acme  waits\n"
+    assert said("confirm", "--tenant", "acme", "B\u00fccher.example") == (
+        "People of xn--bcher-kva.example are led to acme.\n"
+    )
+    assert said("list", "--waiting") == "acme.test  acme  waits\n"
+    assert "xn--bcher-kva.example  acme  confirmed 2" in said("list")
+    assert said("release", "--tenant", "acme", "xn--bcher-kva.example").startswith("Nobody is led to acme by ")
+    with pytest.raises(CommandError, match="acme does not claim"):
+        said("confirm", "--tenant", "acme", "else.test")
 
 
 def test_admins_read_owners_change_and_others_see_nothing(
@@ -228,6 +315,7 @@ def test_a_name_or_an_address_leads_to_the_tenants_provider(
     who: str, address: str, set_acme: Callable[..., SingleSignOn], other_tenant: Tenant, browser: Browser
 ) -> None:
     set_acme(domains=("acme.test",))
+    domain_confirm(tenant=Tenant.objects.get(slug="acme"), domain="acme.test")
     for field in ("who", "username"):
         answer = browser.client.post("/sso/", {field: who, "password": "typed", "next": "/w/acme/runs/"})
         if address:

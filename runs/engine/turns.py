@@ -1,0 +1,27 @@
+"""What a provider's "too many" means for whoever is counted with who asked."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from integrations.sdk.errors import IntegrationError, RateLimited
+from integrations.sdk.limits import Gate, NotYet, TooLate
+
+log: Final = logging.getLogger(__name__)
+
+
+async def pass_on(gate: Gate | None, error: BaseException) -> None:
+    """Have everybody who is counted with this call wait, if the provider asked for that.
+
+    A turn that did not come in time holds back nobody else.
+    """
+    if gate is None or not isinstance(error, RateLimited) or isinstance(error, (NotYet, TooLate)):
+        return
+    if not error.retry_after:
+        return
+    try:
+        await gate.close(error.retry_after)
+    except IntegrationError as away:
+        # This call's own failure tells more: others find out by themselves.
+        log.warning("A gate could not be closed: %s", away)
