@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -52,20 +54,34 @@ class Module:
     calls: Calls = field(default_factory=dict)
     constants: dict[str, list[ast.expr]] = field(default_factory=dict)
     imports: frozenset[tuple[str | None, str]] = frozenset()
+    handing: list[tuple[Function, list[str], list[ast.Call]]] = field(default_factory=list)
 
     @classmethod
     def of(cls, source: str) -> Module:
-        tree = ast.parse(source)
+        tree = parsed(source)
         imports = {
             (node.module, alias.name)
             for node in ast.walk(tree)
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
-        return cls(tree=tree, constants=_assigned(tree.body), imports=frozenset(imports))
+        found = cls(tree=tree, constants=_assigned(tree.body), imports=frozenset(imports))
+        found.handing = list(_handing(tree))
+        return found
 
 
-def sources() -> Iterator[tuple[str, str]]:
+@cache
+def parsed(source: str) -> ast.Module:
+    """Return the tree of a file; every test looks at all of them."""
+    return ast.parse(source)
+
+
+@cache
+def sources() -> tuple[tuple[str, str], ...]:
+    return tuple(_sources())
+
+
+def _sources() -> Iterator[tuple[str, str]]:
     for package in ("orchestrator", "runs", "integrations"):
         for path in sorted((ROOT / package).rglob("*.py")):
             if not {"migrations", "management", "examples"} & set(path.parts):
@@ -105,9 +121,8 @@ def _find_helpers(modules: Mapping[str, Module]) -> bool:
     """Add the functions that hand a parameter on as a message; say whether there were new ones."""
     changed = False
     for name, module in modules.items():
-        for function in _functions(module.tree):
-            parameters = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
-            for call in ast.walk(function):
+        for function, parameters, calls in module.handing:
+            for call in calls:
                 text = _message_of(call, module.calls)
                 if not isinstance(text, ast.Name) or text.id not in parameters or function.name in module.calls:
                     continue
@@ -119,6 +134,23 @@ def _find_helpers(modules: Mapping[str, Module]) -> bool:
                     if (dotted, function.name) in other.imports:
                         other.calls.setdefault(function.name, place)
     return changed
+
+
+def _handing(tree: ast.Module) -> Iterator[tuple[Function, list[str], list[ast.Call]]]:
+    """Yield functions with their parameters and the calls that they hand one of these on to, as it is."""
+    for function in _functions(tree):
+        parameters = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+        calls = [
+            node
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call)
+            and any(
+                isinstance(given, ast.Name) and given.id in parameters
+                for given in (*node.args, *(each.value for each in node.keywords))
+            )
+        ]
+        if calls:
+            yield function, parameters, calls
 
 
 def _plain_in(module: Module, function: Function | None, known: Mapping[str, list[ast.expr]]) -> Iterator[int]:
@@ -212,7 +244,7 @@ def _outside(node: ast.AST) -> Iterator[ast.AST]:
 
 def wrong_marks(source: str) -> list[int]:
     """Return the lines that mark a text made of values, or translate one at import, in the language of nobody."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     made = [
         node.lineno
         for node in ast.walk(tree)
@@ -234,7 +266,7 @@ def test_every_message_can_be_translated() -> None:
 def unfilled(source: str) -> list[int]:
     """Return the lines where a named place of a text is not filled in."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         match node:
             case ast.BinOp(left=ast.Call(args=texts) as call, op=ast.Mod(), right=ast.Dict(keys=keys)):
                 named = {key.value for key in keys if isinstance(key, ast.Constant)}
@@ -265,10 +297,10 @@ def kept_words(source: str) -> list[int]:
     """Return the lines of functions that keep what they give and translate a text for it: in whose language?"""
     return [
         function.lineno
-        for function in _functions(ast.parse(source))
+        for function in _functions(parsed(source))
         if any(re.search(r"\b(?:lru_)?cache\b", ast.unparse(each)) for each in function.decorator_list)
         # What is raised is not kept.
-        and any(_marks(node, AT_ONCE) for node in ast.walk(_without_raises(function)))
+        and any(_marks(node, AT_ONCE) for node in ast.walk(_without_raises(deepcopy(function))))
     ]
 
 
@@ -294,7 +326,7 @@ def test_makemessages_finds_every_mark_by_its_name() -> None:
     used = {
         alias.asname or alias.name
         for _name, source in sources()
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.ImportFrom) and node.module in ("django.utils.translation", "integrations.words")
         for alias in node.names
         if "gettext" in alias.name

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.management import get_commands, load_command_class
 from pytest_django import Settings
 
 from integrations.registry import DuplicateKey, registry
 from orchestrator import checks, env
 from orchestrator.env import ConfigurationError
+from orchestrator.management.terminal import TerminalCommand
 
 RANDOM = bytes(range(32))
 PUBLIC = "https://flows.example.com"
@@ -252,3 +254,11 @@ def test_the_deployment_checks_are_clean_with_https_and_keys(tmp_path: Path) -> 
         check=False,
     )
     assert (done.returncode, done.stderr, "no issues" in done.stdout) == (0, "", True), done.stdout + done.stderr
+
+
+def test_commands_look_at_the_operators_settings_and_load_no_pages_to_check_them() -> None:
+    ours = {name: load_command_class(app, name) for name, app in get_commands().items() if app == "orchestrator"}
+    checked = {name: made.requires_system_checks for name, made in ours.items() if isinstance(made, TerminalCommand)}
+    assert checked.pop("doctor") == ()
+    assert "token" in checked
+    assert set(checked.values()) == {("orchestrator",)}

@@ -1,7 +1,8 @@
 """A worker of its own that drives runs with large outputs: started by ``test_large_values`` to measure its memory.
 
-It reads ``{"address", "reads": [template…], "output": template?, "runs": n?}`` from its standard input: a run gets the
-address and reads the templates, in a step each. It writes the peak of its memory in MB and what became of the runs.
+It reads ``{"address", "reads": [template…], "output": template?, "runs": n?, "database": path?}`` from its standard
+input: a run gets the address and reads the templates, in a step each. ``database`` is an SQLite file that has the
+tables already. It writes the peak of its memory in MB and what became of the runs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from urllib.parse import urlsplit
 
@@ -20,9 +22,11 @@ def main() -> None:
     order = json.loads(sys.stdin.read())
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
-    call_command("migrate", verbosity=0)
-
     from django.conf import settings
+
+    if order.get("database"):
+        shutil.copy(order["database"], settings.DATABASES["default"]["NAME"])
+    call_command("migrate", verbosity=0)
 
     from orchestrator.tenants.models import Tenant
     from runs.driver import Times

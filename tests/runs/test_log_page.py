@@ -281,27 +281,27 @@ def many_lines(tenant: Tenant, count: int, each: int) -> Run:
     return run
 
 
-def test_a_hundred_thousand_lines_are_opened_searched_and_written_within_little_memory(
+def test_tens_of_thousands_of_lines_are_opened_searched_and_written_within_little_memory(
     browser: Client, tenant: Tenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = many_lines(tenant, 100_000, 1)
-    last = 99_999 * 7919 % 100_003
+    run = many_lines(tenant, 40_000, 1)
+    last = 39_999 * 7919 % 100_003
     log_of(browser, run)
     figures = {}
-    for name, query in (("first", {}), ("last page", {"page": 100}), ("find", {"find": f"order={last}+"})):
+    for name, query in (("first", {}), ("last page", {"page": 40}), ("find", {"find": f"order={last}+"})):
         began = time.perf_counter()
         found = log_of(browser, run, **query)
         figures[name] = time.perf_counter() - began
-        assert found.total == 100_000
-    assert (found.matches, found.number) == (1, 100)
+        assert found.total == 40_000
+    assert (found.matches, found.number) == (1, 40)
     began = time.perf_counter()
     answer: Any = browser.get(reverse("run-log-text", args=["acme", run.pk]))
     count = sum(piece.count(b"\n") for piece in answer.streaming_content)
     figures["text"] = time.perf_counter() - began
     with capsys.disabled():
         told = ", ".join(f"{name} {seconds * 1000:,.0f} ms" for name, seconds in figures.items())
-        print(f"\n100,000 lines on {connection.vendor}: {told}")
-    assert count == 100_000
+        print(f"\n40,000 lines on {connection.vendor}: {told}")
+    assert count == 40_000
     tracemalloc.start()
     pieces = browser.get(reverse("run-log-text", args=["acme", run.pk])).streaming_content  # type: ignore[attr-defined]
     assert sum(piece.count(b"\n") for piece in islice(pieces, 40)) == 20_000

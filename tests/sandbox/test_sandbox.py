@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +18,29 @@ from integrations import sandbox
 from integrations.sandbox import NO_NETWORK, CodeFailed, Outcome, OverLimit
 
 T = TypeVar("T")
-Run = Callable[..., Awaitable[Outcome]]
+Run = Callable[..., Coroutine[Any, Any, Outcome]]
 LANGUAGES = [pytest.param(sandbox.run_python, id="python"), pytest.param(sandbox.run_javascript, id="javascript")]
 
 
-def within(work: Callable[[], Awaitable[T]]) -> T:
+_loops: list[asyncio.Runner] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_loop() -> Iterator[None]:
+    """Have one loop for all tests: as in a worker, a process takes one run after the other, and is not started anew."""
+    with asyncio.Runner() as runner:
+        _loops.append(runner)
+        yield
+        runner.run(sandbox.aclose())
+    _loops.clear()
+
+
+def within(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in the loop of all tests."""
+    return _loops[0].run(work())
+
+
+def alone(work: Callable[[], Awaitable[T]]) -> T:
     """Run a coroutine in a loop of its own, and end the sandbox's processes with it."""
 
     async def main() -> T:
@@ -299,7 +317,7 @@ def test_a_child_that_is_killed_is_replaced() -> None:
             await sandbox.run_javascript("function main() { return 2 }", None)
         return (await sandbox.run_javascript("function main() { return 3 }", None)).value
 
-    assert within(main) == 3
+    assert alone(main) == 3
 
 
 def test_a_run_that_is_cancelled_leaves_no_child_at_work() -> None:
@@ -316,14 +334,14 @@ def test_a_run_that_is_cancelled_leaves_no_child_at_work() -> None:
             await asyncio.sleep(0.02)
         assert not children() - before
 
-    within(main)
+    alone(main)
 
 
 @pytest.mark.parametrize("run", LANGUAGES)
 def test_no_process_is_left_after_the_end(run: Run) -> None:
     before = children()
     code = {sandbox.run_python: "1", sandbox.run_javascript: "function main() { return 1 }"}[run]  # type: ignore[index]
-    assert value(run, code) == 1
+    assert alone(lambda: run(code, None)).value == 1
     end = time.monotonic() + 5
     while children() - before and time.monotonic() < end:
         time.sleep(0.02)
