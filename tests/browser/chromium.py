@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import SetCookieParam
 
 CHROMIUM: Final = "/usr/bin/chromium"
+# The last list of features counts, so what Playwright switches off stands here too: it keeps pages as they are sent,
+# and the browser off the network. The last two would load two pages of the browser's own for every window, which cost
+# more than most of what is tested.
+_OFF: Final = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled",
+    "PreconnectToSearch", "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+)  # fmt: skip
 FLAGS: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    f"--disable-features={','.join(_OFF)}",
 )  # fmt: skip
 AXE: Final = next((Path(__file__).parent / "vendor").glob("axe-*.min.js")).read_text()
 # A press takes the place of a poll under way, which htmx tells as an error.

@@ -450,7 +450,7 @@ def test_joining_and_the_second_factor_are_looked_at_and_work_without_a_script(w
         _look(looked)
     page.get_by_label("Code", exact=True).fill(recovery[0])
     page.get_by_role("button", name="Sign in").click()
-    assert page.url == f"{found.address}/w/demo/"
+    expect(page).to_have_url(f"{found.address}/w/demo/")
     context.close()
 
 
@@ -531,7 +531,7 @@ def test_publishing_and_going_back_work_without_a_script(world: World) -> None:
     assert found.api("GET", f"workflows/{made}/")["published_version"] == 1
     page.goto(f"{found.address}/w/demo/workflows/{made}/versions/")
     page.get_by_role("button", name="Compare").click()
-    assert page.locator("h1").inner_text() == "From version 1 to version 2"
+    expect(page.locator("h1")).to_have_text("From version 1 to version 2")
     page.get_by_role("link", name="Version 2").click()
     page.get_by_role("button", name="Publish this again").click()
     assert found.api("GET", f"workflows/{made}/")["published_version"] == 3
@@ -550,9 +550,9 @@ def test_pages_of_loops_have_few_elements_and_work_without_a_script(world: World
     page = context.new_page()
     page.goto(world.found.address + world.pages["a waiting run with lanes and a loop"])
     page.locator(".wl").get_by_role("link", name="Item 2").click()
-    assert page.locator("#inspector h2").inner_text() == "Item 2 of 3"
+    expect(page.locator("#inspector h2")).to_have_text("Item 2 of 3")
     page.locator(".wl").get_by_role("link", name="Run Python").first.click()
-    assert page.locator(".wr[aria-current=true]").count() == 1
+    expect(page.locator(".wr[aria-current=true]")).to_have_count(1)
     for name in ("builder, nested lanes", "a failed step of a loop"):
         page.goto(world.found.address + world.pages[name])
         assert page.locator("*").count() <= 3_000

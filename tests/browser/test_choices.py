@@ -185,16 +185,16 @@ def test_without_a_script_it_is_a_page_of_its_own(fresh: World) -> None:
     page = context.new_page()
     page.goto(address)
     field(page).get_by_role("link", name="Choose").click()
-    assert page.locator("h1").inner_text() == "Choose: Channel"
+    expect(page.locator("h1")).to_have_text("Choose: Channel")
     page.get_by_role("searchbox").fill("sales")
     page.get_by_role("button", name="Search", exact=True).click()
-    assert page.get_by_role("listitem").filter(has_text="#").count() == 1
+    expect(page.get_by_role("listitem").filter(has_text="#")).to_have_count(1)
     fresh.slack.answers[LISTED] = {"ok": True, "channels": [channel("C7", "sales-eu")]}
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("link", name="First page").click()
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("button", name="#sales-eu").click()
-    assert page.url == f"{address}#field-channel"
+    expect(page).to_have_url(f"{address}#field-channel")
     assert page.locator("#field-channel").input_value() == "C7"
     assert fresh.stored(address) == "C7"
     context.close()

@@ -168,11 +168,13 @@ def test_it_all_works_without_a_script(browser: Browser, found: Product, made: s
         page.goto(f"{found.address}/w/demo/runs/?workflow={made}")
         page.locator("summary", has_text="Status").click()
         page.get_by_role("link", name="Failed", exact=True).click()
+        page.wait_for_url(re.compile("status=failed"))
         count = page.locator("tr.go").count()
         assert count >= 3
         page.locator("summary", has_text="Took").click()
         page.get_by_label("Time taken").fill("<1h")
         page.locator("details[open]").get_by_role("button", name="Show").click()
+        page.wait_for_url(re.compile("took="))
         assert page.url.count("status=failed") == 1
         assert page.locator("tr.go").count() == count
         page.locator("tr.go input").first.check()
