@@ -191,24 +191,26 @@ class StepGate:
     _passed: bool = field(default=False, init=False)
 
     async def enter(self, seconds: float) -> None:
-        if self.held is None or not await self._is_good(self.held.timestamp()):
-            await self._wait(seconds)
+        await self._wait(seconds)
         self.held, self._passed = None, True
 
     async def close(self, seconds: float) -> None:
         await self.gates.close(self.counted, seconds)
 
-    async def _is_good(self, turn: float) -> bool:
-        """Whether a turn that was kept may be used: it is not long past, and the gate was not closed over it."""
-        if self.gates.now() - turn > _STALE_SECONDS:
-            return False
-        return await self.gates.closed_until(self.counted) <= turn + _LOOK_AGAIN_SECONDS
+    async def _kept(self) -> float | None:
+        """Return the turn that was kept, unless it is long past or the gate was closed over it."""
+        if self.held is None or self.gates.now() - (turn := self.held.timestamp()) > _STALE_SECONDS:
+            return None
+        return turn if await self.gates.closed_until(self.counted) <= turn + _LOOK_AGAIN_SECONDS else None
 
     async def _wait(self, seconds: float) -> None:
         # Once something was sent, a new attempt would send it again: then every second that is left is worth a wait.
         patience = seconds - _REQUEST_SECONDS if self._passed else min(PATIENCE_SECONDS, seconds / 2)
+        # Also of a turn that was kept: a person may have a trigger looked at before its time.
+        turn = await self._kept()
         while True:
-            turn = await self.gates.turn(self.counted)
+            if turn is None:
+                turn = await self.gates.turn(self.counted)
             if turn is None:
                 # Spread out: those who are sent away together must not come back together.
                 raise self._not_yet(HORIZON_SECONDS * random.uniform(0.4, 0.8), "later")  # noqa: S311
@@ -221,6 +223,7 @@ class StepGate:
             patience -= wait
             if wait < _LOOK_AGAIN_SECONDS or await self.gates.closed_until(self.counted) <= turn:
                 return
+            turn = None
 
     def _not_yet(self, wait: float, turn: Any) -> RateLimited:
         told = {"name": self.provider, "seconds": f"{wait:.0f}"}

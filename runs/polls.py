@@ -180,7 +180,8 @@ class Polls(Rounds[PollClaim]):
     def _later(self, claim: PollClaim, error: NotYet) -> Outcome:
         """Return what is written of a poll that asked nothing: others' requests come first, and it has a turn then."""
         at = self.clock.now() + timedelta(seconds=error.retry_after or 0)
-        state = {name: value for name, value in claim.state.items() if name not in (TURN, WAITS)}
+        # Nor "since", which is there after a worker went away: nobody asks meanwhile.
+        state = {name: value for name, value in claim.state.items() if name not in (TURN, WAITS, "since")}
         state[WAITS] = True
         if error.turn == "kept":
             state[TURN] = at.isoformat()

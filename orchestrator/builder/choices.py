@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,7 +39,7 @@ from integrations.sdk import (
 from integrations.sdk.auth import AuthView
 from integrations.sdk.status import MAX_RETRY_AFTER
 from orchestrator.builder.agents import asking_action
-from orchestrator.builder.aside import asked
+from orchestrator.builder.aside import Places, asked
 from orchestrator.builder.kept import Kept
 from orchestrator.builder.readable import Line, Part
 from orchestrator.builder.spoken import words_of
@@ -79,7 +78,7 @@ _MAX_PART: Final = 300
 # Kinds of field whose control is one line: what is chosen takes the place of what stands in it.
 _TAKING: Final = ("text", "number")
 
-_places = threading.BoundedSemaphore(AT_ONCE)
+_places: Final = Places(AT_ONCE)
 _listed: Final[Kept[Choices]] = Kept(seconds=KEPT_SECONDS, size=64)
 _labels: Final[Kept[Mapping[str, str]]] = Kept(seconds=LABELS_KEPT_SECONDS, size=64)
 
@@ -196,7 +195,7 @@ def _credential(actor: Actor, action: Action, step: StepDefinition) -> ResolvedC
 
 
 def _answer(actor: Actor, question: _Question) -> Choices:
-    if not _places.acquire(blocking=False):
+    if not _places.take(question.tenant_id):
         busy = _("Too many lists are being asked for at this moment.")
         return _refused(question.action, busy, again=True)
     try:
@@ -210,7 +209,13 @@ def _answer(actor: Actor, question: _Question) -> Choices:
 
 def _asked(question: _Question) -> Options:
     """Ask in a thread, which gives its place back whenever it ends. Raises TimeoutError, and what the function does."""
-    return asked(lambda: _ask(question), place=_places, name="choices", seconds=SECONDS + _GRACE)
+    return asked(
+        lambda: _ask(question),
+        places=_places,
+        tenant_id=question.tenant_id,
+        name="choices",
+        seconds=SECONDS + _GRACE,
+    )
 
 
 async def _ask(question: _Question) -> Options:

@@ -7,7 +7,6 @@ taken or the person is told that all are, and what is raised becomes a sentence.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -21,7 +20,7 @@ from integrations.registry import registry
 from integrations.sdk import AuthError, IntegrationError, Item, PollingTrigger, RateLimited
 from integrations.sdk.limits import NotYet, TooLate
 from orchestrator import jsongate
-from orchestrator.builder.aside import asked
+from orchestrator.builder.aside import Places, asked
 from orchestrator.builder.spoken import words_of
 from orchestrator.egress import egress_policy
 from orchestrator.errors import Invalid
@@ -48,7 +47,7 @@ KEPT: Final = 3
 _GRACE: Final = 0.5
 _MOST: Final = 600
 
-_places = threading.BoundedSemaphore(AT_ONCE)
+_places: Final = Places(AT_ONCE)
 
 
 def samples_fetch(*, actor: Actor, trigger: Trigger) -> int:
@@ -60,7 +59,7 @@ def samples_fetch(*, actor: Actor, trigger: Trigger) -> int:
     config, declared = _checked(trigger.config)
     credential = _opened(actor, config, declared)
     clean = Redactor(credential.secrets if credential else ())
-    if not _places.acquire(blocking=False):
+    if not _places.take(actor.tenant.pk):
         raise Invalid(_("Too many are looking at this moment. Try again in a few seconds."))
     try:
         items = _asked(actor, declared, config, credential)
@@ -106,7 +105,8 @@ def _asked(
     egress_allow = tuple(actor.tenant.egress_allow or ())
     return asked(
         lambda: _ask(declared, config, credential, actor.tenant.pk, egress_allow),
-        place=_places,
+        places=_places,
+        tenant_id=actor.tenant.pk,
         name="polling-sample",
         seconds=SECONDS + _GRACE,
     )

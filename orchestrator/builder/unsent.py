@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,7 +26,7 @@ from integrations.sdk.client import StepHttp
 from integrations.sdk.context import StepLog
 from integrations.sdk.holding import HeldRequest, HoldingWire
 from integrations.sdk.state import MemoryStore
-from orchestrator.builder.aside import asked
+from orchestrator.builder.aside import Places, asked
 from orchestrator.builder.board import Board
 from orchestrator.builder.data import place_of
 from orchestrator.builder.readable import fit
@@ -54,7 +53,7 @@ AT_ONCE: Final = 4
 NO_RUN: Final = "0"
 _MAX_WHY: Final = 400
 
-_places = threading.BoundedSemaphore(AT_ONCE)
+_places: Final = Places(AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +115,18 @@ def unsent(board: Board, step: StepDefinition, action: Action) -> Unsent:
         found.why = error.message
         return found
     found.credential, found.clean = call.credential, Redactor(call.secrets)
-    if not _places.acquire(blocking=False):
+    if not _places.take(call.tenant_id):
         found.why = _("Too many requests are being looked at at this moment.")
         found.do = _("Try again in a moment.")
         return found
     try:
-        asked(lambda: _held(call, found), place=_places, name="unsent", seconds=SECONDS + _GRACE)
+        asked(
+            lambda: _held(call, found),
+            places=_places,
+            tenant_id=call.tenant_id,
+            name="unsent",
+            seconds=SECONDS + _GRACE,
+        )
     except Exception as error:
         # Anew: a thread that nobody waits for any more may go on with what it has.
         return _explained(Unsent(credential=found.credential, clean=found.clean), error)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_SCHEMA: Final = 64_000  # characters as JSON
 MAX_NODES: Final = 500  # schemas in a schema, each reference counted as what it leads to
+CHOICES_A_NODE: Final = 100  # of an enum, which a page shows and a value is held against one by one
 MAX_DEPTH: Final = 16
 MAX_PROBLEMS: Final = 20
 MAX_VALUE: Final = 1_000_000  # characters and items
@@ -141,8 +142,11 @@ class _Walk:
             if self._cost(self.schema, ()) > MAX_NODES:
                 yield (
                     (),
-                    _("The schema has more than %(most)s parts, counting each reference as what it leads to.")
-                    % {"most": MAX_NODES},
+                    _(
+                        "The schema has more than %(most)s parts, counting each reference as what it leads to, and "
+                        "every %(choices)s values of an enum as one part."
+                    )
+                    % {"most": MAX_NODES, "choices": CHOICES_A_NODE},
                 )
         except _Circle as circle:
             yield circle.path, _("This leads back to itself, so a value could be followed without end.")
@@ -185,7 +189,8 @@ class _Walk:
         """Return how many schemas a value may be held against. Raises _Circle."""
         if not isinstance(schema, Mapping) or len(path) > 4 * MAX_DEPTH:
             return 1
-        total = 1
+        choices = schema.get("enum")
+        total = 1 + (len(choices) // CHOICES_A_NODE if isinstance(choices, list) else 0)
         reference = schema.get("$ref")
         if isinstance(reference, str):
             if reference in around:

@@ -7,6 +7,7 @@ never an expression: it reaches the step by references into ``arguments``, a nam
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,6 +40,8 @@ _LATE: Final = "It may have had its effect all the same: find out before you do 
 READS: Final = ("read", "search")
 # Of what a tool would be given, in the question to a person, in characters of JSON.
 MOST_ASKED: Final = 9_000
+# What turns a line around, and what nobody sees: with them a model could have a person read something else.
+_DECEIVING: Final = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +148,18 @@ def _fixed(action: Action, inputs: Mapping[str, Any]) -> frozenset[str]:
 def asked_of(given: Mapping[str, Any]) -> str:
     """Return what a tool would be given as a person is shown it: of much the beginning of each part."""
     texts = {name: _of_large(value) if is_large(value) else value for name, value in given.items()}
-    whole = written(texts)
+    whole = _plain(written(texts))
     if len(whole) <= MOST_ASKED:
         return whole
     # No part is cut away as a whole: a model could fill the place with others.
     most = MOST_ASKED // (2 * len(texts))
-    return written({name: _beginning(value, most) for name, value in texts.items()})[:MOST_ASKED]
+    parts = (f"{_plain(written(name))}: {_beginning(value, most)}" for name, value in texts.items())
+    return f"{{{', '.join(parts)}}}"[:MOST_ASKED]
+
+
+def _plain(text: str) -> str:
+    """Return JSON with what would not be read as it is written as its code."""
+    return _DECEIVING.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _of_large(value: Any) -> str:
@@ -159,10 +168,11 @@ def _of_large(value: Any) -> str:
     return _("(more than a megabyte, which is too much to show)")
 
 
-def _beginning(value: Any, most: int) -> Any:
-    text = value if isinstance(value, str) else written(value)
-    more = len(text) - most
-    return value if more <= 0 else f"{text[:most]}… (+{more})"
+def _beginning(value: Any, most: int) -> str:
+    """Return a value's JSON, of much the beginning, counted as it is shown: a sign may take the place of twelve."""
+    inner = _plain(written(value if isinstance(value, str) else written(value)))[1:-1]
+    more = len(inner) - most
+    return _plain(written(value)) if more <= 0 else f'"{inner[:most]}… (+{more})"'
 
 
 def references(arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from integrations.sdk.fields import choices_of
 from orchestrator import jsongate
+from orchestrator.flow.json_schemas import schema_problems
 from orchestrator.types import JSONValue
 
 LONG_TEXT: Final = 200
@@ -86,8 +87,11 @@ def form_fields(
 
 
 def form_value(schema: Any, posted: Mapping[str, str]) -> dict[str, JSONValue]:
-    """Return what was filled in as an object; what was left empty is left out."""
+    """Return what was filled in as an object; what was left empty is left out, and all of it where no form is shown."""
     value: dict[str, JSONValue] = {}
+    if schema_problems(schema):
+        # An approval's form may come from data: what cannot be used may be of any size.
+        return value
     for index, name, field in _properties(schema):
         text = str(posted.get(f"f{index}", "")).replace("\r\n", "\n")
         if _kind(field) == "switch":

@@ -18,6 +18,7 @@ from orchestrator.alerts.services import channel_update
 from orchestrator.tenants.access import system_actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Trigger, Workflow
+from runs import alert_triggers
 from runs.models import Subscription
 from tests.alerts.conftest import NOON, look_at, look_through, said
 from tests.runs.ground import make_workflow
@@ -27,9 +28,9 @@ Make = Callable[..., AlertChannel]
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
-def live(workflow: Workflow, kind: str = "polling", which: str = "rss.newItem") -> Trigger:
+def live(workflow: Workflow, kind: str = "polling", which: str = "rss.newItem", key: str = "news") -> Trigger:
     return Trigger.unscoped.create(
-        tenant=workflow.tenant, workflow=workflow, key="news", type=kind, live_config={"trigger": which},
+        tenant=workflow.tenant, workflow=workflow, key=key, type=kind, live_config={"trigger": which},
         next_fire_at=NOON if kind == "polling" else None,
     )  # fmt: skip
 
@@ -99,6 +100,23 @@ def test_a_storm_is_one_message(make_channel: Make, tenant: Tenant, other_tenant
             subscribed(live(workflow, "event", "github.newEvent"), failures=4, error=error)
     told = look_through(NOON, NOON + 60 * MINUTE, MINUTE)
     assert [(at, len(document["items"])) for at, document in told] == [(NOON + 5 * MINUTE, 30)]
+
+
+def test_thousands_of_one_tenant_hide_no_others(
+    make_channel: Make, tenant: Tenant, other_tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_triggers, "_LOOKED_AT", 4)
+    for number in range(5):
+        workflow = make_workflow(tenant, slug=f"flow-{number}")
+        fails(live(workflow))
+        subscribed(live(workflow, "event", "github.newEvent", key="sold"), failures=4, error={"message": "No."})
+    make_channel(of=other_tenant, name="theirs")
+    make_channel()
+    workflow = make_workflow(other_tenant, slug="theirs")
+    fails(live(workflow))
+    subscribed(live(workflow, "event", "github.newEvent", key="sold"), failures=4, error={"message": "No."})
+    told = {document["tenant"]["slug"]: len(document["items"]) for document in look_at(NOON + 6 * MINUTE)}
+    assert told == {tenant.slug: 6, other_tenant.slug: 2}
 
 
 @pytest.mark.parametrize(

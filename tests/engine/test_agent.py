@@ -354,14 +354,25 @@ def test_before_a_tool_that_does_more_than_read_a_person_is_asked_and_a_rejectio
     assert world.statuses("agent[2].put") == ["succeeded"]
 
 
-def test_a_person_sees_something_of_each_argument_however_long_the_others_are() -> None:
+@pytest.mark.parametrize(
+    ("text", "more"), [("x" * 30_000, 28_500), ("\x01" * 4_500, 25_500), ("\u202e" * 4_500, 25_500)]
+)
+def test_a_person_sees_something_of_each_argument_however_long_the_others_are(text: str, more: int) -> None:
     told: list[str] = []
-    world = world_with(([call("post", 1, text="x" * 30_000, to="thief")], "Sent."), actions=[letter])
+    world = world_with(([call("post", 1, text=text, to="thief")], "Sent."), actions=[letter])
     world.answer = lambda world, row: told.append(row.inputs["message"]) or default_answer(world, row)  # type: ignore[func-returns-value, index, call-overload]
     given(world.run(agent(step("post", "sim.letter", inputs={"copies": 2}), approval="always")))
     (question,) = told
-    assert question.endswith('… (+28500)", "to": "thief", "copies": 2}')
+    assert question.endswith(f'… (+{more})", "to": "thief", "copies": 2}}')
     assert len(question) < 10_000
+
+
+def test_a_person_is_shown_what_would_be_read_otherwise_than_it_is_written() -> None:
+    told: list[str] = []
+    world = world_with(([call("post", 1, text="Hello", to="\u202emoc.knab@ada\U000e0041")], "Sent."), actions=[letter])
+    world.answer = lambda world, row: told.append(row.inputs["message"]) or default_answer(world, row)  # type: ignore[func-returns-value, index, call-overload]
+    given(world.run(agent(step("post", "sim.letter", inputs={"copies": 2}), approval="always")))
+    assert r'"to": "\u202emoc.knab@ada\udb40\udc41"' in told[0]
 
 
 def test_of_a_call_that_its_action_refuses_nobody_is_asked() -> None:

@@ -143,6 +143,11 @@ def test_depth_and_size_are_bounded() -> None:
     assert schema_problems(bottomless)
     wide = {"properties": {f"p{number}": {} for number in range(MAX_NODES)}}
     assert "more than 500 parts" in schema_problems(wide)[0][1]
+    # A short text, and three million choices to whoever draws it.
+    many = {"$defs": {"many": {"enum": [1] * 15_000}}, "properties": {"a": {"$ref": "#/$defs/many"}}}
+    assert schema_problems(many) == []
+    many["properties"] = {f"p{number}": {"$ref": "#/$defs/many"} for number in range(200)}
+    assert "more than 500 parts" in schema_problems(many)[0][1]
 
 
 def test_the_number_of_problems_is_bounded() -> None:

@@ -121,6 +121,10 @@ def test_problems_go_to_the_field_with_the_longest_name_that_fits() -> None:
     assert by_field(schema, problems) == ({"a": "1", "a.b": "2", "list": "4"}, ["5", "6"])
 
 
+def test_by_a_schema_that_cannot_be_used_nothing_is_read() -> None:
+    assert form_value(one({"type": "strng"}), {"f0": "x"}) == {}
+
+
 @pytest.mark.parametrize("schema", [None, [], {}, {"properties": []}, {"properties": {"x": 7}}, one({"enum": []})])
 def test_what_is_no_schema_breaks_nothing(schema: Any) -> None:
     assert isinstance(form_fields(schema, id_prefix="f"), tuple)

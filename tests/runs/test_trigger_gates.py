@@ -47,6 +47,7 @@ from runs.clock import DatabaseClock
 from runs.engine.ports import OpenCredential
 from runs.gates import Gates
 from runs.models import RateGate, Run
+from runs.poll_rows import poll_now
 from runs.polls import Polls
 from runs.rounds import Rounds
 from runs.subscriptions import Subscriptions
@@ -177,6 +178,24 @@ def test_a_poll_whose_turn_comes_later_asks_then_with_the_turn_it_was_given(
     assert free_at(tenant) == taken, "it asked for no other turn"
     trigger.refresh_from_db()
     assert not {"turn", "waits"} & set(trigger.state["poll"])
+
+
+def test_who_has_a_trigger_looked_at_before_its_turn_does_not_pass_the_limit(
+    actor: Actor, tenant: Tenant, shop: Upstream
+) -> None:
+    trigger, now = live(actor, "polling", "shop.news"), timezone.now()
+    # As a worker leaves it that went away.
+    Trigger.unscoped.filter(pk=trigger.pk).update(state={"poll": {"since": now.isoformat()}})
+    a_step_asks(tenant)
+    once(Polls, now)
+    trigger.refresh_from_db()
+    at, taken = trigger.next_fire_at, free_at(tenant)
+    assert not polled(trigger).under_way
+    poll_now(actor=actor, trigger=trigger, now=now)
+    once(Polls, now)
+    assert shop.calls == []
+    trigger.refresh_from_db()
+    assert (trigger.next_fire_at, free_at(tenant)) == (at, taken), "its turn is still its own"
 
 
 def test_a_poll_that_is_given_no_turn_keeps_its_cursor_and_asks_again(
