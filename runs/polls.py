@@ -29,12 +29,12 @@ from orchestrator.flow.polling import DEFAULT_SECONDS, PollingConfig, backoff, c
 from orchestrator.large import TAKEN, give_room
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
+from runs.clock import kept_moment
 from runs.engine.classify import failure_of
 from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
 from runs.engine.turns import pass_on
-from runs.gates import moment_of
 from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import (
     SKIPS,
@@ -149,7 +149,7 @@ class Polls(Rounds[PollClaim]):
         seconds = seconds_of(claim.config)
         inputs = checked_inputs(trigger, config.inputs, credential)
         gate = self.gates.of(
-            trigger, inputs, credential, tenant_id=claim.tenant_id, held=moment_of(claim.state.get(TURN))
+            trigger, inputs, credential, tenant_id=claim.tenant_id, held=kept_moment(claim.state.get(TURN))
         )
         context = poll_context(
             trigger,

@@ -15,7 +15,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.workflows.models import Trigger
-from runs.gates import moment_of
+from runs.clock import kept_moment
 from runs.models import Subscription
 from runs.states import SubscriptionStatus
 
@@ -50,7 +50,7 @@ def trouble_of(row: Subscription) -> tuple[str, str, datetime | None]:
     """
     if row.error is not None:
         why = " ".join(str(part) for part in (row.error.get("message"), row.error.get("hint")) if part)
-        return "subscribe", why, moment_of(row.error.get("since"))
+        return "subscribe", why, kept_moment(row.error.get("since"))
     if row.unread is not None:
         return "unread", str(row.unread.get("message")), None
     if row.credential_name and row.credential_id is None:
