@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from integrations.sdk.errors import AuthError, InputError, RateLimited
+from integrations.sdk.errors import AuthError, InputError
 from integrations.sdk.limits import NotYet
 from integrations.sdk.polling import Item, Polled, PollingTrigger
 from integrations.words import gettext as _
@@ -34,7 +34,7 @@ from runs.engine.classify import failure_of
 from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
-from runs.engine.turns import pass_on
+from runs.engine.turns import passing_on
 from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import (
     SKIPS,
@@ -162,11 +162,8 @@ class Polls(Rounds[PollClaim]):
             deadline=self.clock.now() + timedelta(seconds=seconds),
             tenant_id=claim.tenant_id,
         )
-        try:
+        async with passing_on(gate):
             return await within(seconds + _GRACE, trigger.poll(context, _cursor(claim, config)), waits=lambda: None)
-        except RateLimited as error:
-            await pass_on(gate, error)
-            raise
 
     def _heard(self, trigger: PollingTrigger, credential: OpenCredential, refused: str | None) -> None:
         """Pass on what the provider thinks of its own credential."""

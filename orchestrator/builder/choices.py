@@ -56,7 +56,7 @@ from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, SecretsUnreadable
 from orchestrator.vault.sharing import usable_of_name
-from runs.engine.turns import pass_on
+from runs.engine.turns import passing_on
 from runs.look_gates import look_gate
 
 if TYPE_CHECKING:
@@ -238,11 +238,8 @@ async def _ask(question: _Question) -> Options:
         http.gate = gate
         context = OptionsContext(auth=AuthView(auth), http=http, inputs=question.inputs)
         function: Callable[..., Awaitable[Options]] = question.action.options[question.name]
-        async with asyncio.timeout(SECONDS):
+        async with passing_on(gate), asyncio.timeout(SECONDS):
             return await function(context, question.query, question.cursor or None)
-    except RateLimited as error:
-        await pass_on(gate, error)
-        raise
     finally:
         await pool.aclose()
 

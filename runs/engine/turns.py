@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from integrations.sdk.errors import IntegrationError, RateLimited
 from integrations.sdk.limits import Gate, NotYet, TooLate
 
 log: Final = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def passing_on(gate: Gate | None) -> AsyncIterator[None]:
+    """Make a call, and pass on what it raises as ``pass_on`` does."""
+    try:
+        yield
+    except RateLimited as error:
+        await pass_on(gate, error)
+        raise
 
 
 async def pass_on(gate: Gate | None, error: BaseException) -> None:
