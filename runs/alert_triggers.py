@@ -6,10 +6,10 @@ that is away, or a credential that ended, is one message.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import QuerySet
 
@@ -21,7 +21,7 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.workflows.models import Trigger
 from runs.models import Subscription
 from runs.poll_rows import failing_since, polls_failing_of
-from runs.subscription_state import needing_a_person, trouble_of
+from runs.subscription_state import needing_a_person, told, trouble_of
 
 # What fails for less long mostly works again by itself.
 RIPE: Final = timedelta(minutes=5)
@@ -88,7 +88,7 @@ def _live() -> QuerySet[Trigger]:
 
 def _polls(live: QuerySet[Trigger], most: int | None) -> Iterator[_Failing]:
     for row, state in polls_failing_of(live.order_by("pk"), most):
-        yield _Failing(trigger=row, since=failing_since(state), how="poll", why=_told(state["error"]))
+        yield _Failing(trigger=row, since=failing_since(state), how="poll", why=told(state["error"]))
 
 
 def _subscriptions(live: QuerySet[Trigger], now: datetime, most: int | None) -> Iterator[_Failing]:
@@ -97,10 +97,6 @@ def _subscriptions(live: QuerySet[Trigger], now: datetime, most: int | None) -> 
         assert row.trigger is not None
         how, why, since = trouble_of(row)
         yield _Failing(trigger=row.trigger, since=since, how=how, why=why)
-
-
-def _told(error: Mapping[str, Any]) -> str:
-    return " ".join(str(part) for part in (error.get("message"), error.get("hint")) if part)
 
 
 def _name(row: Trigger) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,7 +14,7 @@ from orchestrator.tenants.permissions import MINIMUM_ROLE
 from orchestrator.vault.crypto import VaultError
 from runs.states import SubscriptionStatus
 from runs.subscription_secrets import opened
-from runs.subscription_state import subscription_of
+from runs.subscription_state import subscription_of, told
 
 if TYPE_CHECKING:
     from orchestrator.builder.board import Board
@@ -93,12 +92,6 @@ def _error(row: Subscription | None, *, live: bool) -> str:
     if row.credential_name and row.credential_id is None:
         return _("Its credential %(name)s is gone. Choose another, and publish.") % {"name": row.credential_name}
     return ""
-
-
-def told(error: Any) -> str:
-    """Return a failure that was kept, as a person reads it."""
-    parts = (error.get("message"), error.get("hint")) if isinstance(error, Mapping) else ()
-    return " ".join(str(part) for part in parts if part)
 
 
 def _secret(row: Subscription) -> str:

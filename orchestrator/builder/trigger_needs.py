@@ -10,11 +10,10 @@ from django.utils.translation import gettext as _
 
 from integrations.registry import registry
 from orchestrator.alerts.kinds import TROUBLES
-from orchestrator.builder.subscribed import told
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Trigger
 from runs.poll_rows import polls_failing
-from runs.subscription_state import subscriptions_needing_a_person, trouble_of
+from runs.subscription_state import subscriptions_needing_a_person, told, trouble_of
 
 
 @dataclass(frozen=True, kw_only=True)
