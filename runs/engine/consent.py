@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from integrations.builtin.ai import AgentInputs
 from integrations.sdk.errors import InputError
+from integrations.sdk.types import READS
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import render
@@ -31,7 +32,7 @@ from runs.engine.controls import Entered
 from runs.engine.frame import Frame
 from runs.engine.keeping import evaluated, fields
 from runs.engine.ports import OutOfTime, StepFailed
-from runs.engine.tools import ARGUMENTS, READS, Tool, asked_of, references
+from runs.engine.tools import ARGUMENTS, Tool, asked_of, references
 from runs.states import FailureKind, StepStatus
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Consent:
                 if asks and not begun:
                     given = await self._recorded(tool, frame, given)
             except Exception as error:
-                raise (given_up if begun else failed)(self._engine, step, frame, error) from error
+                stopped = given_up(self._engine, step, frame) if begun else failed(self._engine, step, frame, error)
+                raise stopped from error
             if not asks:
                 return _exactly(tool, frame, given)
             if begun:
@@ -174,7 +176,7 @@ def failed(engine: Interpreter, step: StepDefinition, frame: Frame, error: Excep
     return StepFailed(path, record.failure)
 
 
-def given_up(engine: Interpreter, step: StepDefinition, frame: Frame, error: Exception | None = None) -> StepFailed:
+def given_up(engine: Interpreter, step: StepDefinition, frame: Frame) -> StepFailed:
     """End a tool's step that was begun at its last attempt; return what is to be raised."""
     path = frame.path(step.key)
     last = engine.ports.journal.attempts(path)[-1]

@@ -15,6 +15,7 @@ from pydantic import AliasChoices
 
 from integrations.sdk.action import Action
 from integrations.sdk.errors import InputError
+from integrations.sdk.types import READS
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import find_templates
@@ -36,7 +37,6 @@ CUT: Final = (
 )
 SKIPPED: Final = "The tool was not used: it is only used on a condition, which does not hold."
 _LATE: Final = "It may have had its effect all the same: find out before you do it again."
-READS: Final = ("read", "search")
 # Of what a tool would be given, in the question to a person, in characters of JSON.
 MOST_ASKED: Final = 9_000
 
