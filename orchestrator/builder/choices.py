@@ -40,7 +40,7 @@ from integrations.sdk import (
 from integrations.sdk.auth import AuthView
 from integrations.sdk.status import MAX_RETRY_AFTER
 from orchestrator.builder.agents import asking_action
-from orchestrator.builder.aside import asked
+from orchestrator.builder.aside import again_in, asked
 from orchestrator.builder.kept import Kept
 from orchestrator.builder.readable import Line, Part
 from orchestrator.builder.spoken import words_of
@@ -326,7 +326,7 @@ def _when(error: Exception) -> str:
     # Whatever an integration writes there, infinity and "not a number" too.
     if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_RETRY_AFTER:
         return ""
-    return _("Try again in %(count)d seconds.") % {"count": max(1, round(seconds))}
+    return again_in(seconds)
 
 
 def _advice(error: Exception) -> str:

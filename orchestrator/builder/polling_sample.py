@@ -21,7 +21,7 @@ from integrations.registry import registry
 from integrations.sdk import AuthError, IntegrationError, Item, PollingTrigger
 from integrations.sdk.limits import NotYet, TooLate
 from orchestrator import jsongate
-from orchestrator.builder.aside import asked
+from orchestrator.builder.aside import again_in, asked
 from orchestrator.builder.spoken import words_of
 from orchestrator.egress import egress_policy
 from orchestrator.errors import Invalid
@@ -169,8 +169,7 @@ def _keep(actor: Actor, trigger: Trigger, items: list[Item], clean: Redactor) ->
 def _explained(declared: PollingTrigger, error: Exception, clean: Redactor) -> str:
     """Return what an error means, in one sentence or two; a third party's text is redacted like any other."""
     if isinstance(error, NotYet | TooLate):
-        seconds = max(1, round(error.retry_after or 0))
-        return f"{error.message} {_('Try again in %(count)d seconds.') % {'count': seconds}}"
+        return f"{error.message} {again_in(error.retry_after or 0)}"
     if isinstance(error, IntegrationError):
         return clean.text(f"{error.message} {error.hint}".strip())[:_MOST]
     if isinstance(error, TimeoutError):

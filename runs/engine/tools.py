@@ -30,7 +30,7 @@ ARGUMENTS: Final = "arguments"
 # Of what a model gives a tool, and of what it hears of one, in characters of JSON.
 MOST_GIVEN: Final = 200_000
 MOST_HEARD: Final = 20_000
-# Half of what a model wanted to give may be no harm to the form and all the more to the matter.
+# Arguments that were cut short may fit the schema all the same, and mean something else.
 CUT: Final = (
     "The answer was cut at its longest, and this call may not be whole, so the tool was not used. "
     "Write less, or call fewer tools at a time."
