@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integrations.registry import registry
+from orchestrator.builder.spoken import words_of
 from orchestrator.tenants.permissions import MINIMUM_ROLE
 from orchestrator.vault.crypto import VaultError
 from runs.states import SubscriptionStatus
@@ -43,7 +44,7 @@ def subscribed(board: Board, trigger: Trigger) -> Subscribed:
     live = trigger.live_config is not None and board.workflow.enabled
     config = (trigger.live_config if live else trigger.config) or {}
     declared = registry.webhook(str(config.get("trigger")))
-    provider = declared.provider.name if declared else _("the provider")
+    provider = words_of(declared).provider if declared else _("the provider")
     by_hand = declared is not None and declared.subscribe is None
     theirs = declared is not None and declared.has_their_secret
     row = subscription_of(trigger)
