@@ -87,6 +87,7 @@ class Consent:
                 # It only read before, and would do more now. Nobody is asked of what was begun.
                 raise given_up(self._engine, step, frame)
         elif given is None and begun:
+            # What it was approved with is on no record, so its next attempt cannot be given the same.
             raise given_up(self._engine, step, frame)
         await self._ask(tool, {**frame.scope[ARGUMENTS], **tool.step.config.inputs, **(given or {})}, frame)
         if given is None:
