@@ -30,10 +30,12 @@ async def pass_on(gate: Gate | None, error: BaseException) -> None:
     """
     if gate is None or not isinstance(error, RateLimited) or isinstance(error, (NotYet, TooLate)):
         return
-    if not error.retry_after:
+    seconds = error.retry_after
+    # Whatever an integration writes there: "not a number" would close a gate for good.
+    if not isinstance(seconds, int | float) or not seconds > 0:
         return
     try:
-        await gate.close(error.retry_after)
+        await gate.close(seconds)
     except IntegrationError as away:
         # This call's own failure tells more: others find out by themselves.
         log.warning("A gate could not be closed: %s", away)
