@@ -53,7 +53,7 @@ NEEDS_KEYS: Final = MAKES_KEYS | {"web", "worker", "token", "tenant", "user", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Every setting of CONTRACT section 1, checked. Secrets are kept out of ``repr``."""
+    """Every setting, checked. Secrets are kept out of ``repr``."""
 
     data_dir: Path
     debug: bool

@@ -16,6 +16,7 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.ids import first_id_at
 from orchestrator.vault.models import Credential, Health
 from orchestrator.workflows.models import Trigger, Workflow, WorkflowVersion
+from runs.clock import kept_moment
 from runs.models import Run
 from runs.states import RunKind, RunStatus
 
@@ -128,7 +129,7 @@ def missed_slots(now: datetime) -> Iterator[Seen]:
     marked = rows.annotate(text=Cast("state", TextField())).filter(text__contains="noted_at")
     for tenant_id, pk, workflow_id, key, state in marked.values_list("tenant_id", "pk", "workflow_id", "key", "state"):
         gap: dict[str, Any] = (state or {}).get("last_gap") or {}
-        at = _moment(gap.get("noted_at"))
+        at = kept_moment(gap.get("noted_at"))
         count = int(gap.get("missed") or 0) + int(gap.get("left_out") or 0)
         if at is not None and count and now - at < _GAP_KEPT:
             detail = {"missed": gap.get("missed") or 0, "left_out": gap.get("left_out") or 0, "key": key}
@@ -167,11 +168,3 @@ def unwatched(watched: Collection[str]) -> list[int]:
     """Return the alerts of workflows that are not watched for silence any more: somebody decided so."""
     rows = Alert.unscoped.filter(event=Event.SILENT).values_list("pk", "subject")
     return [pk for pk, subject in rows if subject not in watched]
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else None

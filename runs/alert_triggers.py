@@ -6,7 +6,7 @@ that is away, or a credential that ended, is one message.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,7 +22,7 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.workflows.models import Trigger
 from runs.models import Subscription
 from runs.poll_rows import failing_since, polls_failing_of
-from runs.subscription_state import needing_a_person, trouble_of
+from runs.subscription_state import needing_a_person, told, trouble_of
 
 # What fails for less long mostly works again by itself.
 RIPE: Final = timedelta(minutes=5)
@@ -89,7 +89,7 @@ def _live() -> QuerySet[Trigger]:
 
 def _polls(live: QuerySet[Trigger], most: int | None) -> Iterator[_Failing]:
     for row, state in polls_failing_of(_in_turn(live), most):
-        yield _Failing(trigger=row, since=failing_since(state), how="poll", why=_told(state["error"]))
+        yield _Failing(trigger=row, since=failing_since(state), how="poll", why=told(state["error"]))
 
 
 def _subscriptions(live: QuerySet[Trigger], now: datetime, most: int | None) -> Iterator[_Failing]:
@@ -105,10 +105,6 @@ def _in_turn(rows: QuerySet[Any]) -> QuerySet[Any]:
     place = Window(RowNumber(), partition_by=["tenant_id"], order_by=["pk"])
     ordered: QuerySet[Any] = rows.annotate(place=place).order_by("place", "pk")
     return ordered
-
-
-def _told(error: Mapping[str, Any]) -> str:
-    return " ".join(str(part) for part in (error.get("message"), error.get("hint")) if part)
 
 
 def _name(row: Trigger) -> str:

@@ -1,4 +1,4 @@
-"""One clock for leases: the database server's, since the clocks of several hosts differ."""
+"""One clock for leases: the database server's, since those of several hosts differ; and moments as they are kept."""
 
 from __future__ import annotations
 
@@ -36,3 +36,12 @@ def database_now() -> datetime:
     clock = DatabaseClock()
     clock.synchronise()
     return clock.now()
+
+
+def kept_moment(kept: object) -> datetime | None:
+    """Return a moment that was kept as a text, None for anything else."""
+    try:
+        found = datetime.fromisoformat(kept) if isinstance(kept, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo else None

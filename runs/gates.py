@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -30,10 +30,13 @@ from integrations.sdk.declaration import Declaration
 from integrations.sdk.errors import RateLimited, Transient
 from integrations.sdk.limits import NotYet, RateLimit, TooLate
 from integrations.words import gettext as _
-from runs.adapters import Readers
 from runs.clock import DatabaseClock
 from runs.engine.ports import OpenCredential
 from runs.gate_rows import CLOSED_SECONDS, HORIZON_SECONDS, closed_until, gate_close, turns_take
+
+if TYPE_CHECKING:
+    # Drivers have it: it brings aiohttp, several megabytes that the web process, which counts here too, need not hold.
+    from runs.adapters import Readers
 
 # The longest that a request waits in the loop, where its step has more time than that.
 PATIENCE_SECONDS: Final = 20.0
@@ -82,15 +85,6 @@ def counted_of(declared: Declaration, inputs: Any, *, credential_id: int | None,
     text = "\0".join((declared.provider.key, str(of), str(named)))
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return Counted(tenant_id=tenant_id, key=key, limit=limit)
-
-
-def moment_of(kept: object) -> datetime | None:
-    """Return a moment that was kept as a text, None for anything else."""
-    try:
-        found = datetime.fromisoformat(kept) if isinstance(kept, str) else None
-    except ValueError:
-        return None
-    return found if found is not None and found.tzinfo else None
 
 
 class Gates:

@@ -36,7 +36,7 @@ from orchestrator.tenants.permissions import require_operation
 from orchestrator.types import JSONValue
 from orchestrator.workflows.models import Trigger, Workflow
 from runs import doorbell
-from runs.gates import moment_of
+from runs.clock import kept_moment
 from runs.models import Payload, Run
 from runs.sample_rows import sample_keep
 from runs.values import large
@@ -245,7 +245,7 @@ def polls_failing_of(rows: QuerySet[Trigger], most: int | None) -> list[tuple[Tr
 
 def failing_since(state: Mapping[str, Any]) -> datetime | None:
     """Return when the first of the last polls failed; None where that is not known."""
-    return moment_of(state.get("failing_since"))
+    return kept_moment(state.get("failing_since"))
 
 
 def _failures(state: Mapping[str, Any]) -> int:

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from integrations.sdk.errors import AuthError, InputError, RateLimited
+from integrations.sdk.errors import AuthError, InputError
 from integrations.sdk.limits import NotYet
 from integrations.sdk.polling import Item, Polled, PollingTrigger
 from integrations.words import gettext as _
@@ -29,12 +29,12 @@ from orchestrator.flow.polling import DEFAULT_SECONDS, PollingConfig, backoff, c
 from orchestrator.large import TAKEN, give_room
 from orchestrator.types import JSONValue
 from orchestrator.vault.redaction import Redactor
+from runs.clock import kept_moment
 from runs.engine.classify import failure_of
 from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
-from runs.engine.turns import pass_on
-from runs.gates import moment_of
+from runs.engine.turns import passing_on
 from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import (
     SKIPS,
@@ -149,7 +149,7 @@ class Polls(Rounds[PollClaim]):
         seconds = seconds_of(claim.config)
         inputs = checked_inputs(trigger, config.inputs, credential)
         gate = self.gates.of(
-            trigger, inputs, credential, tenant_id=claim.tenant_id, held=moment_of(claim.state.get(TURN))
+            trigger, inputs, credential, tenant_id=claim.tenant_id, held=kept_moment(claim.state.get(TURN))
         )
         context = poll_context(
             trigger,
@@ -162,11 +162,8 @@ class Polls(Rounds[PollClaim]):
             deadline=self.clock.now() + timedelta(seconds=seconds),
             tenant_id=claim.tenant_id,
         )
-        try:
+        async with passing_on(gate):
             return await within(seconds + _GRACE, trigger.poll(context, _cursor(claim, config)), waits=lambda: None)
-        except RateLimited as error:
-            await pass_on(gate, error)
-            raise
 
     def _heard(self, trigger: PollingTrigger, credential: OpenCredential, refused: str | None) -> None:
         """Pass on what the provider thinks of its own credential."""

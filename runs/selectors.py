@@ -78,7 +78,7 @@ def run_summary(run: Run) -> dict[str, Any]:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """Return a run with its first 200 attempts in the shape of CONTRACT section 3; at most six queries."""
+    """Return a run with its first 200 attempts in the shape that the API answers; at most six queries."""
     steps, more = _steps_after(run, cursor=0, path=None)
     sizes = _sizes(run, [run.trigger_ref, run.output_ref, *_refs(steps)])
     trigger = _shown(run, run.trigger, run.trigger_ref, sizes)

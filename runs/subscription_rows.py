@@ -38,7 +38,7 @@ from orchestrator.flow.names import TriggerType
 from orchestrator.vault.crypto import VaultError
 from orchestrator.workflows.addresses import trigger_address, trigger_path
 from orchestrator.workflows.models import Trigger, Workflow
-from runs.gates import moment_of
+from runs.clock import kept_moment
 from runs.models import Subscription
 from runs.states import SubscriptionStatus
 from runs.subscription_secrets import Shared, new_secret, opened, seal
@@ -280,7 +280,7 @@ def _claimed(row: Subscription, now: datetime) -> Claim:
         shared=shared,
         failures=row.failures,
         told_at=row.told_at,
-        turn=moment_of((row.error or {}).get("turn")),
+        turn=kept_moment((row.error or {}).get("turn")),
         egress_allow=tuple(row.tenant.egress_allow or ()),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,7 @@ from orchestrator.tenants.access import Actor
 from orchestrator.tenants.models import Tenant
 from orchestrator.tenants.permissions import require_operation
 from orchestrator.workflows.models import Trigger
-from runs.gates import moment_of
+from runs.clock import kept_moment
 from runs.models import Subscription
 from runs.states import SubscriptionStatus
 
@@ -43,14 +44,19 @@ def needing_a_person(now: datetime) -> Q:
     return wanted & (fails | lacks | Q(unread__isnull=False))
 
 
+def told(error: object) -> str:
+    """Return a failure that was kept with a trigger, of a poll or a subscription, as a person reads it."""
+    parts = (error.get("message"), error.get("hint")) if isinstance(error, Mapping) else ()
+    return " ".join(str(part) for part in parts if part)
+
+
 def trouble_of(row: Subscription) -> tuple[str, str, datetime | None]:
     """Return what is wrong with one that needs a person: how, a key of ``TROUBLES``; why, for a person; since when.
 
     None is for what nobody knows the beginning of, and for what was lost with a single request.
     """
     if row.error is not None:
-        why = " ".join(str(part) for part in (row.error.get("message"), row.error.get("hint")) if part)
-        return "subscribe", why, moment_of(row.error.get("since"))
+        return "subscribe", told(row.error), kept_moment(row.error.get("since"))
     if row.unread is not None:
         return "unread", str(row.unread.get("message")), None
     if row.credential_name and row.credential_id is None:

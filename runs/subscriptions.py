@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from django.db import DatabaseError
 
 from integrations.registry import registry
-from integrations.sdk.errors import AuthError, InputError, NotFound, RateLimited
-from integrations.sdk.limits import Gate, NotYet
+from integrations.sdk.errors import AuthError, InputError, NotFound
+from integrations.sdk.limits import NotYet
 from integrations.sdk.webhook import Subscription as Told
 from integrations.sdk.webhook import WebhookTrigger, subscribed
 from integrations.words import gettext as _
@@ -31,7 +31,7 @@ from runs.engine.classify import failure_of
 from runs.engine.ports import OpenCredential, SecretsAway
 from runs.engine.records import Failure
 from runs.engine.timing import Late, within
-from runs.engine.turns import pass_on
+from runs.engine.turns import passing_on
 from runs.poll_context import checked_inputs, poll_context
 from runs.rounds import Rounds
 from runs.states import FailureKind
@@ -54,7 +54,6 @@ MAX_STATE_BYTES: Final = 64 * 1024
 AWAY: Final = timedelta(seconds=30)
 _GRACE: Final = 0.25
 _NOTHING: Final = OpenCredential()
-T = TypeVar("T")
 
 
 class _Unfit(Exception):
@@ -157,7 +156,8 @@ class Subscriptions(Rounds[Claim]):
         if claim.work is Work.UNSUBSCRIBE:
             if trigger.unsubscribe is not None:
                 ended = trigger.unsubscribe(context, claim.told)
-                await _passed(gate, within(seconds + _GRACE, ended, waits=_nothing))
+                async with passing_on(gate):
+                    await within(seconds + _GRACE, ended, waits=_nothing)
             return None
         if claim.work is Work.RENEW and trigger.renew is None and claim.told.expires_at is None:
             # Nothing to ask: the credential is there, and that was all to be looked at.
@@ -166,7 +166,8 @@ class Subscriptions(Rounds[Claim]):
             raise InputError(_("The secret of this trigger cannot be opened."), hint=_("Publish the workflow again."))
         known = claim.told if claim.work is Work.RENEW else None
         made = subscribed(trigger, context, claim.address, claim.shared.secret, known)
-        told = await _passed(gate, within(seconds + _GRACE, made, waits=_nothing))
+        async with passing_on(gate):
+            told = await within(seconds + _GRACE, made, waits=_nothing)
         return _checked(told, redactor, claim)
 
     def _later(self, claim: Claim, error: NotYet) -> Outcome:
@@ -181,15 +182,6 @@ class Subscriptions(Rounds[Claim]):
         error = {"kind": failure.kind.value, "message": failure.message, "hint": failure.hint}
         waits = backoff(claim.failures + 1, retry_after=failure.retry_after)
         return Outcome(at=now, next_at=now + waits, error=error)
-
-
-async def _passed(gate: Gate | None, call: Awaitable[T]) -> T:
-    """Return what a call gives; a provider that has too many has everybody wait who is counted with it."""
-    try:
-        return await call
-    except RateLimited as error:
-        await pass_on(gate, error)
-        raise
 
 
 def _registered(claim: Claim, trigger: WebhookTrigger | None) -> WebhookTrigger:

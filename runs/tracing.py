@@ -265,7 +265,7 @@ def _said(failure: Failure | None) -> str:
 
 def _steps_above(definition: WorkflowDefinition) -> dict[str, tuple[str, bool]]:
     agents = [step.key for _, step in definition.walk() if step.action == AGENT]
-    own = {own: (key, True) for key in agents for own in own_keys(key)}
+    own = {row: (key, True) for key in agents for row in own_keys(key)}
     return own | {
         inner.key: (step.key, step.action in LOOPS)
         for _, step in definition.walk()

@@ -21,7 +21,7 @@ from integrations.sdk.fields import secret_problems
 from integrations.sdk.options import OptionsFunction, problems_of
 from integrations.sdk.provider import Provider
 from integrations.sdk.sensitive import PATH
-from integrations.sdk.types import AuthType, Effect
+from integrations.sdk.types import READS, AuthType, Effect
 
 __all__ = ["DECLARED", "Action", "action"]
 
@@ -96,7 +96,7 @@ class Action(Declaration):
 
     def reads(self, inputs: BaseModel) -> bool:
         """Whether this very call only reads."""
-        return self.effect in ("read", "search") if self.reads_when is None else bool(self.reads_when(inputs))
+        return self.effect in READS if self.reads_when is None else bool(self.reads_when(inputs))
 
     @cached_property
     def is_async(self) -> bool:

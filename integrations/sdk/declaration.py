@@ -88,7 +88,7 @@ class Declaration:
         raise InputError("; ".join(texts), field=field)
 
     def check_auth(self, auth: Mapping[str, Any]) -> None:
-        """Raise AuthError naming what is needed, unless ``auth`` (CONTRACT section 4, or empty) is taken here."""
+        """Raise AuthError naming what is needed, unless ``auth``, as ``ctx.auth`` has it or empty, is taken here."""
         kind = auth.get("type", "none")
         if kind == "none" and not self.auth_required:
             return

@@ -1,4 +1,4 @@
-"""How many requests a provider takes in a while, and how a step's requests wait for their turn."""
+"""How many requests a provider takes in a while, and how requests wait for their turn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from integrations.sdk.errors import DeclarationError, RateLimited
 
-# Of an action's inputs: what its requests are counted for.
+# Of the inputs of an action or a trigger: what its requests are counted for.
 LimitKey: TypeAlias = Callable[[Any], str]
 
 
@@ -17,8 +17,8 @@ class RateLimit:
     """So many requests in so many seconds, of all workers together.
 
     ``burst`` is how many may come at once after a pause, as many as ``requests`` where it is left out. They are counted
-    for each credential and, where an action has a ``rate_limit_key``, for each value of that; with ``by_credential``
-    off for the value alone, whichever credential of the workspace is used.
+    for each credential and, where an action or a trigger has a ``rate_limit_key``, for each value of that; with
+    ``by_credential`` off for the value alone, whichever credential of the workspace is used.
     """
 
     requests: int

@@ -132,7 +132,7 @@ class Provider:
     ) -> Callable[[httpx.Request], None] | None:
         """Return what puts the credential on a request, or None where there is nothing to put.
 
-        ``auth`` is ``ctx.auth`` of CONTRACT section 4; ``settings`` are the credential's readable ones.
+        ``auth`` is what ``ctx.auth`` holds; ``settings`` are the credential's readable ones.
         """
         auth_type = str(auth.get("type", "none"))
         if auth_type == "none":

@@ -54,7 +54,7 @@ class AlertChannelCreate(_Channel):
 
 
 class LastDelivery(BaseModel):
-    """What became of the last message; ``error`` says why it did not arrive, or is tried again."""
+    """What became of the last message; ``error`` says why it did not arrive, is tried again, or was not sent."""
 
     status: AlertDelivery.Status
     error: str

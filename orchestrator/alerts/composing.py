@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from integrations.words import declared
 from orchestrator.alerts import telling
 from orchestrator.alerts.deliveries import delivery_add
 from orchestrator.alerts.kinds import TROUBLES, Event, Status
@@ -235,7 +236,7 @@ def _text(tenant: Tenant, item: Item, alert: Alert) -> str:
 
 def _trigger_text(tenant: Tenant, item: Item, alert: Alert) -> str:
     detail, at = alert.detail, _time(tenant, alert.fired_at)
-    name = f"“{detail['trigger']}”"
+    name = f"“{declared(detail['trigger'])}”"
     if not item.standing.firing:
         return _("%(trigger)s had begun to fail at %(at)s.") % {"trigger": name, "at": at}
     said = one_line(_(TROUBLES[detail["how"]]) % {"trigger": name, "why": detail["why"]})

@@ -59,7 +59,7 @@ TROUBLES: Final[Mapping[str, str]] = {
     "subscribe": noop("%(trigger)s is not subscribed: %(why)s"),
     "unread": noop("%(trigger)s cannot read what comes: %(why)s"),
     "credential": noop("%(trigger)s lost its credential %(why)s. Choose another, and publish."),
-    "ended": noop("The subscription of %(trigger)s has ended.%(why)s"),
+    "ended": noop("The subscription of %(trigger)s has ended."),
 }
 KIND_WORDS: Final[Mapping[ChannelKind, str]] = {
     ChannelKind.EMAIL: noop("Mail"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from orchestrator.api import schema  # noqa: F401
+from orchestrator.api import schema  # noqa: F401  (with it, what views say of themselves is taken up)
 from orchestrator.middleware import CONTENT_SECURITY_POLICY
 
 # The viewer writes style attributes; it shows no tenant's content.

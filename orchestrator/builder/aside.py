@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from django.utils import translation
+from django.utils.translation import ngettext
 
 _T = TypeVar("_T")
 
@@ -66,3 +67,9 @@ def asked(
         places.give_back(tenant_id)
         raise
     return future.result(timeout=seconds)
+
+
+def again_in(seconds: float) -> str:
+    """Return when it may be asked again, in a sentence."""
+    count = max(1, round(seconds))
+    return ngettext("Try again in %(count)d second.", "Try again in %(count)d seconds.", count) % {"count": count}

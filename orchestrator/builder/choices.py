@@ -39,7 +39,7 @@ from integrations.sdk import (
 from integrations.sdk.auth import AuthView
 from integrations.sdk.status import MAX_RETRY_AFTER
 from orchestrator.builder.agents import asking_action
-from orchestrator.builder.aside import Places, asked
+from orchestrator.builder.aside import Places, again_in, asked
 from orchestrator.builder.kept import Kept
 from orchestrator.builder.readable import Line, Part
 from orchestrator.builder.spoken import words_of
@@ -55,7 +55,7 @@ from orchestrator.vault.redaction import Redactor
 from orchestrator.vault.renewal import fresh_credential
 from orchestrator.vault.services import CredentialUnavailable, ResolvedCredential, SecretsUnreadable
 from orchestrator.vault.sharing import usable_of_name
-from runs.engine.turns import pass_on
+from runs.engine.turns import passing_on
 from runs.look_gates import look_gate
 
 if TYPE_CHECKING:
@@ -243,11 +243,8 @@ async def _ask(question: _Question) -> Options:
         http.gate = gate
         context = OptionsContext(auth=AuthView(auth), http=http, inputs=question.inputs)
         function: Callable[..., Awaitable[Options]] = question.action.options[question.name]
-        async with asyncio.timeout(SECONDS):
+        async with passing_on(gate), asyncio.timeout(SECONDS):
             return await function(context, question.query, question.cursor or None)
-    except RateLimited as error:
-        await pass_on(gate, error)
-        raise
     finally:
         await pool.aclose()
 
@@ -334,7 +331,7 @@ def _when(error: Exception) -> str:
     # Whatever an integration writes there, infinity and "not a number" too.
     if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_RETRY_AFTER:
         return ""
-    return _("Try again in %(count)d seconds.") % {"count": max(1, round(seconds))}
+    return again_in(seconds)
 
 
 def _advice(error: Exception) -> str:

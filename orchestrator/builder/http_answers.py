@@ -23,7 +23,6 @@ from runs.pages.differences import Differences, differences
 from runs.paths import key_of_path
 from runs.states import RUN_TERMINAL, StepStatus
 
-# Of a page that shows two of each.
 MAX_DIFFERENCES: Final = 40
 _FAILED: Final = (StepStatus.FAILED, StepStatus.LOST)
 _TERMINAL: Final = frozenset(status.value for status in RUN_TERMINAL)

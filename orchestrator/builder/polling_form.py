@@ -22,6 +22,7 @@ from orchestrator.builder.spoken import input_schema_of, words_of
 from orchestrator.flow.names import TriggerType
 from orchestrator.flow.polling import DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from orchestrator.vault.faces import HealthFace, face_of
+from runs.clock import kept_moment
 from runs.poll_rows import STATE, WAITS, is_under_way
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def polled(row: Trigger) -> Polled:
     state = state if isinstance(state, Mapping) else {}
     now = timezone.now()
     under_way = is_under_way(row, now)
-    moment = _moment(state.get("polled_at"))
+    moment = kept_moment(state.get("polled_at"))
     mark = "-".join(str(part) for part in (state.get("polled_at"), under_way, row.next_fire_at))
     return Polled(
         last=moment,
@@ -314,10 +315,3 @@ def _error(state: Mapping[str, Any]) -> str:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from integrations.registry import registry
-from integrations.sdk import AuthError, IntegrationError, Item, PollingTrigger, RateLimited
+from integrations.sdk import AuthError, IntegrationError, Item, PollingTrigger
 from integrations.sdk.limits import NotYet, TooLate
 from orchestrator import jsongate
-from orchestrator.builder.aside import Places, asked
+from orchestrator.builder.aside import Places, again_in, asked
 from orchestrator.builder.spoken import words_of
 from orchestrator.egress import egress_policy
 from orchestrator.errors import Invalid
@@ -35,7 +35,7 @@ from orchestrator.vault.services import CredentialUnavailable, ResolvedCredentia
 from orchestrator.vault.sharing import usable_of_name
 from orchestrator.workflows.models import Trigger, Workflow
 from runs.engine.ports import OpenCredential
-from runs.engine.turns import pass_on
+from runs.engine.turns import passing_on
 from runs.look_gates import look_gate
 from runs.poll_context import checked_inputs, poll_context
 from runs.poll_rows import document_of
@@ -126,7 +126,7 @@ async def _ask(
     if credential is not None:
         opened = OpenCredential(auth=credential.auth, settings=credential.settings, secrets=credential.secrets)
     policy = egress_policy()
-    pool, gate = HttpPool(policy), None
+    pool = HttpPool(policy)
     try:
         inputs = checked_inputs(declared, config.inputs, opened)
         gate = look_gate(
@@ -143,11 +143,8 @@ async def _ask(
             deadline=timezone.now() + timedelta(seconds=SECONDS),
             tenant_id=tenant_id,
         )
-        async with asyncio.timeout(SECONDS):
+        async with passing_on(gate), asyncio.timeout(SECONDS):
             return list((await declared.poll(context, None)).items)
-    except RateLimited as error:
-        await pass_on(gate, error)
-        raise
     finally:
         await pool.aclose()
 
@@ -172,8 +169,7 @@ def _keep(actor: Actor, trigger: Trigger, items: list[Item], clean: Redactor) ->
 def _explained(declared: PollingTrigger, error: Exception, clean: Redactor) -> str:
     """Return what an error means, in one sentence or two; a third party's text is redacted like any other."""
     if isinstance(error, NotYet | TooLate):
-        seconds = max(1, round(error.retry_after or 0))
-        return f"{error.message} {_('Try again in %(count)d seconds.') % {'count': seconds}}"
+        return f"{error.message} {again_in(error.retry_after or 0)}"
     if isinstance(error, IntegrationError):
         return clean.text(f"{error.message} {error.hint}".strip())[:_MOST]
     if isinstance(error, TimeoutError):

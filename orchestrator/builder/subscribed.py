@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integrations.registry import registry
+from orchestrator.builder.spoken import words_of
 from orchestrator.tenants.permissions import MINIMUM_ROLE
 from orchestrator.vault.crypto import VaultError
 from runs.states import SubscriptionStatus
 from runs.subscription_secrets import opened
-from runs.subscription_state import subscription_of
+from runs.subscription_state import subscription_of, told
 
 if TYPE_CHECKING:
     from orchestrator.builder.board import Board
@@ -44,7 +44,7 @@ def subscribed(board: Board, trigger: Trigger) -> Subscribed:
     live = trigger.live_config is not None and board.workflow.enabled
     config = (trigger.live_config if live else trigger.config) or {}
     declared = registry.webhook(str(config.get("trigger")))
-    provider = declared.provider.name if declared else _("the provider")
+    provider = words_of(declared).provider if declared else _("the provider")
     by_hand = declared is not None and declared.subscribe is None
     theirs = declared is not None and declared.has_their_secret
     row = subscription_of(trigger)
@@ -93,12 +93,6 @@ def _error(row: Subscription | None, *, live: bool) -> str:
     if row.credential_name and row.credential_id is None:
         return _("Its credential %(name)s is gone. Choose another, and publish.") % {"name": row.credential_name}
     return ""
-
-
-def told(error: Any) -> str:
-    """Return a failure that was kept, as a person reads it."""
-    parts = (error.get("message"), error.get("hint")) if isinstance(error, Mapping) else ()
-    return " ".join(str(part) for part in parts if part)
 
 
 def _secret(row: Subscription) -> str:

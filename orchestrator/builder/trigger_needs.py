@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 
 from integrations.registry import registry
 from orchestrator.alerts.kinds import TROUBLES
-from orchestrator.builder.subscribed import told
+from orchestrator.builder.spoken import words_of
 from orchestrator.tenants.models import Tenant
 from orchestrator.workflows.models import Trigger
 from runs.poll_rows import polls_failing
-from runs.subscription_state import subscriptions_needing_a_person, trouble_of
+from runs.subscription_state import subscriptions_needing_a_person, told, trouble_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,12 @@ def triggers_failing(tenant: Tenant, most: int) -> list[TriggerFailing]:
 
 
 def _failing(tenant: Tenant, trigger: Trigger, how: str, why: str) -> TriggerFailing:
-    declared = registry.trigger(str((trigger.live_config or trigger.config).get("trigger")))
+    found = registry.trigger(str((trigger.live_config or trigger.config).get("trigger")))
+    name = words_of(found).name if found else trigger.key
     at = (tenant.slug, trigger.workflow_id)
     return TriggerFailing(
         workflow=trigger.workflow.name,
         url=reverse("workflow", args=at),
-        reason=(_(TROUBLES[how]) % {"trigger": f"“{declared.name if declared else trigger.key}”", "why": why})[:400],
+        reason=(_(TROUBLES[how]) % {"trigger": f"“{name}”", "why": why})[:400],
         trigger_url=reverse("workflow-trigger", args=[*at, trigger.key]),
     )

@@ -18,7 +18,7 @@ MODEL: Final = "_model"
 APPROVAL: Final = "_approval"
 # What a tool is to be given, as a person is asked about it: what they approve is this, and no more is evaluated.
 PROPOSED: Final = "_proposed"
-LONGEST_KEY: Final = 63 - len(APPROVAL)
+LONGEST_KEY: Final = 63 - max(len(suffix) for suffix in (MODEL, APPROVAL, PROPOSED))
 # A step that the engine runs itself and that a model may call all the same.
 CALL: Final = "workflow.call"
 # What a form or a page needs to know of a field, and a model does not.

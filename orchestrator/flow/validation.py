@@ -22,7 +22,6 @@ from orchestrator.flow.definition import StepDefinition, WorkflowDefinition
 from orchestrator.flow.expressions import ExpressionError, Template, compile_template, find_templates
 from orchestrator.flow.facts import ActionFacts, Catalog, CredentialFacts, WorkflowFacts
 from orchestrator.flow.items import as_template
-from orchestrator.flow.names import TriggerType
 from orchestrator.flow.outputs import input_schema, output_schema
 from orchestrator.flow.polling import bodies
 from orchestrator.flow.schemas import at_path, fits, words_for
@@ -320,6 +319,3 @@ def _unsaid(walked: _Walked) -> dict[str, Seen]:
     except StopIteration as end:
         seen: dict[str, Seen] = end.value
         return seen
-
-
-__all__ = ["ActionFacts", "Catalog", "CredentialFacts", "TriggerType", "WorkflowFacts", "summary_problems", "validate"]

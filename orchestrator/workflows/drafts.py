@@ -28,7 +28,7 @@ class _Place:
 
 
 def draft_document(workflow: Workflow) -> dict[str, Any]:
-    """Return the draft as the document of CONTRACT section 2; two queries unless prefetched."""
+    """Return the draft as a workflow's document; two queries unless prefetched."""
     steps = sorted(workflow.steps.all(), key=lambda step: (step.position, step.pk))
     triggers = sorted((t for t in workflow.triggers.all() if t.in_draft), key=lambda t: (t.position, t.pk))
     return {

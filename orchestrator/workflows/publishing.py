@@ -18,9 +18,9 @@ from integrations.sdk.declaration import Declaration
 from integrations.words import declared
 from orchestrator.errors import Conflict, Invalid, NotFound, Problem
 from orchestrator.flow.definition import StepDefinition, WorkflowDefinition, steps_before, steps_replaced
-from orchestrator.flow.facts import TriggerFacts
+from orchestrator.flow.facts import ActionFacts, CredentialFacts, TriggerFacts
 from orchestrator.flow.names import TriggerType
-from orchestrator.flow.validation import ActionFacts, CredentialFacts, summary_problems, validate
+from orchestrator.flow.validation import summary_problems, validate
 from orchestrator.prices import model_price
 from orchestrator.tenants import audit
 from orchestrator.tenants.access import Actor

@@ -24,6 +24,7 @@ from integrations.sdk.errors import AuthError, InputError
 from integrations.sdk.limits import Gate
 from integrations.sdk.sensitive import masked
 from integrations.sdk.state import MemoryStore, Store
+from integrations.sdk.types import READS
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import Rendering, compile_value, render
@@ -51,7 +52,6 @@ DEFAULT_TIMEOUT: Final = 30.0
 _GRACE: Final = 0.25
 MAX_LOG_BYTES: Final = 256 * 1024
 _NO_CREDENTIAL: Final = OpenCredential()
-_READS: Final = frozenset({"read", "search"})
 PROGRESS_SECONDS: Final = 1.0
 MAX_PROGRESS_TEXT: Final = 200
 MOST_PROGRESS: Final = 1e15
@@ -73,7 +73,7 @@ class Call:
     def harmless(self) -> bool:
         """Whether there is no effect that a record would have to come before: nothing needs a commit of its own."""
         action = self.found.action
-        return action.pure or (action.effect in _READS and self.repeatable)
+        return action.pure or (action.effect in READS and self.repeatable)
 
 
 def resolve(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from integrations.builtin.ai import AgentInputs
 from integrations.sdk.errors import InputError
+from integrations.sdk.types import READS
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepConfig, StepDefinition
 from orchestrator.flow.expressions import render
@@ -31,7 +32,7 @@ from runs.engine.controls import Entered
 from runs.engine.frame import Frame
 from runs.engine.keeping import evaluated, fields
 from runs.engine.ports import OutOfTime, StepFailed
-from runs.engine.tools import ARGUMENTS, READS, Tool, asked_of, references
+from runs.engine.tools import ARGUMENTS, Tool, asked_of, references
 from runs.states import FailureKind, StepStatus
 
 if TYPE_CHECKING:
@@ -78,13 +79,15 @@ class Consent:
                 if asks and not begun:
                     given = await self._recorded(tool, frame, given)
             except Exception as error:
-                raise (given_up if begun else failed)(self._engine, step, frame, error) from error
+                stopped = given_up(self._engine, step, frame) if begun else failed(self._engine, step, frame, error)
+                raise stopped from error
             if not asks:
                 return _exactly(tool, frame, given)
             if begun:
                 # It only read before, and would do more now. Nobody is asked of what was begun.
                 raise given_up(self._engine, step, frame)
         elif given is None and begun:
+            # What it was approved with is on no record, so its next attempt cannot be given the same.
             raise given_up(self._engine, step, frame)
         await self._ask(tool, {**frame.scope[ARGUMENTS], **tool.step.config.inputs, **(given or {})}, frame)
         if given is None:
@@ -174,7 +177,7 @@ def failed(engine: Interpreter, step: StepDefinition, frame: Frame, error: Excep
     return StepFailed(path, record.failure)
 
 
-def given_up(engine: Interpreter, step: StepDefinition, frame: Frame, error: Exception | None = None) -> StepFailed:
+def given_up(engine: Interpreter, step: StepDefinition, frame: Frame) -> StepFailed:
     """End a tool's step that was begun at its last attempt; return what is to be raised."""
     path = frame.path(step.key)
     last = engine.ports.journal.attempts(path)[-1]

@@ -16,6 +16,7 @@ from pydantic import AliasChoices
 
 from integrations.sdk.action import Action
 from integrations.sdk.errors import InputError
+from integrations.sdk.types import READS
 from integrations.words import gettext as _
 from orchestrator.flow.definition import StepDefinition
 from orchestrator.flow.expressions import find_templates
@@ -30,14 +31,13 @@ ARGUMENTS: Final = "arguments"
 # Of what a model gives a tool, and of what it hears of one, in characters of JSON.
 MOST_GIVEN: Final = 200_000
 MOST_HEARD: Final = 20_000
-# Half of what a model wanted to give may be no harm to the form and all the more to the matter.
+# Arguments that were cut short may fit the schema all the same, and mean something else.
 CUT: Final = (
     "The answer was cut at its longest, and this call may not be whole, so the tool was not used. "
     "Write less, or call fewer tools at a time."
 )
 SKIPPED: Final = "The tool was not used: it is only used on a condition, which does not hold."
 _LATE: Final = "It may have had its effect all the same: find out before you do it again."
-READS: Final = ("read", "search")
 # Of what a tool would be given, in the question to a person, in characters of JSON.
 MOST_ASKED: Final = 9_000
 # What turns a line around, and what nobody sees: with them a model could have a person read something else.

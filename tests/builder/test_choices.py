@@ -297,6 +297,7 @@ FORM: Final = "application/x-www-form-urlencoded"
         (AuthError("Bad."), ["Connect the account again or choose another"], False),
         (PermissionMissing(f"It needs read {TOKEN}"), ["needs read", "Grant the credential"], False),
         (RateLimited(f"Slow {TOKEN}", retry_after=17.4), ["Slow", "Try again in 17 seconds."], True),
+        (RateLimited("Slow", retry_after=0.3), ["Slow", "Try again in 1 second."], True),
         (RateLimited("Slow", retry_after=float("nan")), ["Slow.", "Trying again may help."], True),
         (RateLimited("Slow", retry_after=float("inf")), ["Slow.", "Trying again may help."], True),
         (AuthError(5, hint=f"Look at {TOKEN}"), ["be shown: 5.", "Look at"], False),  # type: ignore[arg-type]

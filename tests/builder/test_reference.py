@@ -138,6 +138,11 @@ def test_the_example_of_triggers_does_what_it_says() -> None:
     assert inspect.getsource(orders).strip() in sdk_text()
 
 
+class Size(StrEnum):
+    SMALL = "s"
+    LARGE = "l"
+
+
 def test_values_of_a_choice_are_listed_with_their_words() -> None:
     class Inputs(BaseModel):
         way: Literal["get", "own"] | None = Field(None, json_schema_extra=sdk.ui(words={"own": "One's own"}))
@@ -158,8 +163,3 @@ def test_words_of_values_are_translated_and_found_by_makemessages(foreign: None)
     words = input_schema_of(action)["properties"]["provider"]["x-words"]
     assert words["endpoint"] == "⟦Any compatible endpoint⟧"
     assert said_by_all()["Any compatible endpoint"] == "ai.agent"
-
-
-class Size(StrEnum):
-    SMALL = "s"
-    LARGE = "l"

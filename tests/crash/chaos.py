@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -101,8 +102,8 @@ class Chaos:
         """Send webhooks over some time, each until it is answered: one that is not is not counted as accepted."""
         kinds = [kind for kind in self.hooks if kind != "called"]
         for number in range(count):
-            kind = kinds[number % len(kinds)]
-            wait_for(lambda: self._accepted(kind, number), seconds=HEALS_SECONDS, what="the web to answer", every=0.3)  # noqa: B023
+            accepted = partial(self._accepted, kinds[number % len(kinds)], number)
+            wait_for(accepted, seconds=HEALS_SECONDS, what="the web to answer", every=0.3)
             time.sleep(seconds / count)
 
     def _accepted(self, kind: str, number: int) -> bool:

@@ -144,3 +144,8 @@ def test_a_process_that_only_takes_webhooks_holds_no_pages_api_or_admin(told: di
 def test_a_process_that_serves_pages_and_api_does_not_hold_what_describes_it(told: dict[str, Any]) -> None:
     assert {"orchestrator.api.urls", "orchestrator.page_urls", "httpx"} <= set(told["at_last"])
     assert sorted(set(DESCRIBING) & set(told["at_last"])) == []
+
+
+def test_a_process_that_serves_pages_does_not_hold_the_client_that_asks_providers(told: dict[str, Any]) -> None:
+    assert "orchestrator.builder.choices" in told["at_last"]
+    assert "aiohttp" not in told["at_last"]

@@ -13,8 +13,7 @@ class Command(TerminalCommand):
     help = (
         "After a backup was restored and before anything is started: stop the runs that were under way when it was "
         "made, let schedules and polls go on from now, and leave unsent what alerts were about to tell, so that "
-        "nothing that was done since is done twice. "
-        "Safe to repeat."
+        "nothing that was done since is done twice. Safe to repeat."
     )
 
     def work(self, options: dict[str, Any]) -> None:

@@ -129,7 +129,7 @@ def test_a_claim_leads_nobody_before_an_operator_confirmed_it(
     assert led("eve@acme.test") == ""
     assert led("acme") == "/sso/acme/"
     page = by_password(owner).client.get(PAGE).text
-    assert "These domains wait for your operator, who knows by other means that they are yours: acme.test" in page
+    assert "These domains wait for your operator to confirm that they are yours: acme.test." in page
     for _time in range(2):
         domain_confirm(tenant=tenant, domain="ACME.test")
     assert led("eve@acme.test") == "/sso/acme/"
