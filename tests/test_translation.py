@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from html import unescape
@@ -20,7 +19,7 @@ from integrations import words
 from integrations.sdk.dialling import dialler
 from integrations.sdk.egress import AddressRefused, EgressPolicy
 from orchestrator import jsongate
-from orchestrator.builder.aside import asked
+from orchestrator.builder.aside import Places, asked
 from orchestrator.builder.examples import weather
 from orchestrator.builder.reference import action_row
 from orchestrator.flow.expressions import ExpressionError, render
@@ -141,13 +140,13 @@ def test_what_is_kept_with_words_in_it_is_kept_for_each_language(foreign: None) 
 
 
 def test_a_service_is_asked_in_the_language_of_the_page(foreign: None) -> None:
-    place = threading.BoundedSemaphore(1)
-    place.acquire()
+    places = Places(2)
+    assert places.take(1)
 
     async def question() -> str:
         return words.gettext("Enter it again.")
 
-    assert asked(question, place=place, name="test", seconds=10) == "⟦Enter it again.⟧"
+    assert asked(question, places=places, tenant_id=1, name="test", seconds=10) == "⟦Enter it again.⟧"
 
 
 def test_without_a_translator_texts_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, foreign: None) -> None:

@@ -56,6 +56,8 @@ def test_what_is_folded_stays_so_from_step_to_step(browser: Browser, found: Prod
         assert axe_findings(page) == []
         page.locator("summary", has_text="Lanes of").press("Enter")
         expect(page.locator("summary.lh").first).to_be_hidden()
+        # A script keeps it for the next page, a moment after the press.
+        page.wait_for_function("/lanes=0-[^-;]+-/.test(document.cookie)")
         page.reload()
         expect(page.locator("summary.lh").first).to_be_hidden()
         page.get_by_role("link", name="Expand all").click()
