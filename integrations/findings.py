@@ -48,7 +48,7 @@ TEXTS: Final[Mapping[str, str]] = {
 def findings(error: ValidationError) -> list[dict[str, Any]]:
     """Return each finding as ``{"loc", "msg", "type"}``, without the values that are wrong.
 
-    ``msg`` begins with ``Value error, `` where one of our own checks refused a value, as pydantic writes it.
+    What one of our own checks refused is told in its words alone: pydantic writes ``Value error, `` before them.
     """
     found = error.errors(include_url=False, include_input=False)
     return [{"loc": each["loc"], "msg": _said(each), "type": each["type"]} for each in found]
@@ -56,6 +56,8 @@ def findings(error: ValidationError) -> list[dict[str, Any]]:
 
 def _said(found: Mapping[str, Any]) -> str:
     said, text = str(found["msg"]), TEXTS.get(found["type"], "")
+    if found["type"] == "value_error":
+        return said.removeprefix("Value error, ")
     # Pydantic counts better than its texts here: one character, two characters.
     if not text or (translated := _(text)) == text:
         return said

@@ -93,3 +93,13 @@ def test_what_is_missing_and_what_is_too_much(foreign: None) -> None:
 def test_the_words_of_our_own_checks_stay(foreign: None) -> None:
     error = refused(Annotated[list[int], BeforeValidator(_own)], {"a": 1})
     assert [found["msg"] for found in findings(error)] == ["A list is needed, and this is a text"]
+
+
+def test_what_a_check_of_our_own_says_is_told_in_its_words_alone() -> None:
+    def refuse(value: str) -> str:
+        raise ValueError("give the endpoint")
+
+    model = create_model("Model", field=(Annotated[str, BeforeValidator(refuse)], ...))
+    with pytest.raises(ValidationError) as caught:
+        model(field="a")
+    assert [each["msg"] for each in findings(caught.value)] == ["give the endpoint"]

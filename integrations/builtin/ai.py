@@ -112,7 +112,7 @@ class AgentInputs(BaseModel):
     @model_validator(mode="after")
     def an_endpoint_where_one_is_needed(self) -> Self:
         if self.provider == "endpoint" and self.endpoint is None:
-            raise ValueError("give the endpoint, or choose another provider")
+            raise ValueError(_("give the endpoint, or choose another provider"))
         return self
 
 

@@ -145,7 +145,7 @@ def check_tool_choice(choice: str | None, tools: Sequence[Tool] | None) -> None:
         *(TOOL_CHOICES if tools else ()),
         *(tool.name for tool in tools or ()),
     }:
-        raise ValueError("the tool to choose is auto, any, none or the name of one of the tools")
+        raise ValueError(_("the tool to choose is auto, any, none or the name of one of the tools"))
 
 
 def json_of(text: str) -> Any:
@@ -153,7 +153,7 @@ def json_of(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refused, parse_float=_finite)
     except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        raise ValueError(_("nested too deep")) from error
 
 
 def _finite(written: str) -> float:

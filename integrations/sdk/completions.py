@@ -28,6 +28,7 @@ from integrations.sdk.chat import (
 from integrations.sdk.client import Response
 from integrations.sdk.fields import ui
 from integrations.sdk.options import Option, Options
+from integrations.words import gettext as _
 
 PATH: Final = "chat/completions"
 MODELS_PATH: Final = "models"
@@ -49,9 +50,9 @@ class ChatMessage(BaseModel):
     @model_validator(mode="after")
     def something_said(self) -> Self:
         if self.content is None and not self.tool_calls:
-            raise ValueError("a message has content, or calls of tools")
+            raise ValueError(_("a message has content, or calls of tools"))
         if (self.role == "tool") != (self.tool_call_id is not None):
-            raise ValueError("a message of role tool, and no other, names its tool_call_id")
+            raise ValueError(_("a message of role tool, and no other, names its tool_call_id"))
         return self
 
 
@@ -90,7 +91,7 @@ class Question(BaseModel):
         check_one_question(self.prompt, self.messages)
         check_tool_choice(self.tool_choice, self.tools)
         if self.response_format and self.output_schema is not None:
-            raise ValueError("give either response_format or output_schema, and not both")
+            raise ValueError(_("give either response_format or output_schema, and not both"))
         return self
 
     def question(self) -> dict[str, Any]:

@@ -15,5 +15,5 @@ class Wrong(Exception):
 
 def told(message: str) -> str:
     """Return what a config's own check says as a sentence."""
-    said = message.removeprefix("Value error, ").rstrip(".")
+    said = message.rstrip(".")
     return f"{said[:1].upper()}{said[1:]}."

@@ -261,10 +261,7 @@ def check_settings(provider: str, auth_type: str, settings: Mapping[str, Any]) -
     try:
         parsed = _settings_model(provider, auth_type).model_validate(dict(settings))
     except ValidationError as error:
-        problems = [
-            Problem(path=_path(f["loc"]), message=f["msg"].removeprefix("Value error, "), code=f["type"])
-            for f in findings(error)
-        ]
+        problems = [Problem(path=_path(f["loc"]), message=f["msg"], code=f["type"]) for f in findings(error)]
         raise Invalid(_("The settings are not valid for this provider."), problems=problems) from None
     return parsed.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 

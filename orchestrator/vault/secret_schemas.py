@@ -146,7 +146,7 @@ def secret_values(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _message(found: Any) -> str:
-    return str(found["msg"]).removeprefix("Value error, ")
+    return str(found["msg"])
 
 
 def _problem(path: str, message: str, code: str) -> Problem:

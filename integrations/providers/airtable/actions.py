@@ -11,6 +11,7 @@ from integrations.providers.airtable.client import ask, create, records_of, tabl
 from integrations.providers.airtable.options import bases, tables
 from integrations.sdk import RunContext, action, collected, ui
 from integrations.sdk.client import Response
+from integrations.words import gettext as _
 
 # Of one request, as Airtable takes them.
 MAX_RECORDS: Final = 10
@@ -56,7 +57,7 @@ class _InTable(BaseModel):
     @classmethod
     def no_step_in_a_path(cls, table: str) -> str:
         if table in (".", ".."):
-            raise ValueError("that is no name of a table")
+            raise ValueError(_("that is no name of a table"))
         return table
 
     @property
@@ -170,7 +171,7 @@ class CreateRecordInputs(_InTable):
     @model_validator(mode="after")
     def one_or_several(self) -> Self:
         if (self.fields is None) == (self.records is None):
-            raise ValueError("give either the fields of one record or several records, and not both")
+            raise ValueError(_("give either the fields of one record or several records, and not both"))
         return self
 
     def payload(self) -> dict[str, Any]:
@@ -236,7 +237,7 @@ class UpdateRecordInputs(_InTable):
     def one_or_several(self) -> Self:
         one = (self.record_id is not None, self.fields is not None)
         if any(one) == (self.records is not None) or any(one) != all(one):
-            raise ValueError("give either a record with its fields or several records, and not both")
+            raise ValueError(_("give either a record with its fields or several records, and not both"))
         return self
 
     def payload(self) -> dict[str, Any]:

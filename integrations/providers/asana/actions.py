@@ -11,6 +11,7 @@ from integrations.providers.asana import asana
 from integrations.providers.asana.client import call, data_of
 from integrations.providers.asana.options import projects, workspaces
 from integrations.sdk import RunContext, action, ui
+from integrations.words import gettext as _
 
 _GID: Final = r"^[0-9]{1,32}$"
 _DAY: Final = 10
@@ -117,13 +118,13 @@ class CreateTaskInputs(BaseModel):
         if len(due.strip()) == _DAY:
             return due.strip()
         if moment.tzinfo is None:
-            raise ValueError("give the time its offset, as in 2026-05-04T17:00:00+02:00")
+            raise ValueError(_("give the time its offset, as in 2026-05-04T17:00:00+02:00"))
         return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     @model_validator(mode="after")
     def a_place(self) -> Self:
         if not (self.workspace or self.project or self.parent):
-            raise ValueError("give a project, a parent or a workspace")
+            raise ValueError(_("give a project, a parent or a workspace"))
         return self
 
     def payload(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from integrations.providers.discord import discord
 from integrations.providers.discord.client import post_message
 from integrations.providers.discord.options import channels
 from integrations.sdk import RunContext, action, ui
+from integrations.words import gettext as _
 
 MAX_CONTENT: Final = 2000
 MAX_EMBEDS: Final = 10
@@ -85,7 +86,7 @@ class SendMessageInputs(BaseModel):
     @model_validator(mode="after")
     def something_to_say(self) -> Self:
         if not (self.content or "").strip() and not self.embeds:
-            raise ValueError("give the message a text or an embed")
+            raise ValueError(_("give the message a text or an embed"))
         return self
 
     def payload(self, nonce: str) -> dict[str, Any]:

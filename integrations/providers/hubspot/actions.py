@@ -38,7 +38,7 @@ def _values(value: object) -> object:
 def _named(properties: dict[str, str | None]) -> dict[str, str | None]:
     for name in properties:
         if name == _EMAIL:
-            raise ValueError("give the mail address in its own field")
+            raise ValueError(_("give the mail address in its own field"))
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name[:60]!r} is no internal name of a property, like lifecyclestage")
     return properties

@@ -56,7 +56,7 @@ class SendEmailInputs(BaseModel):
         try:
             length = len(body.encode())
         except UnicodeError:
-            raise ValueError("the text has characters that are no characters (lone surrogates)") from None
+            raise ValueError(_("the text has characters that are no characters (lone surrogates)")) from None
         if length > MAX_BODY:
             raise ValueError(f"the text has {length:,} bytes, Microsoft takes at most {MAX_BODY:,}")
         return body

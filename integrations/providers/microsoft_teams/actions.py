@@ -11,6 +11,7 @@ from integrations.providers.microsoft_teams import microsoft_teams
 from integrations.providers.microsoft_teams.client import CHANNEL_SCOPE, CHAT_SCOPE, ERRORS, channel_path, chat_path
 from integrations.providers.microsoft_teams.options import channels, teams
 from integrations.sdk import RunContext, action, ui
+from integrations.words import gettext as _
 
 # Of one message, with what stands around the text.
 MAX_BYTES: Final = 100_000
@@ -74,7 +75,7 @@ class SendMessageInputs(BaseModel):
         try:
             length = len(text.encode())
         except UnicodeError:
-            raise ValueError("the text has characters that are no characters (lone surrogates)") from None
+            raise ValueError(_("the text has characters that are no characters (lone surrogates)")) from None
         if length > MAX_BYTES:
             raise ValueError(f"the text has {length:,} bytes, Teams takes at most {MAX_BYTES:,}")
         return text
@@ -82,9 +83,9 @@ class SendMessageInputs(BaseModel):
     @model_validator(mode="after")
     def one_place(self) -> Self:
         if bool(self.team_id) != bool(self.channel_id):
-            raise ValueError("a channel is given by its team_id and its channel_id")
+            raise ValueError(_("a channel is given by its team_id and its channel_id"))
         if bool(self.channel_id) == bool(self.chat_id):
-            raise ValueError("give either a channel or a chat, and not both")
+            raise ValueError(_("give either a channel or a chat, and not both"))
         return self
 
     def message(self) -> dict[str, Any]:

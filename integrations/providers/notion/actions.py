@@ -21,6 +21,7 @@ from integrations.providers.notion.client import PAGES_PATH, data_source_of, is_
 from integrations.providers.notion.options import databases, pages
 from integrations.sdk import NotFound, RunContext, action, collected, ui
 from integrations.sdk.client import Response
+from integrations.words import gettext as _
 
 _PAGE: Final = 100
 _ORDER: Final = {"ascending": "Ascending", "descending": "Descending"}
@@ -102,9 +103,9 @@ class CreatePageInputs(BaseModel):
     @model_validator(mode="after")
     def one_place(self) -> Self:
         if bool(self.database_id) == bool(self.page_id):
-            raise ValueError("give either a database or a page, and not both")
+            raise ValueError(_("give either a database or a page, and not both"))
         if self.page_id and self.properties:
-            raise ValueError("only the rows of a database have properties: a page below a page has a title alone")
+            raise ValueError(_("only the rows of a database have properties: a page below a page has a title alone"))
         return self
 
     @model_validator(mode="after")
@@ -115,7 +116,7 @@ class CreatePageInputs(BaseModel):
         if len(blocks) > MAX_BLOCKS:
             raise ValueError(f"the content has {len(blocks):,} paragraphs and blocks, Notion takes at most 100")
         if any(len(each["paragraph"]["rich_text"]) > MAX_PIECES for each in paragraphs(self.content or "")):
-            raise ValueError("a paragraph has more than 200,000 characters, which Notion does not take")
+            raise ValueError(_("a paragraph has more than 200,000 characters, which Notion does not take"))
         for problem in (*problems(self.properties, "properties"), *problems(self.children, "children")):
             raise ValueError(problem)
         return self

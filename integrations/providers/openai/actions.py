@@ -12,6 +12,7 @@ from integrations.providers.openai.options import chat_models, embedding_models
 from integrations.sdk import RunContext, action, ui
 from integrations.sdk.chat import LongestAnswer
 from integrations.sdk.completions import SAMPLE, ChatCompletionOutput, Question, Usage, completion, tokens
+from integrations.words import gettext as _
 
 
 class ChatCompletionInputs(Question):
@@ -96,7 +97,7 @@ class CreateEmbeddingInputs(BaseModel):
     @model_validator(mode="after")
     def one_or_several(self) -> Self:
         if (self.text is None) == (self.texts is None):
-            raise ValueError("give either a text or several texts, and not both")
+            raise ValueError(_("give either a text or several texts, and not both"))
         return self
 
     def payload(self) -> dict[str, Any]:

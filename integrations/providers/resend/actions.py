@@ -58,7 +58,7 @@ class SendEmailInputs(BaseModel):
     @model_validator(mode="after")
     def something_to_say(self) -> Self:
         if not (self.text or self.html):
-            raise ValueError("give the mail a text or an html")
+            raise ValueError(_("give the mail a text or an html"))
         check_one_line(self.subject)
         return self
 

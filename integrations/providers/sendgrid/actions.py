@@ -61,11 +61,11 @@ class SendEmailInputs(BaseModel):
     @model_validator(mode="after")
     def something_to_say(self) -> Self:
         if not self.template_id and not ((self.text or self.html) and self.subject):
-            raise ValueError("give a subject and a message (text or html), or a template")
+            raise ValueError(_("give a subject and a message (text or html), or a template"))
         if self.template_id and (self.text or self.html):
-            raise ValueError("a template stands in place of the message: give one of them")
+            raise ValueError(_("a template stands in place of the message: give one of them"))
         if self.template_data and not self.template_id:
-            raise ValueError("template_data is of a template: give its template_id, too")
+            raise ValueError(_("template_data is of a template: give its template_id, too"))
         check_one_line(self.subject or "")
         return self
 

@@ -15,6 +15,7 @@ from integrations.providers.stripe import stripe
 from integrations.providers.stripe.client import create
 from integrations.providers.stripe.forms import Metadata, bracketed
 from integrations.sdk import RunContext, action, ui
+from integrations.words import gettext as _
 
 # Of Indonesian rupiah, twelve digits; of most others, eight.
 MAX_AMOUNT: Final = 999_999_999_999
@@ -67,7 +68,7 @@ class CreateCustomerInputs(BaseModel):
     @model_validator(mode="after")
     def somebody(self) -> Self:
         if not (self.email or self.name or self.phone or self.description or self.metadata):
-            raise ValueError("give at least a mail address, a name or a phone number")
+            raise ValueError(_("give at least a mail address, a name or a phone number"))
         return self
 
 
@@ -116,11 +117,11 @@ def _lower(value: object) -> object:
 def _whole_units(value: object) -> object:
     """A boolean is no amount, and a fraction of a cent none either: 10.99 is meant as 1099."""
     if isinstance(value, bool):
-        raise ValueError("give the amount as a number")
+        raise ValueError(_("give the amount as a number"))
     if (isinstance(value, float) and not value.is_integer()) or (
         isinstance(value, str) and re.fullmatch(r"\s*[0-9]+[.,][0-9]+\s*", value)
     ):
-        raise ValueError("give the amount in the currency's smallest unit, as a whole number: 10.99 euros are 1099")
+        raise ValueError(_("give the amount in the currency's smallest unit, as a whole number: 10.99 euros are 1099"))
     return value
 
 
@@ -230,9 +231,9 @@ class CreatePaymentIntentInputs(BaseModel):
     @model_validator(mode="after")
     def can_be_charged(self) -> Self:
         if self.confirm and not self.payment_method:
-            raise ValueError("a charge at once (confirm) needs a payment_method")
+            raise ValueError(_("a charge at once (confirm) needs a payment_method"))
         if not self.confirm and (self.off_session or self.return_url):
-            raise ValueError("off_session and return_url are for a charge at once: set confirm, too")
+            raise ValueError(_("off_session and return_url are for a charge at once: set confirm, too"))
         return self
 
     def form(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from integrations.providers.telegram.client import call, upload
 from integrations.sdk import FileValue, RateLimit, RunContext, action, ui
 from integrations.sdk.client import Response
 from integrations.sdk.files import FORMAT, file_if_one
+from integrations.words import gettext as _
 
 # In UTF-16 units, as Telegram counts: most emoji are two.
 MAX_TEXT: Final = 4096
@@ -111,7 +112,7 @@ class SendMessageInputs(_Sent):
     @model_validator(mode="after")
     def of_a_length_that_telegram_takes(self) -> Self:
         if too_long(self.text, self.parse_mode, MAX_TEXT):
-            raise ValueError("the text is longer than the 4,096 characters that Telegram takes: shorten or split it")
+            raise ValueError(_("the text is longer than the 4,096 characters that Telegram takes: shorten or split it"))
         return self
 
     def payload(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class SendPhotoInputs(_Sent):
     @model_validator(mode="after")
     def of_a_length_that_telegram_takes(self) -> Self:
         if self.caption and too_long(self.caption, self.parse_mode, MAX_CAPTION):
-            raise ValueError("the caption is longer than the 1,024 characters that Telegram takes: shorten it")
+            raise ValueError(_("the caption is longer than the 1,024 characters that Telegram takes: shorten it"))
         return self
 
 

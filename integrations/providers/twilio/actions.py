@@ -76,9 +76,9 @@ class SendSmsInputs(BaseModel):
     @model_validator(mode="after")
     def a_sender_and_something_to_say(self) -> Self:
         if not self.from_ and not self.messaging_service_sid:
-            raise ValueError("give a sender: a number (from) or a messaging service (messaging_service_sid)")
+            raise ValueError(_("give a sender: a number (from) or a messaging service (messaging_service_sid)"))
         if not (self.body or "").strip() and not self.media_url:
-            raise ValueError("give the message a text or a picture")
+            raise ValueError(_("give the message a text or a picture"))
         return self
 
     def form(self) -> dict[str, str | list[str]]:

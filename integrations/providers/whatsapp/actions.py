@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 from integrations.providers.whatsapp import whatsapp
 from integrations.providers.whatsapp.client import send
 from integrations.sdk import RunContext, action, ui
+from integrations.words import gettext as _
 
 MAX_TEXT: Final = 4096
 _BETWEEN_DIGITS: Final = re.compile(r"[\s().\u00a0-]")
@@ -101,9 +102,9 @@ class SendMessageInputs(BaseModel):
     @model_validator(mode="after")
     def a_text_or_a_template(self) -> Self:
         if bool((self.text or "").strip()) == bool(self.template):
-            raise ValueError("give either a text or a template, and not both")
+            raise ValueError(_("give either a text or a template, and not both"))
         if not self.template and (self.parameters or self.components):
-            raise ValueError("parameters and components are those of a template: give its name, too")
+            raise ValueError(_("parameters and components are those of a template: give its name, too"))
         return self
 
     def message(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from integrations.providers.wordpress import wordpress
 from integrations.providers.wordpress.client import call
 from integrations.providers.wordpress.terms import CATEGORIES, TAGS, ids_of
 from integrations.sdk import RunContext, action, ui
+from integrations.words import gettext as _
 
 # Each that is given by name takes a request or two.
 MAX_TERMS: Final = 20
@@ -109,9 +110,9 @@ class CreatePostInputs(BaseModel):
     @model_validator(mode="after")
     def something_to_post(self) -> Self:
         if not self.title.strip() and not self.content.strip():
-            raise ValueError("give the post a title or a content")
+            raise ValueError(_("give the post a title or a content"))
         if self.status == "future" and not self.date:
-            raise ValueError("a post of the status future needs the date when it is to be published")
+            raise ValueError(_("a post of the status future needs the date when it is to be published"))
         return self
 
     def payload(self, categories: list[int], tags: list[int]) -> dict[str, Any]:
