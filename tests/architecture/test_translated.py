@@ -263,6 +263,16 @@ def test_every_message_can_be_translated() -> None:
     assert {place.partition(":")[0] for place in found} == set(PLAIN), "an exception that is none any more"
 
 
+def test_what_a_check_of_an_action_refuses_can_be_translated() -> None:
+    """A ``ValueError`` of a declaration is told to people as it is."""
+    plain = re.compile(r"raise ValueError\(f?[\"']")
+    of_actions = [
+        each for each in sources() if each[0].startswith(("integrations/builtin/", "integrations/providers/"))
+    ]
+    assert len(of_actions) > 30
+    assert [name for name, source in of_actions if plain.search(source)] == []
+
+
 def unfilled(source: str) -> list[int]:
     """Return the lines where a named place of a text is not filled in."""
     found = []

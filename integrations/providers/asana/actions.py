@@ -114,7 +114,9 @@ class CreateTaskInputs(BaseModel):
         try:
             moment = datetime.fromisoformat(due.strip())
         except ValueError:
-            raise ValueError(f"{due[:40]!r} is no day, like 2026-05-04, and no time") from None
+            raise ValueError(
+                _("%(given)s is no day, like 2026-05-04, and no time") % {"given": repr(due[:40])}
+            ) from None
         if len(due.strip()) == _DAY:
             return due.strip()
         if moment.tzinfo is None:

@@ -40,7 +40,9 @@ def _named(properties: dict[str, str | None]) -> dict[str, str | None]:
         if name == _EMAIL:
             raise ValueError(_("give the mail address in its own field"))
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name[:60]!r} is no internal name of a property, like lifecyclestage")
+            raise ValueError(
+                _("%(given)s is no internal name of a property, like lifecyclestage") % {"given": repr(name[:60])}
+            )
     return properties
 
 

@@ -32,7 +32,10 @@ def _text(value: object) -> object:
 def _labels(labels: list[str]) -> list[str]:
     for label in labels:
         if not label or len(label) > MAX_LABEL or any(map(str.isspace, label)):
-            raise ValueError(f"a label has 1 to {MAX_LABEL} characters and no spaces, unlike {label[:60]!r}")
+            raise ValueError(
+                _("a label has 1 to %(most)s characters and no spaces, unlike %(given)s")
+                % {"most": MAX_LABEL, "given": repr(label[:60])}
+            )
     return labels
 
 

@@ -58,7 +58,10 @@ class SendEmailInputs(BaseModel):
         except UnicodeError:
             raise ValueError(_("the text has characters that are no characters (lone surrogates)")) from None
         if length > MAX_BODY:
-            raise ValueError(f"the text has {length:,} bytes, Microsoft takes at most {MAX_BODY:,}")
+            raise ValueError(
+                _("the text has %(length)s bytes, Microsoft takes at most %(most)s")
+                % {"length": f"{length:,}", "most": f"{MAX_BODY:,}"}
+            )
         return body
 
     def message(self) -> dict[str, Any]:

@@ -77,7 +77,10 @@ class SendMessageInputs(BaseModel):
         except UnicodeError:
             raise ValueError(_("the text has characters that are no characters (lone surrogates)")) from None
         if length > MAX_BYTES:
-            raise ValueError(f"the text has {length:,} bytes, Teams takes at most {MAX_BYTES:,}")
+            raise ValueError(
+                _("the text has %(length)s bytes, Teams takes at most %(most)s")
+                % {"length": f"{length:,}", "most": f"{MAX_BYTES:,}"}
+            )
         return text
 
     @model_validator(mode="after")

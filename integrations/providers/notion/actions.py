@@ -111,10 +111,16 @@ class CreatePageInputs(BaseModel):
     @model_validator(mode="after")
     def of_a_size_that_notion_takes(self) -> Self:
         if self.title is not None and units(self.title) > MAX_TEXT:
-            raise ValueError(f"the title has {units(self.title):,} characters, Notion takes at most 2,000")
+            raise ValueError(
+                _("the title has %(length)s characters, Notion takes at most 2,000")
+                % {"length": f"{units(self.title):,}"}
+            )
         blocks = self._blocks()
         if len(blocks) > MAX_BLOCKS:
-            raise ValueError(f"the content has {len(blocks):,} paragraphs and blocks, Notion takes at most 100")
+            raise ValueError(
+                _("the content has %(count)s paragraphs and blocks, Notion takes at most 100")
+                % {"count": f"{len(blocks):,}"}
+            )
         if any(len(each["paragraph"]["rich_text"]) > MAX_PIECES for each in paragraphs(self.content or "")):
             raise ValueError(_("a paragraph has more than 200,000 characters, which Notion does not take"))
         for problem in (*problems(self.properties, "properties"), *problems(self.children, "children")):

@@ -22,7 +22,10 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
     for name, value in tags.items():
         for each in (name, value):
             if not _TAG.fullmatch(each):
-                raise ValueError(f"{each[:60]!r} has something else than 1 to 256 letters, digits, _ and -")
+                raise ValueError(
+                    _("%(given)s has something else than 1 to 256 letters, digits, _ and -")
+                    % {"given": repr(each[:60])}
+                )
     return tags
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from integrations.sdk import ui
+from integrations.words import gettext as _
 
 MAX_METADATA: Final = 50
 _MAX_NAME: Final = 40
@@ -45,12 +46,21 @@ def _texts(value: object) -> object:
 
 def _fitting(metadata: dict[str, str]) -> dict[str, str]:
     if len(metadata) > MAX_METADATA:
-        raise ValueError(f"Stripe keeps at most {MAX_METADATA} values, and these are {len(metadata)}")
+        raise ValueError(
+            _("Stripe keeps at most %(most)s values, and these are %(count)s")
+            % {"most": MAX_METADATA, "count": len(metadata)}
+        )
     for name, text in metadata.items():
         if not name or len(name) > _MAX_NAME or "[" in name or "]" in name:
-            raise ValueError(f"a name has 1 to {_MAX_NAME} characters and no brackets, unlike {name[:60]!r}")
+            raise ValueError(
+                _("a name has 1 to %(most)s characters and no brackets, unlike %(given)s")
+                % {"most": _MAX_NAME, "given": repr(name[:60])}
+            )
         if len(text) > _MAX_TEXT:
-            raise ValueError(f"{name} has {len(text):,} characters, Stripe keeps at most {_MAX_TEXT}")
+            raise ValueError(
+                _("%(name)s has %(length)s characters, Stripe keeps at most %(most)s")
+                % {"name": name, "length": f"{len(text):,}", "most": _MAX_TEXT}
+            )
     return metadata
 
 

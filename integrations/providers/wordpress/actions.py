@@ -105,7 +105,7 @@ class CreatePostInputs(BaseModel):
         try:
             return datetime.fromisoformat(date.strip()).isoformat()
         except ValueError:
-            raise ValueError(f"{date[:40]!r} is no time, like 2026-05-04T09:30:00") from None
+            raise ValueError(_("%(given)s is no time, like 2026-05-04T09:30:00") % {"given": repr(date[:40])}) from None
 
     @model_validator(mode="after")
     def something_to_post(self) -> Self:
